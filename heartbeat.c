@@ -2492,7 +2492,7 @@ const char *hbeat_explain(hbeat_client *c) {
         put_text(&s, ": ");
         put_text(&s, c->what);
     }
-    if (c->code != 0) put_code(&s, c->error, c->code);
+    if (c->error != HBEAT_OK && c->code != 0) put_code(&s, c->error, c->code);
     return c->explain;
 }
 #endif
