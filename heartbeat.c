@@ -31,7 +31,8 @@
  *
  * The sections, each using only those above it: bytes, JSON out, JSON in,
  * times, requests, replies, HTTP/1.1 responses, sockets, trust anchors, TLS,
- * the client, error texts.
+ * the client, error texts.  From sockets to the client's error texts all is
+ * left out by HBEAT_NO_NET.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -58,12 +59,23 @@
 #endif
 #endif
 
-/* ======================================================================
- * Bytes
- * ====================================================================== */
+/* ==== Bytes ============================================================= */
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define UNIT_MAX 6 /* the longest form of one character: \u001f */
+
+/* Fails to compile where `condition` is false. */
+#define ASSERT(name, condition) typedef char assert_##name[(condition) ? 1 : -1]
+
+ASSERT(double_is_ieee_754, sizeof(double) == 8);
+ASSERT(depth_fits_bits, HBEAT_JSON_DEPTH <= 64);
+ASSERT(head_fits_count, HBEAT_HEAD_MAX <= UINT32_MAX);
+#ifndef HBEAT_NO_NET
+ASSERT(wire_fits_count, HBEAT_WIRE_SIZE > 0 && HBEAT_WIRE_SIZE <= UINT16_MAX);
+ASSERT(handshake_fits_count, HBEAT_HANDSHAKE_MAX <= UINT32_MAX / 2);
+ASSERT(sentence_fits, HBEAT_EXPLAIN_SIZE >= 128);
+ASSERT(sha2_in_a_row, br_sha256_ID + 2 == br_sha512_ID);
+#endif
 
 typedef unsigned char byte;
 
@@ -93,7 +105,6 @@ static int hex_value(int c) {
 /* Whether `size` bytes of text are `word`, in any case. */
 static bool same_word(const char *text, size_t size, const char *word) {
     size_t i;
-
     for (i = 0; i < size && word[i] != '\0'; i++)
         if (to_lower(text[i]) != to_lower(word[i])) return false;
     return i == size && word[i] == '\0';
@@ -111,7 +122,6 @@ static const char *nth(const char *list, size_t n) {
 /* Which text of a list is this one; their number where none is. */
 static size_t list_index(const char *list, const char *text, size_t size) {
     size_t i, length;
-
     for (i = 0; (length = strlen(list)) > 0; i++) {
         if (length == size && memcmp(list, text, size) == 0) break;
         list += length + 1;
@@ -132,20 +142,14 @@ static char *write_decimal(char *end, uint64_t number) {
  * the input ends inside it.
  */
 static int utf8_length(const byte *p, size_t size) {
-    unsigned low = 0x80, high = 0xBF;
-    int i, length;
-
+    unsigned low = 0x80, high = 0xBF; /* of the next byte */
+    int i, length = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
     if (p[0] < 0x80) return 1;
     if (p[0] < 0xC2 || p[0] > 0xF4) return -1;
-    length = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-    if (p[0] == 0xE0)
-        low = 0xA0; /* below are longer forms of what fits two bytes */
-    else if (p[0] == 0xED)
-        high = 0x9F; /* above are the surrogates */
-    else if (p[0] == 0xF0)
-        low = 0x90;
-    else if (p[0] == 0xF4)
-        high = 0x8F; /* above is more than U+10FFFF */
+    if (p[0] == 0xE0) low = 0xA0; /* below: longer forms of shorter ones */
+    if (p[0] == 0xF0) low = 0x90;
+    if (p[0] == 0xED) high = 0x9F; /* above: surrogates */
+    if (p[0] == 0xF4) high = 0x8F; /* above: more than U+10FFFF */
     for (i = 1; i < length; i++) {
         if ((size_t)i == size) return 0;
         if (p[i] < low || p[i] > high) return -i;
@@ -162,7 +166,6 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
                        : code < 0x10000 ? 3
                                         : 4;
     static const byte lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
-
     for (i = length - 1; i > 0; i--) {
         out[i] = (byte)(0x80 | (code & 0x3F));
         code >>= 6;
@@ -171,9 +174,7 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
     return length;
 }
 
-/* ======================================================================
- * JSON out
- * ====================================================================== */
+/* ==== JSON out ========================================================== */
 
 /*
  * Writes the first character of a NUL-terminated string as it stands inside
@@ -203,10 +204,9 @@ static size_t json_escape(const byte *text, byte unit[UNIT_MAX],
     return *taken;
 }
 
-/* ======================================================================
- * JSON in
- * ======================================================================
- *
+/* ==== JSON in =========================================================== */
+
+/*
  * A function named scan_ moves past one construct and returns HBEAT_OK,
  * HBEAT_ERR_JSON where no text that begins so can be right, or
  * HBEAT_ERR_TRUNCATED where the input ends too early.
@@ -243,7 +243,6 @@ static bool scan_char(span *in, const char *any) {
 /* RFC 8259 section 6. */
 static hbeat_error scan_number(span *in) {
     hbeat_error e = HBEAT_OK;
-
     scan_char(in, "-");
     if (!scan_char(in, "0")) e = scan_digits(in);
     if (e == HBEAT_OK && scan_char(in, ".")) e = scan_digits(in);
@@ -257,7 +256,6 @@ static hbeat_error scan_number(span *in) {
 /* The four digits of \uXXXX. */
 static hbeat_error scan_hex4(span *in, uint32_t *code) {
     int i;
-
     *code = 0;
     for (i = 0; i < 4; i++, in->at++) {
         if (in->at == in->end) return HBEAT_ERR_TRUNCATED;
@@ -272,7 +270,6 @@ static hbeat_error scan_escape(span *in, uint32_t *code) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     uint32_t low;
     hbeat_error e;
-
     if (++in->at == in->end) return HBEAT_ERR_TRUNCATED;
     if (*in->at != 'u') {
         const char *found = *in->at ? strchr(from, *in->at) : NULL;
@@ -316,12 +313,19 @@ static hbeat_error scan_string(span *in) {
     return HBEAT_ERR_TRUNCATED;
 }
 
+static hbeat_json_type type_of(byte first) {
+    static const char firsts[] = "nft0\"[{"; /* in the enum's order */
+    const char *found = first ? strchr(firsts, first) : NULL;
+    return found ? (hbeat_json_type)(HBEAT_JSON_NULL + (found - firsts))
+                 : HBEAT_JSON_NUMBER;
+}
+
 static hbeat_error scan_scalar(span *in) {
-    switch (*in->at) {
-    case '"': return scan_string(in);
-    case 'n': return scan_word(in, "null");
-    case 't': return scan_word(in, "true");
-    case 'f': return scan_word(in, "false");
+    switch (type_of(*in->at)) {
+    case HBEAT_JSON_STRING: return scan_string(in);
+    case HBEAT_JSON_NULL: return scan_word(in, "null");
+    case HBEAT_JSON_TRUE: return scan_word(in, "true");
+    case HBEAT_JSON_FALSE: return scan_word(in, "false");
     default: return scan_number(in);
     }
 }
@@ -329,7 +333,6 @@ static hbeat_error scan_scalar(span *in) {
 /* A member's name and the colon behind it. */
 static hbeat_error scan_name(span *in) {
     hbeat_error e;
-
     if (*in->at != '"') return HBEAT_ERR_JSON;
     e = scan_string(in);
     skip_space(in);
@@ -344,15 +347,12 @@ static hbeat_error scan_value(span *in) {
     enum { VALUE, FIRST_VALUE, NAME, FIRST_NAME, AFTER } expect = VALUE;
     uint64_t objects = 0;
     int depth = 0;
-
     do {
         hbeat_error e = HBEAT_OK;
-        bool closes;
-
         skip_space(in);
         if (in->at == in->end) return HBEAT_ERR_TRUNCATED;
-        closes = depth > 0 && *in->at == (objects & 1 ? '}' : ']');
-        if (closes && expect != VALUE && expect != NAME) {
+        if (depth > 0 && expect != VALUE && expect != NAME &&
+            *in->at == (objects & 1 ? '}' : ']')) {
             in->at++;
             objects >>= 1;
             depth--;
@@ -377,26 +377,13 @@ static hbeat_error scan_value(span *in) {
     return HBEAT_OK;
 }
 
-static hbeat_json_type json_type(byte first) {
-    switch (first) {
-    case '{': return HBEAT_JSON_OBJECT;
-    case '[': return HBEAT_JSON_ARRAY;
-    case '"': return HBEAT_JSON_STRING;
-    case 'n': return HBEAT_JSON_NULL;
-    case 't': return HBEAT_JSON_TRUE;
-    case 'f': return HBEAT_JSON_FALSE;
-    default: return HBEAT_JSON_NUMBER;
-    }
-}
-
 /* Takes the value at the front, which must be there; NONE where it is bad. */
 static hbeat_error take_value(span *in, hbeat_json *value) {
     const byte *start = in->at;
     hbeat_error e = scan_value(in);
-
     memset(value, 0, sizeof *value);
     if (e == HBEAT_OK) {
-        value->type = json_type(*start);
+        value->type = type_of(*start);
         value->text = (const char *)start;
         value->size = (size_t)(in->at - start);
     }
@@ -405,7 +392,6 @@ static hbeat_error take_value(span *in, hbeat_json *value) {
 
 static span span_of(const void *text, size_t size) {
     span s;
-
     s.at = text;
     s.end = size ? s.at + size : s.at; /* text may be NULL */
     return s;
@@ -414,7 +400,6 @@ static span span_of(const void *text, size_t size) {
 hbeat_error hbeat_json_parse(const char *text, size_t size, hbeat_json *value) {
     span in = span_of(text, size);
     hbeat_error e;
-
     skip_space(&in);
     e = take_value(&in, value);
     skip_space(&in);
@@ -442,11 +427,8 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key,
     skip_space(&in);
     found = found && in.at < in.end && *in.at != (object ? '}' : ']');
     if (found && object) {
-        const byte *start = in.at;
-        found = *in.at == '"' && scan_string(&in) == HBEAT_OK;
-        name.type = HBEAT_JSON_STRING;
-        name.text = (const char *)start;
-        name.size = (size_t)(in.at - start);
+        found = take_value(&in, &name) == HBEAT_OK &&
+                name.type == HBEAT_JSON_STRING;
         skip_space(&in);
         found = found && scan_char(&in, ":");
         skip_space(&in);
@@ -462,7 +444,6 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key,
 /* The next character of a string's text, as UTF-8. */
 static size_t next_unit(span *in, byte unit[4]) {
     uint32_t code = 0;
-
     if (*in->at != '\\') {
         unit[0] = *in->at++;
         return 1;
@@ -475,7 +456,6 @@ static size_t next_unit(span *in, byte unit[4]) {
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
     span in = span_of(value->text, 0);
     size_t length = 0;
-
     if (value->type == HBEAT_JSON_STRING && value->size >= 2)
         in = span_of(value->text + 1, value->size - 2);
     while (in.at < in.end) {
@@ -492,7 +472,6 @@ hbeat_error hbeat_json_integer(const hbeat_json *value, int64_t *number) {
     span in = span_of(value->text, value->size);
     bool negative = value->type == HBEAT_JSON_NUMBER && scan_char(&in, "-");
     uint64_t limit = (uint64_t)INT64_MAX + (negative ? 1 : 0), n = 0;
-
     if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
     for (; in.at < in.end && is_digit(*in.at); in.at++) {
         unsigned digit = (unsigned)(*in.at - '0');
@@ -503,7 +482,7 @@ hbeat_error hbeat_json_integer(const hbeat_json *value, int64_t *number) {
     }
     if (in.at < in.end) return HBEAT_ERR_JSON;
     if (n > limit) return HBEAT_ERR_TOO_BIG;
-    *number = negative ? -(int64_t)(n - (n > 0)) - (n > 0) : (int64_t)n;
+    *number = negative && n > 0 ? -(int64_t)(n - 1) - 1 : (int64_t)n;
     return HBEAT_OK;
 }
 
@@ -529,7 +508,6 @@ typedef struct fixed {
 static void fixed_push_integer_digit(fixed *f, unsigned digit) {
     uint64_t carry = digit;
     int i;
-
     for (i = WORDS; i < 2 * WORDS; i++) {
         carry += (uint64_t)f->word[i] * 10;
         f->word[i] = (uint32_t)carry;
@@ -540,7 +518,6 @@ static void fixed_push_integer_digit(fixed *f, unsigned digit) {
 static void fixed_push_fraction_digit(fixed *f, unsigned digit) {
     uint64_t rest = digit;
     int i;
-
     for (i = WORDS - 1; i >= 0; i--) {
         rest = rest << 32 | f->word[i];
         f->word[i] = (uint32_t)(rest / 10);
@@ -558,7 +535,6 @@ static uint64_t fixed_round(const fixed *f) {
     int top = 2 * POINT - 1, low, i;
     uint64_t mantissa = 0;
     bool below = f->inexact;
-
     while (top > LOWEST && !fixed_bit(f, top)) top--;
     low = top - 52 > LOWEST ? top - 52 : LOWEST;
     for (i = top; i >= low; i--) mantissa = mantissa << 1 | fixed_bit(f, i);
@@ -583,7 +559,6 @@ static figures split_number(span in) {
     figures d = {(const char *)in.at, 0, 0, 0};
     long exponent = 0;
     bool negative;
-
     for (; in.at < in.end && is_digit(*in.at); in.at++) d.count++;
     d.point = d.dot = d.count;
     if (scan_char(&in, "."))
@@ -606,7 +581,6 @@ hbeat_error hbeat_json_double(const hbeat_json *value, double *number) {
     uint64_t bits;
     long i, first = 0;
     figures d;
-
     if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
     d = split_number(in);
     while (first < d.count && digit_at(&d, first) == 0) first++;
@@ -624,9 +598,7 @@ hbeat_error hbeat_json_double(const hbeat_json *value, double *number) {
     return HBEAT_OK;
 }
 
-/* ======================================================================
- * Times
- * ====================================================================== */
+/* ==== Times ============================================================= */
 
 typedef struct calendar {
     int year, month, day, hour, minute, second;
@@ -640,7 +612,6 @@ static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
  */
 static int64_t days_since_1970(int year, int month, int day) {
     int64_t m = (month + 9) % 12, y = year - m / 10;
-
     return y * 365 + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day -
            719469;
 }
@@ -650,7 +621,6 @@ static bool to_unix(const calendar *t, int64_t *unix_s) {
     int64_t start = days_since_1970(t->year, t->month, 1);
     bool last = t->month == 12;
     int64_t next = days_since_1970(t->year + last, last ? 1 : t->month + 1, 1);
-
     if (t->year < 1 || t->month < 1 || t->month > 12 || t->day < 1 ||
         t->day > next - start || t->hour > 23 || t->minute > 59 ||
         t->second > 60)
@@ -682,7 +652,6 @@ static bool read_month(span *in, int *month) {
 
 static bool read_weekday(span *in) {
     const byte *start = in->at;
-
     while (in->at < in->end && is_alpha(*in->at)) in->at++;
     return in->at > start;
 }
@@ -696,7 +665,6 @@ static bool read_pattern(span *in, const char *pattern, calendar *t) {
     int *const twos[] = {&t->month, &t->day, &t->hour, &t->minute, &t->second};
     static const char letters[] = "mdhis";
     bool ok = true;
-
     for (; ok && *pattern != '\0'; pattern++) {
         const char *two = strchr(letters, *pattern);
         switch (*pattern) {
@@ -725,7 +693,6 @@ static int64_t read_http_date(const char *text) {
                                      "a b e h:i:s Y"};
     int64_t unix_s;
     size_t i;
-
     for (i = 0; i < COUNT(forms); i++) {
         span in = span_of(text, strlen(text));
         calendar t = {0, 0, 0, 0, 0, 0};
@@ -740,7 +707,6 @@ static int64_t read_http_date(const char *text) {
 static bool read_offset(span *in, int64_t *offset_s) {
     bool west = in->at < in->end && *in->at == '-';
     calendar t = {0, 0, 0, 0, 0, 0};
-
     *offset_s = 0;
     if (in->at == in->end || scan_char(in, "Zz")) return true;
     if (!scan_char(in, "+-") || !read_pattern(in, "h:i", &t) || t.hour > 23 ||
@@ -758,7 +724,6 @@ static int64_t read_api_time(const char *text) {
     span in = span_of(text, strlen(text));
     calendar t = {0, 0, 0, 0, 0, 0};
     int64_t unix_s, offset_s;
-
     if (!read_pattern(&in, "Y-m-dth:i:s", &t) ||
         (scan_char(&in, ".") && scan_digits(&in) != HBEAT_OK) ||
         !read_offset(&in, &offset_s) || in.at < in.end || !to_unix(&t, &unix_s))
@@ -766,9 +731,7 @@ static int64_t read_api_time(const char *text) {
     return unix_s - offset_s;
 }
 
-/* ======================================================================
- * Requests
- * ====================================================================== */
+/* ==== Requests ========================================================== */
 
 #define DEFAULT_HOST "api.lucit.app"
 #define HTTPS_PORT 443
@@ -799,7 +762,6 @@ static bool is_made_of(const char *text, bool (*allowed)(int)) {
 static size_t host_length(const char *host) {
     size_t i, label = 0;
     bool numeric = true;
-
     for (i = 0; host[i] != '\0' && i < 254; i++) {
         int c = (byte)host[i];
         if (c == '.' && host[i + 1] == '\0') break;
@@ -814,8 +776,7 @@ static size_t host_length(const char *host) {
     return label > 0 && host[i - 1] != '-' && !numeric && i < 254 ? i : 0;
 }
 
-/* Whether the codec's part of a configuration is fit for use: NULL, or why
- * not. */
+/* NULL, or why the codec's part of a configuration is not fit for use. */
 static const char *check_codec(const hbeat_config *cfg) {
     if (!is_made_of(cfg->device, is_unreserved) ||
         strcmp(cfg->device, ".") == 0 || strcmp(cfg->device, "..") == 0)
@@ -831,7 +792,6 @@ static const char *check_codec(const hbeat_config *cfg) {
 
 static const char *check_beat(const hbeat_beat *beat) {
     size_t i;
-
     if (!beat->lightning_version || beat->lightning_version[0] == '\0')
         return "lightning_version: missing";
     if (beat->device_info_count > 0 && !beat->device_info)
@@ -869,7 +829,6 @@ static piece head_piece(const hbeat_exchange *x, size_t n) {
         x->length,
         "\r\n\r\n",
     };
-
     p.text = texts[n];
     if (p.text == x->host) p.size = x->host_size;
     return p;
@@ -879,7 +838,6 @@ static piece head_piece(const hbeat_exchange *x, size_t n) {
 static piece body_piece(const hbeat_exchange *x, size_t n) {
     const hbeat_beat *beat = x->beat;
     piece p = {NULL, SIZE_MAX, n % 2 == 1};
-
     if (n == 0)
         p.text = "{\"lightning_version\":\"";
     else if (n == 1)
@@ -925,7 +883,6 @@ static bool pull_piece(hbeat_exchange *x, const piece *p, byte **out,
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
     byte *at = out, *end = at + size;
     piece p;
-
     while ((p = request_piece(x)).text && pull_piece(x, &p, &at, end)) {
         x->piece++;
         x->offset = 0;
@@ -933,23 +890,15 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
     return (size_t)(at - (byte *)out);
 }
 
-/* Finds the sizes by a run through a window that nobody looks at. */
-static void measure(hbeat_exchange *x) {
-    byte window[256];
+/* Finds the body's size by a run through a window that nobody looks at. */
+static void measure_body(hbeat_exchange *x) {
+    char window[256], *end = x->length + sizeof x->length - 1;
     size_t n;
-    char *end = x->length + sizeof x->length - 1;
-
     x->piece = HEAD_PIECES;
     while ((n = hbeat_pull(x, window, sizeof window)) > 0) x->body_size += n;
-    *end = '\0';
+    request_rewind(x);
     end = write_decimal(end, x->body_size);
     memmove(x->length, end, strlen(end) + 1);
-    request_rewind(x);
-    while (x->piece < HEAD_PIECES) {
-        piece p = head_piece(x, x->piece++);
-        x->head_size += p.size < SIZE_MAX ? p.size : strlen(p.text);
-    }
-    request_rewind(x);
 }
 
 static void reply_clear(hbeat_reply *r) {
@@ -978,17 +927,15 @@ hbeat_error hbeat_begin_beat(hbeat_exchange *x, const hbeat_config *cfg,
         *--at = ':';
         memmove(x->port, at, strlen(at) + 1);
     }
-    measure(x);
+    measure_body(x);
     return HBEAT_OK;
 }
 
-/* ======================================================================
- * Replies
- * ====================================================================== */
+/* ==== Replies =========================================================== */
 
 /*
- * Finds the members of an object that stand in the list `names`.  False where one
- * of them comes twice: which of the two counts is anybody's guess.
+ * Finds the members of an object that stand in the list `names`.  False where
+ * one of them comes twice: which of the two counts is anybody's guess.
  */
 static bool find_members(hbeat_json object, const char *names,
                          hbeat_json *found, size_t count) {
@@ -1014,7 +961,6 @@ static bool find_members(hbeat_json object, const char *names,
  */
 static const char *decode_in_place(const hbeat_json *value) {
     char *text = (char *)(uintptr_t)value->text + 1;
-
     hbeat_json_string(value, text, value->size);
     return text;
 }
@@ -1027,7 +973,6 @@ static bool take_text(const hbeat_json *value, const char **text) {
 
 static bool take_time(const hbeat_json *value, const char **text, int64_t *s) {
     bool ok = take_text(value, text);
-
     if (*text) *s = read_api_time(*text);
     return ok;
 }
@@ -1043,7 +988,6 @@ static bool decode_instruction(hbeat_json object, hbeat_instruction *i) {
     static const char names[] = "instruction\0parameters\0run_at\0status\0"
                                 "lcuid\0created_at\0updated_at\0";
     hbeat_json found[MEMBERS];
-
     if (!find_members(object, names, found, MEMBERS)) return false;
     i->parameters = found[PARAMETERS];
     return take_text(&found[NAME], &i->name) &&
@@ -1057,7 +1001,6 @@ static bool decode_instruction(hbeat_json object, hbeat_instruction *i) {
 /* "No instruction" is a member that is missing, null, [] or {}. */
 static bool is_empty(const hbeat_json *value) {
     hbeat_json rest = *value, item;
-
     return value->type <= HBEAT_JSON_NULL ||
            ((value->type == HBEAT_JSON_ARRAY ||
              value->type == HBEAT_JSON_OBJECT) &&
@@ -1099,7 +1042,6 @@ static hbeat_error decode_success(hbeat_reply *r, hbeat_json root,
 static void decode_message(hbeat_reply *r, const char *body, size_t size) {
     span in = span_of(body, size);
     hbeat_json root = {HBEAT_JSON_OBJECT, NULL, 0}, found;
-
     skip_space(&in);
     root.text = (const char *)in.at;
     root.size = (size_t)(in.end - in.at);
@@ -1138,9 +1080,7 @@ hbeat_error hbeat_decode(hbeat_reply *reply, char *body, size_t body_size,
     return HBEAT_ERR_JSON;
 }
 
-/* ======================================================================
- * HTTP/1.1 responses (RFC 9112)
- * ====================================================================== */
+/* ==== HTTP/1.1 responses (RFC 9112) ===================================== */
 
 /* What the next byte is part of. */
 typedef enum http_state {
@@ -1161,7 +1101,7 @@ typedef enum http_state {
     CHUNK_CR,
     CHUNK_LF,
     ENDED
-} http_state;
+} http_state; /* the head before BODY, the chunks' frame behind OPEN_BODY */
 
 static hbeat_error bad_http(hbeat_exchange *x, const char *what) {
     x->what = what;
@@ -1189,7 +1129,6 @@ static hbeat_error end_status_line(hbeat_exchange *x) {
     const char *line = x->value;
     span in = span_of(line, x->value_size);
     int status;
-
     if (scan_word(&in, "HTTP/1.") != HBEAT_OK || !scan_char(&in, "01") ||
         !scan_char(&in, " ") || !read_digits(&in, 3, &status) ||
         (in.at < in.end && *in.at != ' ') || status < 100 || status > 599)
@@ -1204,14 +1143,12 @@ static hbeat_error end_status_line(hbeat_exchange *x) {
 /* A number of digits alone; the grammar of both fields that have one. */
 static bool read_count(const char *value, int64_t *number) {
     hbeat_json text = {HBEAT_JSON_NUMBER, value, strlen(value)};
-
     return is_digit((byte)*value) &&
            hbeat_json_integer(&text, number) == HBEAT_OK;
 }
 
 static hbeat_error field_length(hbeat_exchange *x, const char *value) {
     int64_t length;
-
     if (!read_count(value, &length))
         return bad_http(x, "Content-Length is no number");
     if (x->sized && x->left != (uint64_t)length)
@@ -1230,7 +1167,6 @@ static hbeat_error field_coding(hbeat_exchange *x, const char *value) {
 
 static void field_connection(hbeat_exchange *x, const char *value) {
     size_t size;
-
     for (; *value != '\0'; value += size) {
         value += strspn(value, ", \t");
         size = strcspn(value, ", \t");
@@ -1256,7 +1192,6 @@ static hbeat_error end_field(hbeat_exchange *x) {
     size_t size = x->value_size;
     size_t field =
         x->trailers ? OTHER : list_index(names, x->name, x->name_size);
-
     x->state = FIELD;
     if (size == sizeof x->value) {
         if (field == CONNECTION) x->closes = true;
@@ -1283,7 +1218,6 @@ static hbeat_error end_field(hbeat_exchange *x) {
 static hbeat_error end_reply(hbeat_exchange *x) {
     hbeat_error e =
         hbeat_decode(x->reply, x->cfg->reply_buffer, x->received, &x->what);
-
     if (e == HBEAT_ERR_JSON || x->state == OPEN_BODY) x->keep_alive = false;
     x->state = ENDED;
     return e;
@@ -1292,7 +1226,6 @@ static hbeat_error end_reply(hbeat_exchange *x) {
 /* RFC 9112 section 6.3: what follows the head. */
 static hbeat_error end_head(hbeat_exchange *x) {
     hbeat_reply *r = x->reply;
-
     if (x->trailers) return end_reply(x);
     if (r->http_status == 101) return bad_http(x, "101 without being asked");
     if (r->http_status < 200) {
@@ -1372,7 +1305,6 @@ static hbeat_error chunk_digit(hbeat_exchange *x, int value) {
 /* One byte of what stands around chunks (RFC 9112 section 7.1). */
 static hbeat_error chunk_byte(hbeat_exchange *x, byte c) {
     bool space = c == ' ' || c == '\t';
-
     switch (x->state) {
     case CHUNK_CR:
         x->state = CHUNK_LF;
@@ -1423,20 +1355,16 @@ static hbeat_error body_bytes(hbeat_exchange *x, const byte *in, size_t size,
     return HBEAT_AGAIN;
 }
 
-/* The connection ended in good order. */
-static hbeat_error end_of_input(hbeat_exchange *x) {
-    if (x->state == OPEN_BODY) return end_reply(x);
-    x->what = "the server ended the connection";
-    return HBEAT_ERR_TRUNCATED;
-}
-
 hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
                        size_t *used) {
     const byte *at = in;
     hbeat_error e = HBEAT_AGAIN;
 
     *used = 0;
-    if (size == 0) e = end_of_input(x);
+    if (size == 0) {
+        x->what = "the server ended the connection";
+        e = x->state == OPEN_BODY ? end_reply(x) : HBEAT_ERR_TRUNCATED;
+    }
     while (e == HBEAT_AGAIN && *used < size) {
         size_t n = 1;
         if (x->state == BODY || x->state == OPEN_BODY || x->state == CHUNK)
@@ -1454,9 +1382,7 @@ hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
 }
 
 #ifndef HBEAT_NO_NET
-/* ======================================================================
- * Sockets
- * ====================================================================== */
+/* ==== Sockets =========================================================== */
 
 typedef union address {
     struct sockaddr any;
@@ -1466,7 +1392,6 @@ typedef union address {
 
 static int64_t now_ms(void) {
     struct timespec t = {0, 0};
-
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
@@ -1493,7 +1418,6 @@ static socklen_t read_address(const char *text, unsigned port, address *a) {
  */
 static int tcp_socket(int family) {
     int fd, one = 1;
-
 #if defined SOCK_CLOEXEC && defined SOCK_NONBLOCK
     fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 #else
@@ -1518,7 +1442,6 @@ static int connect_result(int fd) {
     struct pollfd p = {fd, POLLOUT, 0};
     int error = 0;
     socklen_t size = sizeof error;
-
     if (poll(&p, 1, 0) <= 0) return EINPROGRESS;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
     return error;
@@ -1531,13 +1454,10 @@ static int connect_result(int fd) {
  */
 static bool still_idle(int fd) {
     byte waiting;
-
     return recv(fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno);
 }
 
-/* ======================================================================
- * Trust anchors
- * ====================================================================== */
+/* ==== Trust anchors ===================================================== */
 
 /*
  * The arena: the list grows from the front, names and keys from the back.
@@ -1551,7 +1471,6 @@ static bool still_idle(int fd) {
 static bool der_take(span *in, byte tag, span *content) {
     const byte *at = in->at;
     size_t size, left = (size_t)(in->end - at), extra;
-
     if (left < 2 || at[0] != tag) return false;
     size = at[1];
     at += 2;
@@ -1592,7 +1511,6 @@ typedef struct root {
 
 static bool der_rsa(span bits, root *r) {
     span pair;
-
     return der_take(&bits, 0x30, &pair) && der_unsigned(&pair, &r->n) &&
            der_unsigned(&pair, &r->e) && length_of(r->n) >= RSA_MIN &&
            length_of(r->n) <= RSA_MAX && length_of(r->e) <= 4;
@@ -1609,7 +1527,6 @@ static bool der_ec(span oid, span bits, root *r) {
         {"\x2B\x81\x04\x00\x23", 5, 133, BR_EC_secp521r1},
     };
     size_t i;
-
     for (i = 0; i < COUNT(curves); i++) {
         if (der_equal(oid, curves[i].oid, curves[i].oid_size) &&
             length_of(bits) == curves[i].q_size) {
@@ -1626,7 +1543,6 @@ static bool der_key(span *in, root *r) {
     static const char rsa[] = "\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01";
     static const char ec[] = "\x2A\x86\x48\xCE\x3D\x02\x01";
     span info, algorithm, oid, curve, bits;
-
     if (!der_take(in, 0x30, &info) || !der_take(&info, 0x30, &algorithm) ||
         !der_take(&algorithm, 0x06, &oid) || !der_take(&info, 0x03, &bits) ||
         bits.at == bits.end || *bits.at++ != 0)
@@ -1639,7 +1555,6 @@ static bool der_key(span *in, root *r) {
 /* Finds the CA flag of basicConstraints, RFC 5280 section 4.2.1.9. */
 static bool der_is_ca(span extensions) {
     span list, extension, oid, value, constraints, flag;
-
     if (!der_take(&extensions, 0x30, &list)) return false;
     while (der_take(&list, 0x30, &extension)) {
         if (!der_take(&extension, 0x06, &oid) ||
@@ -1657,7 +1572,6 @@ static bool der_is_ca(span extensions) {
 /* The parts of a certificate that make an anchor, RFC 5280 section 4.1. */
 static bool der_certificate(span in, root *r) {
     span certificate, tbs, part;
-
     memset(r, 0, sizeof *r);
     if (!der_take(&in, 0x30, &certificate) ||
         !der_take(&certificate, 0x30, &tbs))
@@ -1692,7 +1606,6 @@ static byte *keep_at_top(hbeat_anchors *a, span s) {
 /* RFC 4648: makes bytes of the first `digits` digits of four. */
 static void put_base64(hbeat_anchors *a, int digits) {
     int i;
-
     a->bits <<= 6 * (4 - digits);
     for (i = 16; i > 16 - 8 * (digits - 1); i -= 8) {
         byte *at = gap(a) + a->der_size;
@@ -1720,7 +1633,6 @@ static int base64_value(byte c) {
 
 static void take_base64(hbeat_anchors *a, byte c) {
     int value = base64_value(c);
-
     if (c == '=' && a->padding < NOT_BASE64) {
         a->padding++;
     } else if (value >= 0 && a->padding == 0) {
@@ -1743,7 +1655,6 @@ static bool end_base64(hbeat_anchors *a) {
 static void commit(hbeat_anchors *a) {
     br_x509_trust_anchor *ta = a->list + a->count;
     root r;
-
     if (!end_base64(a) || !der_certificate(span_of(gap(a), a->der_size), &r)) {
         a->skipped++;
         return;
@@ -1785,7 +1696,6 @@ static const char pem_end[] = "-----END CERTIFICATE-----";
 
 static void begin_certificate(hbeat_anchors *a) {
     size_t front = (size_t)(gap(a) - (byte *)a->arena);
-
     if (front > a->top) a->error = HBEAT_ERR_TOO_BIG;
     a->der_size = 0;
     a->bits = 0;
@@ -1795,7 +1705,6 @@ static void begin_certificate(hbeat_anchors *a) {
 
 static void pem_byte(hbeat_anchors *a, byte c) {
     bool newline = c == '\r' || c == '\n';
-
     switch ((pem_state)a->state) {
     case PEM_LINE:
         if (c == (byte)pem_begin[a->matched]) {
@@ -1833,14 +1742,12 @@ static void pem_byte(hbeat_anchors *a, byte c) {
 static void arena_begin(hbeat_anchors *a) {
     size_t align = sizeof(void *), at = (size_t)((uintptr_t)a->arena % align);
     size_t front = at > 0 ? align - at : 0;
-
     a->top = a->arena_size;
     a->list = (br_x509_trust_anchor *)(void *)((byte *)a->arena + front);
 }
 
 hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
     const byte *at = pem;
-
     if (!a->list) arena_begin(a);
     for (; size > 0 && a->error == HBEAT_OK; size--) pem_byte(a, *at++);
     if (a->error != HBEAT_OK || pem) return a->error;
@@ -1849,9 +1756,7 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
     return a->count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST;
 }
 
-/* ======================================================================
- * TLS
- * ====================================================================== */
+/* ==== TLS =============================================================== */
 
 #define DAY_S 86400
 #define DAYS_TO_1970 719528 /* from the year 0, where BearSSL counts from */
@@ -1880,7 +1785,6 @@ static void tls_profile(hbeat_client *c) {
     br_ssl_engine_context *engine = &c->tls.eng;
     br_rsa_pkcs1_vrfy rsa = br_rsa_pkcs1_vrfy_get_default();
     int i;
-
     br_ssl_client_zero(&c->tls);
     br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
     /* In software ChaCha20 is three times as fast as AES: it goes first. */
@@ -1921,7 +1825,6 @@ static bool seed(hbeat_client *c) {
 #if defined __linux__
     byte random[32];
     ssize_t n = getrandom(random, sizeof random, GRND_NONBLOCK);
-
     if (n < 0 && errno == EAGAIN) return false;
     if (n == (ssize_t)sizeof random)
         br_ssl_engine_inject_entropy(&c->tls.eng, random, sizeof random);
@@ -1960,7 +1863,6 @@ static hbeat_error tls_error(int code, const char **what) {
          "it is malformed or of a kind that is not accepted"},
     };
     size_t i;
-
     for (i = 0; i < COUNT(meanings); i++) {
         if (code >= meanings[i].first && code <= meanings[i].last) {
             *what = meanings[i].what[0] ? meanings[i].what : NULL;
@@ -1971,13 +1873,13 @@ static hbeat_error tls_error(int code, const char **what) {
     return HBEAT_ERR_TLS;
 }
 
-/* ======================================================================
- * The client
- * ====================================================================== */
+/* ==== The client ======================================================== */
 
 #define DEFAULT_TIMEOUT_MS 30000
 #define LONGEST_TIMEOUT_MS (DAY_S * 1000)
-#define WINDOW_MIN 16 /* what hbeat_pull() asks for */
+
+/* The types of record that a handshake may begin with (RFC 5246 6.2.1). */
+enum { ALERT = 21, HANDSHAKE = 22 };
 
 typedef enum client_state {
     UNFIT, /* hbeat_init() has not succeeded */
@@ -2006,7 +1908,6 @@ static bool handshaking(const hbeat_client *c) {
 static void hang_up(hbeat_client *c) {
     br_ssl_engine_context *engine = &c->tls.eng;
     size_t size;
-
     if (c->fd < 0) return;
     if (c->state > CONNECTING || c->state == IDLE) {
         if (c->out_at == c->out_end &&
@@ -2022,7 +1923,6 @@ static void hang_up(hbeat_client *c) {
 /* The exchange is over: with an open connection if it can be used again. */
 static void finish(hbeat_client *c) {
     size_t unread;
-
     if (c->x.state != ENDED || !c->x.keep_alive || c->wire_at < c->wire_end ||
         br_ssl_engine_recvapp_buf(&c->tls.eng, &unread))
         hang_up(c);
@@ -2048,7 +1948,6 @@ static void lost(hbeat_client *c, const char *what, int code) {
 static void begin_tls(hbeat_client *c) {
     int64_t now_s = (int64_t)time(NULL);
     char name[256];
-
     c->wire_at = c->wire_end = c->out_at = c->out_end = 0;
     c->heard = 0;
     c->sent = false;
@@ -2070,7 +1969,6 @@ static void tls_ended(hbeat_client *c) {
     const char *what;
     size_t used;
     hbeat_error e;
-
     if (code != BR_ERR_OK) {
         e = tls_error(code, &what);
         fail(c, e, what, e == HBEAT_ERR_TOO_BIG ? 0 : code);
@@ -2088,7 +1986,6 @@ static void take_reply(hbeat_client *c) {
     size_t size, used;
     byte *in = br_ssl_engine_recvapp_buf(engine, &size);
     hbeat_error e = hbeat_push(&c->x, in, size, &used);
-
     c->answered = true;
     br_ssl_engine_recvapp_ack(engine, used);
     if (e != HBEAT_AGAIN) fail(c, e, c->x.what, c->x.reply->http_status);
@@ -2099,7 +1996,6 @@ static void give_request(hbeat_client *c) {
     br_ssl_engine_context *engine = &c->tls.eng;
     size_t room;
     byte *out = br_ssl_engine_sendapp_buf(engine, &room);
-
     br_ssl_engine_sendapp_ack(engine, hbeat_pull(&c->x, out, room));
     br_ssl_engine_flush(engine, 0);
     c->sent = request_piece(&c->x).text == NULL;
@@ -2109,7 +2005,6 @@ static void give_request(hbeat_client *c) {
 static bool gather(hbeat_client *c) {
     size_t size;
     byte *record = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
-
     if (size > sizeof c->out - c->out_end) return false;
     memcpy(c->out + c->out_end, record, size);
     c->out_end = (uint16_t)(c->out_end + size);
@@ -2120,7 +2015,6 @@ static bool gather(hbeat_client *c) {
 static void feed(hbeat_client *c) {
     size_t size, left = (size_t)(c->wire_end - c->wire_at);
     byte *in = br_ssl_engine_recvrec_buf(&c->tls.eng, &size);
-
     if (size > left) size = left;
     memcpy(in, wire(c) + c->wire_at, size);
     c->wire_at = (uint16_t)(c->wire_at + size);
@@ -2148,7 +2042,6 @@ static void pump(hbeat_client *c) {
 
 static bool has_output(const hbeat_client *c) {
     size_t size;
-
     return c->out_at < c->out_end ||
            br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
 }
@@ -2160,7 +2053,6 @@ static void write_out(hbeat_client *c) {
     struct iovec parts[2] = {{c->out + c->out_at, gathered}, {record, size}};
     struct msghdr message;
     ssize_t n;
-
     memset(&message, 0, sizeof message);
     message.msg_iov = parts;
     message.msg_iovlen = 2;
@@ -2182,7 +2074,6 @@ static void read_in(hbeat_client *c) {
     byte *record = br_ssl_engine_recvrec_buf(&c->tls.eng, &size);
     struct iovec parts[2] = {{record, size}, {wire(c), HBEAT_WIRE_SIZE}};
     ssize_t n = readv(c->fd, parts, 2);
-
     if (n < 0) {
         if (!would_block(errno)) lost(c, "the connection broke", errno);
         return;
@@ -2191,18 +2082,17 @@ static void read_in(hbeat_client *c) {
         lost(c, "the connection ended without a close_notify", 0);
         return;
     }
-    if (c->heard == 0 && record && record[0] != 21 && record[0] != 22) {
+    if (c->heard == 0 && record && *record != ALERT && *record != HANDSHAKE) {
         fail(c, HBEAT_ERR_TLS, "what answers there does not speak TLS", 0);
         return;
     }
     first = (size_t)n < size ? (size_t)n : size;
     c->wire_at = 0;
     c->wire_end = (uint16_t)((size_t)n - first);
-    c->heard += (uint32_t)n;
-    if (handshaking(c) && c->heard > HBEAT_HANDSHAKE_MAX)
+    br_ssl_engine_recvrec_ack(&c->tls.eng, first);
+    if (handshaking(c)) c->heard += (uint32_t)n;
+    if (c->heard > HBEAT_HANDSHAKE_MAX)
         fail(c, HBEAT_ERR_TLS, "the handshake exceeds HBEAT_HANDSHAKE_MAX", 0);
-    else
-        br_ssl_engine_recvrec_ack(&c->tls.eng, first);
 }
 
 /* Goes on with TLS and HTTP until the socket has to be waited for. */
@@ -2219,7 +2109,6 @@ static void open_connection(hbeat_client *c) {
     const hbeat_config *cfg = &c->cfg;
     address a;
     socklen_t size;
-
     if (!cfg->address) {
         fail(c, HBEAT_ERR_RESOLVE, "config.address is not set", 0);
         return;
@@ -2234,7 +2123,6 @@ static void open_connection(hbeat_client *c) {
 
 static void await_connection(hbeat_client *c) {
     int error = connect_result(c->fd);
-
     if (error == EINPROGRESS) return;
     if (error != 0) {
         fail(c, HBEAT_ERR_CONNECT, NULL, error);
@@ -2246,11 +2134,10 @@ static void await_connection(hbeat_client *c) {
 
 static void time_out(hbeat_client *c) {
     fail(c, HBEAT_ERR_TIMEOUT,
-         c->state == CONNECTING  ? "no answer to connect"
-         : handshaking(c)        ? "in the TLS handshake"
-         : c->state == SENDING   ? "while sending"
-         : c->state == RECEIVING ? "waiting for the reply"
-                                 : "before the start",
+         c->state <= CONNECTING ? "while connecting"
+         : handshaking(c)       ? "in the TLS handshake"
+         : c->state == SENDING  ? "while sending"
+                                : "waiting for the reply",
          0);
 }
 
@@ -2291,7 +2178,6 @@ hbeat_error hbeat_step(hbeat_client *c) {
 hbeat_wait hbeat_wants(const hbeat_client *c) {
     hbeat_wait w = {-1, 0, 0};
     int64_t left = c->deadline_ms - now_ms();
-
     if (c->error != HBEAT_AGAIN || c->state == LOOK || c->state == OPEN)
         return w;
     w.fd = c->fd;
@@ -2303,7 +2189,6 @@ hbeat_wait hbeat_wants(const hbeat_client *c) {
 /* NULL, or why the client's part of a configuration is not fit for use. */
 static const char *check_client(const hbeat_config *cfg) {
     address a;
-
     if (cfg->address && read_address(cfg->address, 0, &a) == 0)
         return "address: no IPv4 or IPv6 address in figures";
     if (cfg->timeout_ms > LONGEST_TIMEOUT_MS) return "timeout_ms: over a day";
@@ -2315,7 +2200,6 @@ static const char *check_client(const hbeat_config *cfg) {
 
 hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
     const char *what = check_codec(cfg);
-
     memset(c, 0, sizeof *c);
     c->fd = -1;
     c->cfg = *cfg;
@@ -2368,7 +2252,6 @@ hbeat_error hbeat_send(hbeat_client *c, const hbeat_beat *beat,
 void hbeat_close(hbeat_client *c) {
     volatile byte *secret = c->cfg.tls_buffer;
     size_t i;
-
     if (c->state == UNFIT) return;
     hang_up(c);
     for (i = 0; i < c->cfg.tls_buffer_size; i++) secret[i] = 0;
@@ -2377,9 +2260,7 @@ void hbeat_close(hbeat_client *c) {
     c->fd = -1;
 }
 
-/* ======================================================================
- * Error texts
- * ====================================================================== */
+/* ==== Error texts ======================================================= */
 
 /* Text under construction; what does not fit is left out. */
 typedef struct sink {
@@ -2388,7 +2269,6 @@ typedef struct sink {
 
 static void put(sink *s, const char *text, size_t size) {
     size_t room = (size_t)(s->end - s->at) - 1;
-
     if (size > room) size = room;
     memcpy(s->at, text, size);
     s->at += size;
@@ -2402,14 +2282,12 @@ static void put_text(sink *s, const char *text) {
 static void put_number(sink *s, uint64_t number) {
     char text[20], *end = text + sizeof text;
     char *start = write_decimal(end, number);
-
     put(s, start, (size_t)(end - start));
 }
 
 /* Days from 1970-01-01 as YYYY-MM-DD. */
 static void put_date(sink *s, int64_t days) {
     int year = 1970, month = 1;
-
     while (days_since_1970(year + 1, 1, 1) <= days) year++;
     while (month < 12 && days_since_1970(year, month + 1, 1) <= days) month++;
     put_number(s, (uint64_t)year);
@@ -2456,7 +2334,6 @@ static const char sentences[] = "the heartbeat reached @\0"
 
 static void put_sentence(sink *s, const char *sentence, const char *host) {
     size_t before = strcspn(sentence, "@");
-
     put(s, sentence, before);
     if (sentence[before] == '\0') return;
     put_text(s, host);
@@ -2466,7 +2343,6 @@ static void put_sentence(sink *s, const char *sentence, const char *host) {
 /* The number behind an error, with its kind. */
 static void put_code(sink *s, hbeat_error e, int code) {
     bool posix = e == HBEAT_ERR_CONNECT || e == HBEAT_ERR_TRUNCATED;
-
     if (posix) {
         put_text(s, ": ");
         put_text(s, errno_text(code));
@@ -2481,7 +2357,6 @@ static void put_code(sink *s, hbeat_error e, int code) {
 
 const char *hbeat_explain(hbeat_client *c) {
     sink s = {c->explain, c->explain + sizeof c->explain};
-
     put_sentence(&s, nth(sentences, (size_t)c->error),
                  c->cfg.host ? c->cfg.host : DEFAULT_HOST);
     if (c->error == HBEAT_ERR_CERT_TIME) {
@@ -2500,11 +2375,9 @@ const char *hbeat_explain(hbeat_client *c) {
 const char *hbeat_error_name(hbeat_error e) {
     static const char names[] =
         "ok\0again\0argument\0resolve\0connect\0proxy\0timeout\0"
-        "tls-version\0cert-name\0cert-trust\0cert-"
-        "time\0tls\0truncated\0http\0status\0"
-        "refused\0json\0too-big\0";
+        "tls-version\0cert-name\0cert-trust\0cert-time\0tls\0"
+        "truncated\0http\0status\0refused\0json\0too-big\0";
     const char *name = nth(names, (size_t)e);
-
     return *name ? name : "unknown";
 }
 

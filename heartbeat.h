@@ -247,8 +247,7 @@ hbeat_error hbeat_json_double(const hbeat_json *value, double *number);
  * those described.
  */
 typedef struct hbeat_exchange {
-    size_t head_size;   /* bytes of the request's head ... */
-    uint64_t body_size; /* ... and of the body behind it */
+    uint64_t body_size; /* of the request, behind the empty line */
     const char *what;   /* after an error: the reason in a phrase, or NULL */
     bool keep_alive;    /* after the reply: the connection may be used again */
     const hbeat_config *cfg;
