@@ -1,28 +1,32 @@
 # make            the library's object file and the examples
-# make demo       a stand-in server, three heartbeats, the instruction
-# make test       all tests, with the compiler at hand
-# make check      make test in every build, the analysers, the budgets
+# make demo       a stand-in server, three heartbeats, the instructions
+# make test       all tests, with one compiler
+# make check      all tests in all builds, and the analysers
+# make bench      instructions, system calls and memory, beside curl
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
-#                 system's; B=DIR the folder to build in; CC, CFLAGS, LDFLAGS
+#                 system's
+# SUITE=DIR       a JSONTestSuite, for make suite
+# B=DIR           the folder to build in; CC, CFLAGS, LDFLAGS as ever
+
 B = build
 CFLAGS = -O2 -g
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
        -Werror
-STD = -std=c99
 ifdef BEARSSL
 BR_INC = -isystem $(BEARSSL)/inc
 BR_LIB = $(BEARSSL)/build/libbearssl.a
 else
 BR_LIB = -lbearssl
 endif
-COMPILE = $(CC) $(STD) $(WARN) $(BR_INC) $(CFLAGS) -I.
+COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out tests/network/peer.c,$(wildcard tests/network/*.c)))
-SCRIPTS = $(wildcard tests/peers/*.sh)
+SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
+SOURCES = heartbeat.h heartbeat.c $(wildcard examples/*.c tests/*/*.[ch])
 
 all: $B/heartbeat.o $(EXAMPLES)
 
@@ -40,24 +44,80 @@ $B/own_transport: examples/own_transport.c $B/codec.o
 $B/%: examples/%.c $B/heartbeat.o
 	$(COMPILE) -o $@ $^ $(LDFLAGS) $(BR_LIB)
 
-$B/unit/%: tests/unit/%.c $B/heartbeat.o
+# ---- Tests ----
+
+$B/unit/%: tests/unit/%.c tests/unit/cases.h $B/heartbeat.o
 	@mkdir -p $(@D)
-	$(COMPILE) -o $@ $^ $(LDFLAGS) -lcmocka $(BR_LIB)
+	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
 $B/network/%: tests/network/%.c tests/network/peer.c tests/network/peer.h \
               $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
-# Keys and certificates of the tests and the demo: see the script.
+$B/jsonsuite: tests/vectors/jsonsuite.c $B/codec.o
+	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)
+
+# Keys and certificates for tests and demo: the script says what each is for.
 $B/certs/made: tests/certs
-	tests/certs $B/certs
+	tests/certs $B/certs >/dev/null
 	touch $@
 
-test: all $(UNIT) $(NETWORK) $B/certs/made
+demo: all $B/certs/made
+	examples/demo $B
+
+programs: all $(UNIT) $(NETWORK) $B/certs/made
+
+test: programs
 	B=$B tests/run $(UNIT) $(NETWORK) $(SCRIPTS)
+
+suite: $B/jsonsuite
+	tests/run "$B/jsonsuite $(SUITE)"
+
+# ---- Every build ----
+
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+HEAVY = $B/network/faults
+
+clang:
+	$(MAKE) B=$B/clang CC=clang test
+
+sanitized:
+	$(MAKE) B=$B/sanitized CC=clang CFLAGS="-O1 -g $(SANITIZE)" programs
+	B=$B/sanitized tests/run $(UNIT:$B/%=$B/sanitized/%) \
+	    $(filter-out %/noheap,$(NETWORK:$B/%=$B/sanitized/%)) $(SCRIPTS)
+
+m32:
+	$(MAKE) B=$B/m32 CFLAGS="-O2 -g -m32" programs
+	B=$B/m32 tests/run $(UNIT:$B/%=$B/m32/%) $(NETWORK:$B/%=$B/m32/%)
+
+memcheck: programs
+	WRAP="valgrind -q --error-exitcode=9 --leak-check=full" B=$B \
+	    tests/run $(UNIT) $(filter-out $(HEAVY),$(NETWORK))
+
+lint:
+	clang-format --dry-run -Werror $(SOURCES)
+	gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null heartbeat.c
+	for f in examples/*.c; do \
+	    gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null $$f || exit 1; \
+	done
+	clang-tidy --quiet heartbeat.c examples/*.c -- -std=c99 -I.
+	cppcheck --quiet --std=c99 --enable=warning,style,performance,portability \
+	    --inline-suppr --error-exitcode=1 -I. heartbeat.c examples/*.c
+	g++ -std=c++11 $(filter-out -Wstrict-prototypes,$(WARN)) -x c++ \
+	    -fsyntax-only heartbeat.h -Wno-pragma-once-outside-header
+	clang++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ \
+	    -fsyntax-only heartbeat.h
+	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
+	clang -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
+
+check: lint test clang sanitized m32 memcheck
+
+bench: all $B/certs/made
+	tests/bench/run $B
 
 clean:
 	rm -rf $B
 
-.PHONY: all test clean
+.PHONY: all demo programs test suite clang sanitized m32 memcheck lint check \
+        bench clean

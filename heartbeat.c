@@ -111,21 +111,18 @@ static bool same_word(const char *text, size_t size, const char *word) {
 }
 
 /*
- * The nth text of a list: "one\0" "two\0" "", which the empty one ends.  A
- * list holds no pointers, so it needs no relocation and stays in ROM.
+ * Names in a table hold no pointers, so that they need no relocation and stay
+ * in ROM.  The longest is lightning_device_remote_instruction.
  */
-static const char *nth(const char *list, size_t n) {
-    while (n-- > 0 && *list != '\0') list += strlen(list) + 1;
-    return list;
-}
+typedef char known[36];
 
-/* Which text of a list is this one; their number where none is. */
-static size_t list_index(const char *list, const char *text, size_t size) {
-    size_t i, length;
-    for (i = 0; (length = strlen(list)) > 0; i++) {
-        if (length == size && memcmp(list, text, size) == 0) break;
-        list += length + 1;
-    }
+/* Which of the names is this text; `count` where none is. */
+static size_t find_name(const known *names, size_t count, const char *text,
+                        size_t size) {
+    size_t i;
+    for (i = 0; i < count; i++)
+        if (strlen(names[i]) == size && memcmp(names[i], text, size) == 0)
+            break;
     return i;
 }
 
@@ -557,14 +554,13 @@ static unsigned digit_at(const figures *d, long i) {
 
 static figures split_number(span in) {
     figures d = {(const char *)in.at, 0, 0, 0};
-    long exponent = 0;
-    bool negative;
     for (; in.at < in.end && is_digit(*in.at); in.at++) d.count++;
     d.point = d.dot = d.count;
     if (scan_char(&in, "."))
         for (; in.at < in.end && is_digit(*in.at); in.at++) d.count++;
     if (scan_char(&in, "eE")) {
-        negative = in.at < in.end && *in.at == '-';
+        long exponent = 0;
+        bool negative = in.at < in.end && *in.at == '-';
         scan_char(&in, "+-");
         for (; in.at < in.end && is_digit(*in.at); in.at++)
             if (exponent < EXPONENT_LIMIT)
@@ -762,7 +758,7 @@ static bool is_made_of(const char *text, bool (*allowed)(int)) {
 static size_t host_length(const char *host) {
     size_t i, label = 0;
     bool numeric = true;
-    for (i = 0; host[i] != '\0' && i < 254; i++) {
+    for (i = 0; i < 254 && host[i] != '\0'; i++) {
         int c = (byte)host[i];
         if (c == '.' && host[i + 1] == '\0') break;
         if (c == '.' ? label == 0 || host[i - 1] == '-'
@@ -862,7 +858,7 @@ static void request_rewind(hbeat_exchange *x) {
 
 /* Writes what fits of a piece; true once all of it is out. */
 static bool pull_piece(hbeat_exchange *x, const piece *p, byte **out,
-                       byte *end) {
+                       const byte *end) {
     while (x->offset < p->size && p->text[x->offset] != '\0') {
         const byte *from = (const byte *)p->text + x->offset;
         byte unit[UNIT_MAX];
@@ -934,19 +930,20 @@ hbeat_error hbeat_begin_beat(hbeat_exchange *x, const hbeat_config *cfg,
 /* ==== Replies =========================================================== */
 
 /*
- * Finds the members of an object that stand in the list `names`.  False where
- * one of them comes twice: which of the two counts is anybody's guess.
+ * Finds the members of an object that have one of `names`.  False where one
+ * of them comes twice: which of the two counts is anybody's guess.
  */
-static bool find_members(hbeat_json object, const char *names,
+static bool find_members(hbeat_json object, const known *names,
                          hbeat_json *found, size_t count) {
     hbeat_json key, value;
     bool once = true;
 
     memset(found, 0, count * sizeof *found);
     while (hbeat_json_next(&object, &key, &value)) {
-        char name[40]; /* longer than any name that is looked for */
-        size_t size = hbeat_json_string(&key, name, sizeof name);
-        size_t i = size < sizeof name ? list_index(names, name, size) : count;
+        known text; /* "" where the key is longer, and so none of them */
+        size_t size = hbeat_json_string(&key, text, sizeof text);
+        size_t i =
+            size < sizeof text ? find_name(names, count, text, size) : count;
         if (i == count) continue;
         once = once && found[i].type == HBEAT_JSON_NONE;
         found[i] = value;
@@ -985,8 +982,9 @@ static bool take_integer(const hbeat_json *value, int64_t *number) {
 /* False where a member has a type that the API does not give it. */
 static bool decode_instruction(hbeat_json object, hbeat_instruction *i) {
     enum { NAME, PARAMETERS, RUN_AT, STATUS, LCUID, CREATED, UPDATED, MEMBERS };
-    static const char names[] = "instruction\0parameters\0run_at\0status\0"
-                                "lcuid\0created_at\0updated_at\0";
+    static const known names[MEMBERS] = {
+        "instruction", "parameters", "run_at",    "status",
+        "lcuid",       "created_at", "updated_at"};
     hbeat_json found[MEMBERS];
     if (!find_members(object, names, found, MEMBERS)) return false;
     i->parameters = found[PARAMETERS];
@@ -1010,8 +1008,8 @@ static bool is_empty(const hbeat_json *value) {
 static hbeat_error decode_success(hbeat_reply *r, hbeat_json root,
                                   const char **what) {
     enum { SUCCESS, INSTRUCTION, MESSAGE, MEMBERS };
-    static const char names[] =
-        "success\0lightning_device_remote_instruction\0message\0";
+    static const known names[MEMBERS] = {
+        "success", "lightning_device_remote_instruction", "message"};
     hbeat_json found[MEMBERS];
 
     *what = "a member comes twice";
@@ -1040,13 +1038,13 @@ static hbeat_error decode_success(hbeat_reply *r, hbeat_json root,
  * short or breaks off, as long as the message itself is whole.
  */
 static void decode_message(hbeat_reply *r, const char *body, size_t size) {
+    static const known message = "message";
     span in = span_of(body, size);
     hbeat_json root = {HBEAT_JSON_OBJECT, NULL, 0}, found;
     skip_space(&in);
     root.text = (const char *)in.at;
     root.size = (size_t)(in.end - in.at);
-    if (find_members(root, "message\0", &found, 1))
-        take_text(&found, &r->message);
+    if (find_members(root, &message, &found, 1)) take_text(&found, &r->message);
 }
 
 static bool is_success(int http_status) {
@@ -1187,11 +1185,11 @@ static void field_retry(hbeat_exchange *x, const char *value) {
  */
 static hbeat_error end_field(hbeat_exchange *x) {
     enum { CONNECTION, DATE, RETRY_AFTER, LENGTH, CODING, OTHER };
-    static const char names[] = "connection\0date\0retry-after\0"
-                                "content-length\0transfer-encoding\0";
+    static const known names[OTHER] = {"connection", "date", "retry-after",
+                                       "content-length", "transfer-encoding"};
     size_t size = x->value_size;
     size_t field =
-        x->trailers ? OTHER : list_index(names, x->name, x->name_size);
+        x->trailers ? OTHER : find_name(names, OTHER, x->name, x->name_size);
     x->state = FIELD;
     if (size == sizeof x->value) {
         if (field == CONNECTION) x->closes = true;
@@ -1470,13 +1468,13 @@ static bool still_idle(int fd) {
 /* Takes an element off DER, if it has this tag; *content is what it holds. */
 static bool der_take(span *in, byte tag, span *content) {
     const byte *at = in->at;
-    size_t size, left = (size_t)(in->end - at), extra;
+    size_t size, left = (size_t)(in->end - at);
     if (left < 2 || at[0] != tag) return false;
     size = at[1];
     at += 2;
     left -= 2;
     if (size >= 0x80) {
-        extra = size & 0x7F;
+        size_t extra = size & 0x7F;
         if (extra == 0 || extra > 3 || extra > left) return false;
         left -= extra;
         for (size = 0; extra > 0; extra--) size = size << 8 | *at++;
@@ -2048,7 +2046,7 @@ static bool has_output(const hbeat_client *c) {
 
 /* One write of all there is: what was gathered, then the engine's record. */
 static void write_out(hbeat_client *c) {
-    size_t size, gathered = (size_t)(c->out_end - c->out_at), sent;
+    size_t size, gathered = (size_t)(c->out_end - c->out_at);
     byte *record = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
     struct iovec parts[2] = {{c->out + c->out_at, gathered}, {record, size}};
     struct msghdr message;
@@ -2061,11 +2059,12 @@ static void write_out(hbeat_client *c) {
         if (!would_block(errno)) lost(c, "the connection broke", errno);
         return;
     }
-    sent = (size_t)n < gathered ? (size_t)n : gathered;
-    c->out_at = (uint16_t)(c->out_at + sent);
-    if (c->out_at == c->out_end) c->out_at = c->out_end = 0;
-    if ((size_t)n > sent)
-        br_ssl_engine_sendrec_ack(&c->tls.eng, (size_t)n - sent);
+    if ((size_t)n < gathered) {
+        c->out_at = (uint16_t)(c->out_at + n);
+        return;
+    }
+    c->out_at = c->out_end = 0;
+    br_ssl_engine_sendrec_ack(&c->tls.eng, (size_t)n - gathered);
 }
 
 /* One read of all there is: the record in hand first, then the wire. */
@@ -2313,24 +2312,25 @@ static const char *errno_text(int error) {
 }
 
 /* A sentence an error, in the enum's order; @ is the host. */
-static const char sentences[] = "the heartbeat reached @\0"
-                                "the heartbeat to @ is under way\0"
-                                "an argument is wrong\0"
-                                "no address for @\0"
-                                "no connection to @\0"
-                                "the proxy lets nothing through to @\0"
-                                "no reply from @ within the time\0"
-                                "@ does not offer TLS 1.2\0"
-                                "the certificate is not for @\0"
-                                "the certificate of @ is not trusted\0"
-                                "the certificate of @ is not valid today\0"
-                                "TLS with @ failed\0"
-                                "the reply from @ is not whole\0"
-                                "the reply from @ is not HTTP/1.1\0"
-                                "@ answered with an error\0"
-                                "@ refused the heartbeat\0"
-                                "the reply from @ is not the API's\0"
-                                "a buffer is too small for the reply from @\0";
+static const char sentences[][44] = {
+    "the heartbeat reached @",
+    "the heartbeat to @ is under way",
+    "an argument is wrong",
+    "no address for @",
+    "no connection to @",
+    "the proxy lets nothing through to @",
+    "no reply from @ within the time",
+    "@ does not offer TLS 1.2",
+    "the certificate is not for @",
+    "the certificate of @ is not trusted",
+    "the certificate of @ is not valid today",
+    "TLS with @ failed",
+    "the reply from @ is not whole",
+    "the reply from @ is not HTTP/1.1",
+    "@ answered with an error",
+    "@ refused the heartbeat",
+    "the reply from @ is not the API's",
+    "a buffer is too small for the reply from @"};
 
 static void put_sentence(sink *s, const char *sentence, const char *host) {
     size_t before = strcspn(sentence, "@");
@@ -2357,7 +2357,7 @@ static void put_code(sink *s, hbeat_error e, int code) {
 
 const char *hbeat_explain(hbeat_client *c) {
     sink s = {c->explain, c->explain + sizeof c->explain};
-    put_sentence(&s, nth(sentences, (size_t)c->error),
+    put_sentence(&s, sentences[c->error],
                  c->cfg.host ? c->cfg.host : DEFAULT_HOST);
     if (c->error == HBEAT_ERR_CERT_TIME) {
         put_text(&s, ": expired or not valid yet, while the clock says ");
@@ -2373,12 +2373,12 @@ const char *hbeat_explain(hbeat_client *c) {
 #endif
 
 const char *hbeat_error_name(hbeat_error e) {
-    static const char names[] =
-        "ok\0again\0argument\0resolve\0connect\0proxy\0timeout\0"
-        "tls-version\0cert-name\0cert-trust\0cert-time\0tls\0"
-        "truncated\0http\0status\0refused\0json\0too-big\0";
-    const char *name = nth(names, (size_t)e);
-    return *name ? name : "unknown";
+    static const char names[][12] = {
+        "ok",        "again",   "argument",    "resolve",   "connect",
+        "proxy",     "timeout", "tls-version", "cert-name", "cert-trust",
+        "cert-time", "tls",     "truncated",   "http",      "status",
+        "refused",   "json",    "too-big"};
+    return (size_t)e < COUNT(names) ? names[e] : "unknown";
 }
 
 const char *hbeat_version(void) {

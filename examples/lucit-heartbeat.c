@@ -113,15 +113,16 @@ static void parse_options(options *o, int argc, char **argv) {
         char *given = argv[i] + size + 1;
 
         if (take_switch(o, argv[i])) continue;
-        if (!info && !value) die("unknown option, see --help", argv[i]);
         if (argv[i][size] == '\0') {
             if (i + 1 == argc) die("a value is missing", argv[i]);
             given = argv[++i];
         }
         if (info)
             argv[o->info_count++] = given;
-        else
+        else if (value)
             *value = given;
+        else
+            die("unknown option, see --help", argv[i]);
     }
 }
 

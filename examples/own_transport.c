@@ -42,6 +42,15 @@ static hbeat_error exchange(hbeat_exchange *x) {
     return e;
 }
 
+/* The first line of a file; false where there is none. */
+static bool read_line(const char *path, char *line, int size) {
+    FILE *file = fopen(path, "r");
+    bool ok = file && fgets(line, size, file);
+    if (file) fclose(file);
+    line[strcspn(line, "\r\n")] = '\0';
+    return ok;
+}
+
 int main(int argc, char **argv) {
     static char token[4096];
     hbeat_config cfg = {
@@ -49,14 +58,11 @@ int main(int argc, char **argv) {
     hbeat_beat beat = {.lightning_version = "4.2.1"};
     hbeat_exchange x;
     hbeat_reply reply;
-    FILE *file = argc == 4 ? fopen(argv[3], "r") : NULL;
 
-    if (!file || !fgets(token, sizeof token, file)) {
+    if (argc != 4 || !read_line(argv[3], token, sizeof token)) {
         fputs("usage: own_transport DEVICE APP TOKEN-FILE\n", stderr);
         return 2;
     }
-    fclose(file);
-    token[strcspn(token, "\r\n")] = '\0';
     cfg.device = argv[1];
     cfg.app = argv[2];
     hbeat_error e = hbeat_begin_beat(&x, &cfg, &beat, &reply);
