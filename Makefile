@@ -87,8 +87,16 @@ sanitized:
 	B=$B/sanitized tests/run $(UNIT:$B/%=$B/sanitized/%) \
 	    $(filter-out %/noheap,$(NETWORK:$B/%=$B/sanitized/%)) $(SCRIPTS)
 
-m32:
-	$(MAKE) B=$B/m32 CFLAGS="-O2 -g -m32" programs
+# On Debian, 64 bits: fetches the 32-bit libraries to where it builds.
+$B/lib32/made: tests/lib32
+	tests/lib32 $B/lib32 >/dev/null
+	touch $@
+
+LIB32 = $(abspath $B)/lib32/usr/lib/i386-linux-gnu
+
+m32: $B/lib32/made
+	$(MAKE) B=$B/m32 CFLAGS="-O2 -g -m32" \
+	    LDFLAGS="-L$(LIB32) -Wl,-rpath,$(LIB32)" programs
 	B=$B/m32 tests/run $(UNIT:$B/%=$B/m32/%) $(NETWORK:$B/%=$B/m32/%)
 
 memcheck: programs
@@ -105,7 +113,7 @@ lint:
 	cppcheck --quiet --std=c99 --enable=warning,style,performance,portability \
 	    --inline-suppr --error-exitcode=1 -I. heartbeat.c examples/*.c
 	g++ -std=c++11 $(filter-out -Wstrict-prototypes,$(WARN)) -x c++ \
-	    -fsyntax-only heartbeat.h -Wno-pragma-once-outside-header
+	    -fsyntax-only heartbeat.h
 	clang++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ \
 	    -fsyntax-only heartbeat.h
 	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c

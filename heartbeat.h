@@ -11,12 +11,12 @@
  *     static char body[HBEAT_REPLY_BUFFER_SIZE];
  *     static hbeat_client client;
  *
- *     hbeat_config cfg = { .device = "LCUID-LD-...", .app = "LCUID-LAP-...",
+ *     hbeat_config cfg = {.device = "LCUID-LD-...", .app = "LCUID-LAP-...",
  *         .token = token, .address = "192.0.2.10",
  *         .anchors = anchors.list, .anchor_count = anchors.count,
  *         .tls_buffer = tls, .tls_buffer_size = sizeof tls,
- *         .reply_buffer = body, .reply_buffer_size = sizeof body };
- *     hbeat_beat beat = { .lightning_version = "4.2.1" };
+ *         .reply_buffer = body, .reply_buffer_size = sizeof body};
+ *     hbeat_beat beat = {.lightning_version = "4.2.1"};
  *     hbeat_reply reply;
  *     hbeat_error e = hbeat_init(&client, &cfg);
  *     if (e == HBEAT_OK) e = hbeat_send(&client, &beat, &reply);

@@ -1,0 +1,71 @@
+#!/bin/sh
+# README.md says what is so: its example compiles, its table of errors is the
+# library's, its figures are the ones that a build of today gives.
+B=${B:-build}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+n=0 status=0
+
+check() { # NAME COMMAND...
+    n=$((n + 1)) name=$1
+    shift
+    if "$@" >"$work/out" 2>&1; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+        sed 's/^/    /' "$work/out"
+        status=1
+    fi
+}
+
+example_compiles() {
+    sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' >"$work/example.c"
+    grep -q hbeat_send "$work/example.c" &&
+        ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror -I. -c \
+            -o "$work/example.o" "$work/example.c"
+}
+
+header_example_is_the_same() {
+    example='/hbeat_config cfg = /,/hbeat_close/'
+    sed -n "${example}p" heartbeat.h | sed 's/^ \* *//' |
+        sed 's/anchors\./anchors->/g' >"$work/header"
+    sed -n "${example}p" README.md | sed 's/^ *//' >"$work/readme"
+    diff "$work/header" "$work/readme"
+}
+
+errors_are_the_library_s() {
+    sed -n 's/^| `\([a-z-]*\)` |.*/\1/p' README.md >"$work/readme"
+    sed -n '/names\[\]\[12\] = {/,/};/p' heartbeat.c | grep -o '"[^"]*"' |
+        tr -d '"' | grep -vx 'ok\|again' >"$work/library"
+    diff "$work/readme" "$work/library"
+}
+
+version_is_in_the_changelog() {
+    version=$(sed -n 's/^#define HBEAT_VERSION "\(.*\)"/\1/p' heartbeat.h)
+    grep -q "^## $version " CHANGELOG.md
+}
+
+sizes_are_true() {
+    cat >"$work/sizes.c" <<'C'
+#include "heartbeat.h"
+#include <stdio.h>
+int main(void) {
+    if (sizeof(void *) != 8) return 0;
+    printf("| %zu |\n| %zu |\n| %zu |\n", sizeof(hbeat_client),
+           (size_t)HBEAT_TLS_BUFFER_SIZE, (size_t)HBEAT_REPLY_BUFFER_SIZE);
+    return 0;
+}
+C
+    ${CC:-cc} -std=c99 -I. -o "$work/sizes" "$work/sizes.c" || return
+    "$work/sizes" | while read -r line; do
+        tr -d , <README.md | grep -F "$line" || exit 1
+    done
+}
+
+check "the example compiles" example_compiles
+check "the header's example is the same" header_example_is_the_same
+check "the table of errors is the library's" errors_are_the_library_s
+check "the changelog knows this version" version_is_in_the_changelog
+check "the sizes are those of this build" sizes_are_true
+echo "1..$n"
+exit $status
