@@ -1,0 +1,470 @@
+/* Connections that are kept: used again, replaced when dead, never trusted. */
+#define _POSIX_C_SOURCE 200809L
+#include "peer.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+
+/* A request as it must arrive: its body's length and checksum. */
+struct body {
+    size_t size;
+    uint32_t sum;
+};
+
+static void add(struct body *b, const char *text) {
+    b->sum = peer_sum(b->sum, text, strlen(text));
+    b->size += strlen(text);
+}
+
+/* The body of a beat whose strings need no escapes. */
+static struct body body_of(const hbeat_beat *beat) {
+    struct body b = {0, 0};
+
+    add(&b, "{\"lightning_version\":\"");
+    add(&b, beat->lightning_version);
+    for (size_t i = 0; i < beat->device_info_count; i++) {
+        add(&b, i == 0 ? "\",\"device_info\":[\"" : "\",\"");
+        add(&b, beat->device_info[i]);
+    }
+    add(&b, beat->device_info_count > 0 ? "\"]}" : "\"}");
+    return b;
+}
+
+static void check_body(const hbeat_beat *beat) {
+    struct body want = body_of(beat);
+
+    assert_int_equal(peer_log()->body_size, want.size);
+    assert_int_equal(peer_log()->body_sum, want.sum);
+}
+
+static void one_connection_serves_100_beats(void **state) {
+    static const struct peer_script script = {0};
+    static struct player p;
+    int before;
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    before = open_descriptors();
+    for (int i = 0; i < 100; i++) {
+        player_expect(&p, &player_beat, HBEAT_OK);
+        assert_int_equal(hbeat_wants(&p.client).fd, -1);
+    }
+    assert_int_equal(peer_log()->requests, 100);
+    assert_int_equal(peer_log()->accepted, 1);
+    check_body(&player_beat);
+    assert_int_equal(open_descriptors(), before + 1);
+    hbeat_close(&p.client);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* ---- What happens between two beats ----------------------------------- */
+
+/* A reply that nobody asked for, and that no beat may end with. */
+#define STRAY "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"success\":false}"
+
+#define REPLY(version, more)                                                   \
+    "HTTP/" version " 200 OK\r\n" more "Content-Length: 16\r\n\r\n" PEER_BODY
+
+/* After the first turn there is a second beat: on which connection? */
+struct between_row {
+    const char *name;
+    struct peer_turn turn;
+    unsigned connections;
+};
+
+static const struct between_row between_rows[] = {
+    {"nothing", {.waits = true}, 1},
+    {"close_notify", {.waits = true, .end = PEER_NOTIFIES}, 2},
+    {"FIN", {.waits = true, .end = PEER_FINISHES}, 2},
+    {"RST", {.waits = true, .end = PEER_RESETS}, 2},
+    {"a byte", {.waits = true, .stray = "x"}, 2},
+    {"a reply to nothing", {.waits = true, .stray = STRAY}, 2},
+    {"a reply to nothing, then close_notify",
+     {.waits = true, .stray = STRAY, .end = PEER_NOTIFIES},
+     2},
+    {"a reply to nothing, then FIN",
+     {.waits = true, .stray = STRAY, .end = PEER_FINISHES},
+     2},
+    {"a byte behind the reply", {.reply = PEER_REPLY "x", .waits = true}, 2},
+    {"a second reply behind the reply",
+     {.reply = PEER_REPLY STRAY, .waits = true},
+     2},
+    {"a second reply in the same segment",
+     {.stray = STRAY, .together = true},
+     2},
+    {"close_notify in the same segment",
+     {.together = true, .end = PEER_NOTIFIES},
+     2},
+    {"an empty line behind the reply",
+     {.reply = PEER_REPLY "\r\n", .waits = true},
+     2},
+    {"Connection: close",
+     {.reply = REPLY("1.1", "Connection: close\r\n"), .waits = true},
+     2},
+    {"Connection: Close among others",
+     {.reply = REPLY("1.1", "Connection: foo, Close\r\n"), .waits = true},
+     2},
+    {"HTTP/1.0", {.reply = REPLY("1.0", ""), .waits = true}, 2},
+    {"Connection: keep-alive",
+     {.reply = REPLY("1.1", "Connection: keep-alive\r\n"), .waits = true},
+     1},
+    {"a chunked reply",
+     {.reply = PEER_HEAD "Transfer-Encoding: chunked\r\n\r\n"
+                         "10\r\n" PEER_BODY "\r\n0\r\n\r\n",
+      .waits = true},
+     1},
+};
+
+static void is_between(void **state) {
+    const struct between_row *row = *state;
+    static struct player p;
+    struct peer_turn turns[] = {row->turn, {.end = PEER_STAYS}};
+    struct peer_script script = {.turns = turns, .turn_count = 2};
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+
+    player_open(&p, port);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    if (row->turn.waits) peer_go();
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(peer_log()->accepted, row->connections);
+    assert_int_equal(peer_log()->requests, 2);
+    assert_int_equal(open_descriptors(), before + 1);
+    hbeat_close(&p.client);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* ---- Connections that die under a request ----------------------------- */
+
+struct death_row {
+    const char *name;
+    struct peer_turn turns[4];
+    size_t good_beats; /* of which the first turns are the replies */
+    hbeat_error error; /* of the beat after these */
+    unsigned connections, requests; /* in all */
+};
+
+#define DIES(how)                                                              \
+    { .reply = "", .end = (how) }
+#define GOOD                                                                   \
+    { .end = PEER_STAYS }
+
+static const struct death_row death_rows[] = {
+    {"kept, FIN", {GOOD, DIES(PEER_FINISHES), GOOD}, 1, HBEAT_OK, 2, 3},
+    {"kept, RST", {GOOD, DIES(PEER_RESETS), GOOD}, 1, HBEAT_OK, 2, 3},
+    {"kept, close_notify",
+     {GOOD, DIES(PEER_NOTIFIES), GOOD},
+     1,
+     HBEAT_OK,
+     2,
+     3},
+    {"kept, and its replacement, too",
+     {GOOD, DIES(PEER_FINISHES), DIES(PEER_FINISHES), GOOD},
+     1,
+     HBEAT_ERR_TRUNCATED,
+     2,
+     3},
+    {"kept, within the reply",
+     {GOOD, {.reply = "HTTP/1.1 2", .end = PEER_FINISHES}, GOOD},
+     1,
+     HBEAT_ERR_TRUNCATED,
+     1,
+     2},
+    {"fresh, FIN", {DIES(PEER_FINISHES), GOOD}, 0, HBEAT_ERR_TRUNCATED, 1, 1},
+    {"fresh, RST", {DIES(PEER_RESETS), GOOD}, 0, HBEAT_ERR_TRUNCATED, 1, 1},
+    {"fresh, close_notify",
+     {DIES(PEER_NOTIFIES), GOOD},
+     0,
+     HBEAT_ERR_TRUNCATED,
+     1,
+     1},
+};
+
+static void is_death(void **state) {
+    const struct death_row *row = *state;
+    static struct player p;
+    struct peer_script script = {.turns = row->turns, .turn_count = 4};
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+
+    player_open(&p, port);
+    for (size_t i = 0; i < row->good_beats; i++)
+        player_expect(&p, &player_beat, HBEAT_OK);
+    player_expect(&p, &player_beat, row->error);
+    assert_int_equal(peer_log()->accepted, row->connections);
+    assert_int_equal(peer_log()->requests, row->requests);
+    if (row->error) assert_int_equal(open_descriptors(), before);
+    hbeat_close(&p.client);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* The beat after one that failed starts afresh. */
+static void after_a_failure_comes_success(void **state) {
+    static const struct peer_turn turns[] = {DIES(PEER_FINISHES), GOOD};
+    static const struct peer_script script = {.turns = turns, .turn_count = 2};
+    static struct player p;
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    player_expect(&p, &player_beat, HBEAT_ERR_TRUNCATED);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(peer_log()->accepted, 2);
+    hbeat_close(&p.client);
+}
+
+/* An error that is a whole reply leaves the connection as good as it was. */
+static void a_refusal_keeps_the_connection(void **state) {
+    static const struct peer_turn turns[] = {
+        {.reply = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"},
+        {.reply = PEER_HEAD "Content-Length: 17\r\n\r\n{\"success\":false}"},
+        GOOD};
+    static const struct peer_script script = {.turns = turns, .turn_count = 3};
+    static struct player p;
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    player_expect(&p, &player_beat, HBEAT_ERR_STATUS);
+    player_expect(&p, &player_beat, HBEAT_ERR_REFUSED);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(peer_log()->accepted, 1);
+    hbeat_close(&p.client);
+}
+
+/* ---- Big requests ----------------------------------------------------- */
+
+enum { MANY = 10000, MEGABYTE = 1 << 20 };
+
+/* Facts of the device's, each unlike its neighbours: `count` of `size`. */
+static hbeat_beat big_beat(size_t count, size_t size) {
+    static const char *facts[MANY];
+    static char text[MEGABYTE + MANY];
+    char *at = text;
+
+    assert_true(count * (size + 1) <= sizeof text);
+    for (size_t i = 0; i < count; i++) {
+        facts[i] = at;
+        for (size_t k = 0; k < size; k++)
+            *at++ = (char)('a' + (i + k * k) % 26);
+        *at++ = 0;
+    }
+    return (hbeat_beat){"4.2.1", facts, count};
+}
+
+struct big_row {
+    const char *name;
+    size_t count, size;
+    struct peer_script script;
+};
+
+static const struct peer_turn early[] = {{.early = true}};
+
+static const struct big_row big_rows[] = {
+    {"a string of 16,384", 1, 16384, {0}},
+    {"10,000 strings of 20", MANY, 20, {0}},
+    {"10,000 strings of nothing", MANY, 0, {0}},
+    {"a string of 1 MiB", 1, MEGABYTE, {0}},
+    {"a string of 1 MiB, read slowly", 1, MEGABYTE, {.slow = true}},
+    {"a string of 1 MiB, answered before it was read",
+     1,
+     MEGABYTE,
+     {.turns = early, .turn_count = 1}},
+};
+
+/* Twice, so that the second finds the connection as it was. */
+static void is_big(void **state) {
+    const struct big_row *row = *state;
+    static struct player p;
+    hbeat_beat beat = big_beat(row->count, row->size);
+
+    player_configure(&p, peer_start(&row->script));
+    p.cfg.timeout_ms = 30000 * peer_patience();
+    assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+    for (int i = 0; i < 2; i++) {
+        player_expect(&p, &beat, HBEAT_OK);
+        if (row->script.turns)
+            continue; /* what is not read by now need not be sent */
+        check_body(&beat);
+        assert_int_equal(peer_log()->accepted, 1);
+    }
+    hbeat_close(&p.client);
+}
+
+/* The server has had enough after the head; its words arrive all the same. */
+static void a_big_request_may_be_refused_early(void **state) {
+    static const struct peer_turn turns[] = {
+        {.early = true,
+         .reply = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
+                  "Content-Length: 2\r\n\r\n{}",
+         .end = PEER_NOTIFIES},
+        GOOD};
+    static const struct peer_script script = {.turns = turns, .turn_count = 2};
+    static struct player p;
+    hbeat_beat beat = big_beat(1, MEGABYTE);
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    player_expect(&p, &beat, HBEAT_ERR_STATUS);
+    assert_int_equal(p.reply.http_status, 413);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(peer_log()->accepted, 2);
+    hbeat_close(&p.client);
+}
+
+/* ---- The steps, one by one -------------------------------------------- */
+
+/* Steps to the end with a poll of our own; counts the waits to write. */
+static hbeat_error step_to_end(hbeat_client *c, unsigned *write_waits) {
+    hbeat_error e;
+
+    while ((e = hbeat_step(c)) == HBEAT_AGAIN) {
+        hbeat_wait wait = hbeat_wants(c);
+        struct pollfd p = {wait.fd, wait.events, 0};
+
+        assert_true(wait.fd == -1 || wait.events == POLLIN ||
+                    wait.events == POLLOUT);
+        assert_in_range(wait.timeout_ms, 0, 30000 * peer_patience());
+        if (wait.fd == -1) continue;
+        assert_true(fcntl(wait.fd, F_GETFD) & FD_CLOEXEC);
+        assert_true(fcntl(wait.fd, F_GETFL) & O_NONBLOCK);
+        *write_waits += wait.events == POLLOUT;
+        assert_int_equal(poll(&p, 1, wait.timeout_ms), 1);
+    }
+    return e;
+}
+
+static void steps_and_a_poll_of_our_own(void **state) {
+    static const struct peer_script script = {0};
+    static struct player p;
+    unsigned write_waits = 0;
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
+                         HBEAT_OK);
+        assert_int_equal(step_to_end(&p.client, &write_waits), HBEAT_OK);
+        assert_int_equal(hbeat_step(&p.client), HBEAT_OK);
+        assert_true(p.reply.success);
+    }
+    assert_int_equal(peer_log()->accepted, 1);
+    hbeat_close(&p.client);
+}
+
+static void steps_wait_to_write_where_the_peer_is_slow(void **state) {
+    static const struct peer_script script = {.slow = true};
+    static struct player p;
+    hbeat_beat beat = big_beat(1, MEGABYTE);
+    unsigned write_waits = 0;
+
+    (void)state;
+    player_configure(&p, peer_start(&script));
+    p.cfg.timeout_ms = 30000 * peer_patience();
+    assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+    assert_int_equal(hbeat_start_beat(&p.client, &beat, &p.reply), HBEAT_OK);
+    assert_int_equal(step_to_end(&p.client, &write_waits), HBEAT_OK);
+    check_body(&beat);
+    assert_true(write_waits >= 5);
+    hbeat_close(&p.client);
+}
+
+static void steps_without_a_poll(void **state) {
+    static const struct peer_script script = {.small = true};
+    static struct player p;
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    for (int i = 0; i < 3; i++) {
+        hbeat_error e;
+
+        assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
+                         HBEAT_OK);
+        while ((e = hbeat_step(&p.client)) == HBEAT_AGAIN)
+            ;
+        assert_int_equal(e, HBEAT_OK);
+    }
+    assert_int_equal(peer_log()->accepted, 1);
+    hbeat_close(&p.client);
+}
+
+/* The half-done exchange leaves no trace in the one that follows. */
+static void a_start_gives_up_what_was_under_way(void **state) {
+    static const struct peer_script script = {0};
+    static struct player p;
+    int before;
+
+    player_open(&p, peer_start(&script));
+    before = open_descriptors();
+    for (int steps = 0; steps < 12; steps++) {
+        assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
+                         HBEAT_OK);
+        for (int i = 0; i < steps; i++) hbeat_step(&p.client);
+        player_expect(&p, &player_beat, HBEAT_OK);
+        assert_int_equal(open_descriptors(), before + 1);
+    }
+    hbeat_close(&p.client);
+    assert_int_equal(open_descriptors(), before);
+    peer_stop(state);
+}
+
+static void a_close_ends_what_was_under_way(void **state) {
+    static const struct peer_script script = {0};
+    static struct player p;
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+
+    for (int steps = 0; steps < 12; steps++) {
+        player_open(&p, port);
+        assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
+                         HBEAT_OK);
+        for (int i = 0; i < steps; i++) hbeat_step(&p.client);
+        hbeat_close(&p.client);
+        assert_int_equal(open_descriptors(), before);
+    }
+    peer_stop(state);
+}
+
+static bool is_zero(const void *memory, size_t size) {
+    const unsigned char *at = memory;
+
+    while (size > 0 && *at == 0) at++, size--;
+    return size == 0;
+}
+
+static void a_close_wipes_the_secrets(void **state) {
+    static const struct peer_script script = {0};
+    static struct player p;
+
+    (void)state;
+    player_open(&p, peer_start(&script));
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_false(is_zero(p.tls, sizeof p.tls));
+    assert_false(is_zero(&p.client.tls, sizeof p.client.tls));
+    hbeat_close(&p.client);
+    assert_true(is_zero(p.tls, sizeof p.tls));
+    assert_true(is_zero(&p.client.tls, sizeof p.client.tls));
+    assert_true(is_zero(&p.client.cfg, sizeof p.client.cfg));
+}
+
+int main(void) {
+    struct CMUnitTest tests[COUNT(between_rows) + COUNT(death_rows) +
+                            COUNT(big_rows) + 10] = {
+        TEST(one_connection_serves_100_beats),
+        TEST(after_a_failure_comes_success),
+        TEST(a_refusal_keeps_the_connection),
+        TEST(a_big_request_may_be_refused_early),
+        TEST(steps_and_a_poll_of_our_own),
+        TEST(steps_wait_to_write_where_the_peer_is_slow),
+        TEST(steps_without_a_poll),
+        TEST(a_start_gives_up_what_was_under_way),
+        TEST(a_close_ends_what_was_under_way),
+        TEST(a_close_wipes_the_secrets),
+    };
+    struct CMUnitTest *to = tests + 10;
+
+    to = ROWS(to, is_between, between_rows);
+    to = ROWS(to, is_death, death_rows);
+    ROWS(to, is_big, big_rows);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
