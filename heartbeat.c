@@ -54,8 +54,10 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-#if defined __linux__
+#ifdef __has_include /* getrandom() is not POSIX, but nearly everywhere */
+#if __has_include(<sys/random.h>)
 #include <sys/random.h>
+#endif
 #endif
 #endif
 
@@ -1820,7 +1822,7 @@ static byte *wire(const hbeat_client *c) {
  * has none yet, as just after a boot: /dev/urandom would not say so.
  */
 static bool seed(hbeat_client *c) {
-#if defined __linux__
+#ifdef GRND_NONBLOCK
     byte random[32];
     ssize_t n = getrandom(random, sizeof random, GRND_NONBLOCK);
     if (n < 0 && errno == EAGAIN) return false;
