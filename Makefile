@@ -72,7 +72,7 @@ test: programs
 	B=$B tests/run $(UNIT) $(NETWORK) $(SCRIPTS)
 
 suite: $B/jsonsuite
-	tests/run "$B/jsonsuite $(SUITE)"
+	ARGUMENT=$(SUITE) tests/run $B/jsonsuite
 
 # ---- Every build ----
 

@@ -1748,9 +1748,10 @@ static void arena_begin(hbeat_anchors *a) {
 
 hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
     const byte *at = pem;
+    bool end = size == 0;
     if (!a->list) arena_begin(a);
     for (; size > 0 && a->error == HBEAT_OK; size--) pem_byte(a, *at++);
-    if (a->error != HBEAT_OK || pem) return a->error;
+    if (a->error != HBEAT_OK || !end) return a->error;
     if (a->state == PEM_BASE64 || a->state == PEM_END)
         return HBEAT_ERR_TRUNCATED;
     return a->count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST;
