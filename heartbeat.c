@@ -1223,6 +1223,18 @@ static hbeat_error end_reply(hbeat_exchange *x) {
     return e;
 }
 
+/*
+ * More of the body is announced, or there.  If it does not fit, a success is
+ * lost; an error's status and message survive a body that is cut short.
+ */
+static hbeat_error check_room(hbeat_exchange *x, uint64_t size) {
+    if (size <= x->cfg->reply_buffer_size - x->received ||
+        !is_success(x->reply->http_status))
+        return HBEAT_AGAIN;
+    x->what = "the reply does not fit reply_buffer";
+    return HBEAT_ERR_TOO_BIG;
+}
+
 /* RFC 9112 section 6.3: what follows the head. */
 static hbeat_error end_head(hbeat_exchange *x) {
     hbeat_reply *r = x->reply;
@@ -1247,7 +1259,7 @@ static hbeat_error end_head(hbeat_exchange *x) {
         (x->sized && x->left == 0))
         return end_reply(x);
     x->state = x->chunked ? CHUNK_SIZE : x->sized ? BODY : OPEN_BODY;
-    return HBEAT_AGAIN;
+    return check_room(x, x->left);
 }
 
 /* One byte of the head or of the trailers. */
@@ -1292,7 +1304,7 @@ static hbeat_error end_chunk_size(hbeat_exchange *x) {
     x->digits = false;
     x->trailers = x->left == 0;
     x->state = x->trailers ? FIELD : CHUNK;
-    return HBEAT_AGAIN;
+    return check_room(x, x->left);
 }
 
 static hbeat_error chunk_digit(hbeat_exchange *x, int value) {
@@ -1330,22 +1342,17 @@ static hbeat_error chunk_byte(hbeat_exchange *x, byte c) {
     return HBEAT_AGAIN;
 }
 
-/*
- * Takes bytes of the body; *used is how many.  An error's body may be cut
- * short: its status and message survive.
- */
+/* Takes bytes of the body; *used is how many. */
 static hbeat_error body_bytes(hbeat_exchange *x, const byte *in, size_t size,
                               size_t *used) {
     size_t room = x->cfg->reply_buffer_size - x->received, n = size;
-
     if (x->state != OPEN_BODY && n > x->left) n = (size_t)x->left;
     *used = n;
     memcpy(x->cfg->reply_buffer + x->received, in, n < room ? n : room);
+    if (check_room(x, n) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
     x->received += n < room ? n : room;
     if (n > room) {
         x->keep_alive = false;
-        x->what = "the reply does not fit reply_buffer";
-        if (is_success(x->reply->http_status)) return HBEAT_ERR_TOO_BIG;
         return end_reply(x);
     }
     if (x->state != OPEN_BODY && (x->left -= n) == 0) {

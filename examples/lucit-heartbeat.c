@@ -10,10 +10,12 @@
 #include "heartbeat.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 #define EXIT_USAGE 2
@@ -46,6 +48,24 @@ static const char usage[] =
     "  --decode FILE           decode a reply's body (-: standard input)\n"
     "  --version  --help\n"
     "exit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage\n";
+
+/*
+ * A standard descriptor that came closed would be given to the connection,
+ * and what is printed would go to the server: it is held here instead, for
+ * reading, so that printing to it fails.
+ */
+static void hold_descriptors(void) {
+    int fd;
+
+    do fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+/* The exit status, unless standard output did not take all. */
+static int printed(int status) {
+    return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
+}
 
 static void die(const char *what, const char *which) {
     fprintf(stderr, "lucit-heartbeat: %s%s%s\n", what, which ? ": " : "",
@@ -88,10 +108,10 @@ static bool take_switch(options *o, const char *name) {
         o->dry_run = true;
     } else if (strcmp(name, "--help") == 0) {
         fputs(usage, stdout);
-        exit(EXIT_SUCCESS);
+        exit(printed(EXIT_SUCCESS));
     } else if (strcmp(name, "--version") == 0) {
         printf("lucit-heartbeat %s\n", hbeat_version());
-        exit(EXIT_SUCCESS);
+        exit(printed(EXIT_SUCCESS));
     } else {
         return false;
     }
@@ -113,16 +133,15 @@ static void parse_options(options *o, int argc, char **argv) {
         char *given = argv[i] + size + 1;
 
         if (take_switch(o, argv[i])) continue;
-        if (argv[i][size] == '\0') {
-            if (i + 1 == argc) die("a value is missing", argv[i]);
-            given = argv[++i];
-        }
-        if (info)
-            argv[o->info_count++] = given;
-        else if (value)
+        if (argv[i][size] == '\0') given = argv[i + 1];
+        argv[i][size] = '\0'; /* no error text holds a value */
+        if (!info && !value) die("unknown option, see --help", argv[i]);
+        if (!given) die("a value is missing", argv[i]);
+        if (given == argv[i + 1]) i++;
+        if (value)
             *value = given;
         else
-            die("unknown option, see --help", argv[i]);
+            argv[o->info_count++] = given;
     }
 }
 
@@ -136,9 +155,10 @@ static double number(const char *text, const char *option, double low,
     return n;
 }
 
-static uint16_t port_number(const char *text, const char *option) {
-    if (strspn(text, "0123456789") != strlen(text)) die("not a port", option);
-    return (uint16_t)number(text, option, 1, 65535);
+static double whole_number(const char *text, const char *option, double high) {
+    if (strspn(text, "0123456789") != strlen(text))
+        die("not a whole number", option);
+    return number(text, option, 1, high);
 }
 
 /* Splits NAME, NAME:PORT, [V6] or [V6]:PORT into `name` and *port. */
@@ -159,7 +179,7 @@ static void split_port(const char *text, const char *option, char *name,
     name[length] = '\0';
     end += bracket;
     if (*end == ':')
-        *port = port_number(end + 1, option);
+        *port = (uint16_t)whole_number(end + 1, option, 65535);
     else if (*end != '\0')
         die("not a host and a port", option);
 }
@@ -244,13 +264,23 @@ static void print_number(FILE *out, int64_t n) {
         fprintf(out, "%lld", (long long)n);
 }
 
-/* A JSON value as it came, on one line: a line end in it is white space. */
+/*
+ * A JSON value as it came, on one line: a line end in it is white space.
+ * Other bytes that a terminal obeys stand in strings only, and are escaped.
+ */
 static void print_value(FILE *out, hbeat_json value) {
     size_t i;
 
     if (value.type == HBEAT_JSON_NONE) fputs("null", out);
-    for (i = 0; i < value.size; i++)
-        putc(strchr("\r\n\t", value.text[i]) ? ' ' : value.text[i], out);
+    for (i = 0; i < value.size; i++) {
+        unsigned char c = (unsigned char)value.text[i];
+        if (c == 0xC2 && (unsigned char)value.text[i + 1] < 0xA0)
+            fprintf(out, "\\u%04x", (unsigned char)value.text[++i]);
+        else if (c == 0x7F)
+            fputs("\\u007f", out);
+        else
+            putc(c < 0x20 ? ' ' : c, out);
+    }
 }
 
 static void print_member(const char *key, const char *text) {
@@ -343,7 +373,7 @@ static void configure(const options *o, hbeat_config *cfg) {
     cfg->reply_buffer_size = sizeof body;
     if (o->timeout)
         cfg->timeout_ms =
-            (uint32_t)number(o->timeout, "--timeout", 1, 86400000);
+            (uint32_t)whole_number(o->timeout, "--timeout", 86400000);
     if (o->url) {
         static const char scheme[] = "https://";
         char authority[sizeof name];
@@ -379,8 +409,12 @@ static int dry_run(hbeat_config *cfg, const hbeat_beat *beat) {
     return EXIT_SUCCESS;
 }
 
-/* Sleeps until `seconds` after *start, and moves *start there. */
+/*
+ * Sleeps until `seconds` after *start, and moves *start there.  Beats that a
+ * slow one took the time of are left out, not made up for.
+ */
 static void sleep_until(struct timespec *start, double seconds) {
+    struct timespec now;
     time_t whole = (time_t)seconds;
 
     start->tv_sec += whole;
@@ -389,6 +423,10 @@ static void sleep_until(struct timespec *start, double seconds) {
         start->tv_nsec -= 1000000000;
         start->tv_sec++;
     }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec > start->tv_sec ||
+        (now.tv_sec == start->tv_sec && now.tv_nsec > start->tv_nsec))
+        *start = now;
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, start, NULL) ==
            EINTR)
         ;
@@ -398,7 +436,7 @@ static int run(const options *o, const hbeat_config *cfg,
                const hbeat_beat *beat) {
     double interval_s =
         o->interval ? number(o->interval, "--interval", 0, 86400) : 60;
-    int64_t left = o->count      ? (int64_t)number(o->count, "--count", 1, 1e15)
+    int64_t left = o->count ? (int64_t)whole_number(o->count, "--count", 1e15)
                    : o->interval ? INT64_MAX
                                  : 1;
     int status = EXIT_SUCCESS;
@@ -444,6 +482,7 @@ int main(int argc, char **argv) {
     hbeat_beat beat = {.lightning_version = NULL};
     int status;
 
+    hold_descriptors();
     parse_options(&o, argc, argv);
     if (o.decode) {
         status = decode(&o);
@@ -463,6 +502,5 @@ int main(int argc, char **argv) {
             status = run(&o, &cfg, &beat);
         }
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) return EXIT_FAILURE;
-    return status;
+    return printed(status);
 }
