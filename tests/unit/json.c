@@ -1,0 +1,1237 @@
+/*
+ * JSON in: RFC 8259, by section; UTF-8 by RFC 3629.  Every text lies so that
+ * the byte behind it faults.
+ */
+#include "cases.h"
+#include <float.h>
+#include <inttypes.h>
+#include <locale.h>
+
+#define LIMIT HBEAT_JSON_DEPTH
+
+static fenced texts, outs;
+
+/* The four kinds of white space of RFC 8259 section 2. */
+#define WS " \t\n\r"
+
+/* ---- Texts that are JSON ------------------------------------------------ */
+
+static const struct accept_row {
+    const char *name;
+    const char *text;
+    size_t size;
+    hbeat_json_type type;
+} ACCEPTED[] = {
+    /* section 3: literals, and any value as the whole text */
+    {"null", TEXT("null"), HBEAT_JSON_NULL},
+    {"true", TEXT("true"), HBEAT_JSON_TRUE},
+    {"false", TEXT("false"), HBEAT_JSON_FALSE},
+
+    /* section 2: white space */
+    {"all white space around a value", TEXT(WS "1" WS), HBEAT_JSON_NUMBER},
+    {"white space before a literal", TEXT(WS "null"), HBEAT_JSON_NULL},
+    {"white space behind a string", TEXT("\"a\"" WS), HBEAT_JSON_STRING},
+    {"white space in an empty array", TEXT("[" WS "]"), HBEAT_JSON_ARRAY},
+    {"white space in an empty object", TEXT("{" WS "}"), HBEAT_JSON_OBJECT},
+    {"white space around each token of an array",
+     TEXT(WS "[" WS "1" WS "," WS "[" WS "]" WS "]" WS), HBEAT_JSON_ARRAY},
+    {"white space around each token of an object",
+     TEXT(WS "{" WS "\"a\"" WS ":" WS "1" WS "," WS "\"b\"" WS ":" WS "null" WS
+             "}" WS),
+     HBEAT_JSON_OBJECT},
+
+    /* section 4: objects */
+    {"an empty object", TEXT("{}"), HBEAT_JSON_OBJECT},
+    {"one member", TEXT("{\"a\":1}"), HBEAT_JSON_OBJECT},
+    {"members of each type",
+     TEXT("{\"n\":null,\"f\":false,\"t\":true,\"1\":-1.5e+3,\"s\":\"\","
+          "\"a\":[],\"o\":{}}"),
+     HBEAT_JSON_OBJECT},
+    {"an empty name", TEXT("{\"\":0}"), HBEAT_JSON_OBJECT},
+    {"a name of digits", TEXT("{\"0\":\"a\"}"), HBEAT_JSON_OBJECT},
+    {"a name twice", TEXT("{\"a\":1,\"a\":2}"), HBEAT_JSON_OBJECT},
+    {"a name in escapes", TEXT("{\"\\u0061\\n\":1}"), HBEAT_JSON_OBJECT},
+    {"objects in each other", TEXT("{\"a\":{\"b\":{}}}"), HBEAT_JSON_OBJECT},
+
+    /* section 5: arrays */
+    {"an empty array", TEXT("[]"), HBEAT_JSON_ARRAY},
+    {"one element", TEXT("[0]"), HBEAT_JSON_ARRAY},
+    {"elements of each type", TEXT("[null,false,true,-1.5e+3,\"\",[],{}]"),
+     HBEAT_JSON_ARRAY},
+    {"arrays in each other", TEXT("[[[]],[[],[]]]"), HBEAT_JSON_ARRAY},
+    {"objects and arrays by turns", TEXT("[{\"a\":[{\"b\":[{}]}]}]"),
+     HBEAT_JSON_ARRAY},
+
+    /* section 6: numbers */
+    {"zero", TEXT("0"), HBEAT_JSON_NUMBER},
+    {"minus zero", TEXT("-0"), HBEAT_JSON_NUMBER},
+    {"an integer", TEXT("1234567890"), HBEAT_JSON_NUMBER},
+    {"a negative integer", TEXT("-1"), HBEAT_JSON_NUMBER},
+    {"a zero inside", TEXT("101"), HBEAT_JSON_NUMBER},
+    {"a fraction", TEXT("0.5"), HBEAT_JSON_NUMBER},
+    {"a fraction of zeros", TEXT("-0.000"), HBEAT_JSON_NUMBER},
+    {"an exponent", TEXT("1e1"), HBEAT_JSON_NUMBER},
+    {"an exponent in upper case", TEXT("1E1"), HBEAT_JSON_NUMBER},
+    {"an exponent with plus", TEXT("1e+1"), HBEAT_JSON_NUMBER},
+    {"an exponent with minus", TEXT("1E-1"), HBEAT_JSON_NUMBER},
+    {"an exponent with leading zeros", TEXT("1e-007"), HBEAT_JSON_NUMBER},
+    {"zero with an exponent", TEXT("0e0"), HBEAT_JSON_NUMBER},
+    {"sign, fraction and exponent", TEXT("-12.50e+10"), HBEAT_JSON_NUMBER},
+    {"an integer beyond int64", TEXT("123456789012345678901234567890"),
+     HBEAT_JSON_NUMBER},
+    {"an exponent beyond double", TEXT("1e9999999999999999999999"),
+     HBEAT_JSON_NUMBER},
+    {"numbers in an array", TEXT("[0,-0,1.0,1e0]"), HBEAT_JSON_ARRAY},
+    {"a number as a member's value", TEXT("{\"a\":0}"), HBEAT_JSON_OBJECT},
+
+    /* section 7: strings */
+    {"an empty string", TEXT("\"\""), HBEAT_JSON_STRING},
+    {"letters", TEXT("\"abc XYZ\""), HBEAT_JSON_STRING},
+    {"the two-character escapes", TEXT("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""),
+     HBEAT_JSON_STRING},
+    {"a bare solidus", TEXT("\"/\""), HBEAT_JSON_STRING},
+    {"\\u in lower and upper case", TEXT("\"\\u00e9\\u00E9\\uabCD\""),
+     HBEAT_JSON_STRING},
+    {"\\u0000", TEXT("\"a\\u0000b\""), HBEAT_JSON_STRING},
+    {"\\u001F", TEXT("\"\\u001F\""), HBEAT_JSON_STRING},
+    {"\\u behind an escaped backslash", TEXT("\"\\\\u12\""), HBEAT_JSON_STRING},
+    {"an escaped quote at the end", TEXT("\"\\\\\\\"\""), HBEAT_JSON_STRING},
+    {"the lowest surrogate pair", TEXT("\"\\uD800\\uDC00\""),
+     HBEAT_JSON_STRING},
+    {"the highest surrogate pair", TEXT("\"\\uDBFF\\uDFFF\""),
+     HBEAT_JSON_STRING},
+    {"a surrogate pair in lower case", TEXT("\"\\ud83d\\ude00\""),
+     HBEAT_JSON_STRING},
+    {"pairs in a row", TEXT("\"\\uD834\\uDD1E\\uD834\\uDD1E\""),
+     HBEAT_JSON_STRING},
+    {"escapes beside the surrogates", TEXT("\"\\uD7FF\\uE000\""),
+     HBEAT_JSON_STRING},
+    {"noncharacters in escapes", TEXT("\"\\uFFFE\\uFFFF\\uFDD0\""),
+     HBEAT_JSON_STRING},
+    {"bare DEL", TEXT("\"\x7F\""), HBEAT_JSON_STRING},
+    {"bare C1 controls", TEXT("\"\xC2\x80\xC2\x9F\""), HBEAT_JSON_STRING},
+    {"line and paragraph separators", TEXT("\"\xE2\x80\xA8\xE2\x80\xA9\""),
+     HBEAT_JSON_STRING},
+    {"a BOM inside a string", TEXT("\"\xEF\xBB\xBF\""), HBEAT_JSON_STRING},
+    {"brackets inside a string", TEXT("\"[{]},:\""), HBEAT_JSON_STRING},
+
+    /* RFC 3629 section 4: the edges of well-formed UTF-8 */
+    {"U+0020 and U+007E", TEXT("\" ~\""), HBEAT_JSON_STRING},
+    {"U+0080 and U+07FF", TEXT("\"\xC2\x80\xDF\xBF\""), HBEAT_JSON_STRING},
+    {"U+0800 and U+0FFF", TEXT("\"\xE0\xA0\x80\xE0\xBF\xBF\""),
+     HBEAT_JSON_STRING},
+    {"U+1000 and U+CFFF", TEXT("\"\xE1\x80\x80\xEC\xBF\xBF\""),
+     HBEAT_JSON_STRING},
+    {"U+D000 and U+D7FF", TEXT("\"\xED\x80\x80\xED\x9F\xBF\""),
+     HBEAT_JSON_STRING},
+    {"U+E000 and U+FFFF", TEXT("\"\xEE\x80\x80\xEF\xBF\xBF\""),
+     HBEAT_JSON_STRING},
+    {"U+10000 and U+3FFFF", TEXT("\"\xF0\x90\x80\x80\xF0\xBF\xBF\xBF\""),
+     HBEAT_JSON_STRING},
+    {"U+40000 and U+FFFFF", TEXT("\"\xF1\x80\x80\x80\xF3\xBF\xBF\xBF\""),
+     HBEAT_JSON_STRING},
+    {"U+100000 and U+10FFFF", TEXT("\"\xF4\x80\x80\x80\xF4\x8F\xBF\xBF\""),
+     HBEAT_JSON_STRING},
+};
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static hbeat_error parse(const char *text, size_t size, hbeat_json *value) {
+    memset(value, 0xA5, sizeof *value);
+    return hbeat_json_parse(at_end(&texts, text, size), size, value);
+}
+
+/* The value is the text without the white space around it. */
+static void test_accepted(void **state) {
+    const struct accept_row *row = *state;
+    const char *begin = row->text, *end = row->text + row->size;
+    hbeat_json value;
+
+    in_hand(row->name, row->text, row->size);
+    expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
+    while (is_space(*begin)) begin++;
+    while (is_space(end[-1])) end--;
+    expect_int("its type", value.type, row->type);
+    expect_bytes("its span", value.text, value.size, begin,
+                 (size_t)(end - begin));
+}
+
+/* A number may end anywhere behind a digit; everything else says its end. */
+static void test_prefixes_are_incomplete(void **state) {
+    const struct accept_row *row = *state;
+    size_t end = row->size;
+    hbeat_json value;
+
+    while (is_space(row->text[end - 1])) end--;
+    if (row->type == HBEAT_JSON_NUMBER) return;
+    for (size_t size = 0; size < end; size++) {
+        in_hand(row->name, row->text, size);
+        expect_error("a prefix", parse(row->text, size, &value),
+                     HBEAT_ERR_TRUNCATED);
+    }
+}
+
+/* ---- Texts that are not ------------------------------------------------- */
+
+static const struct text_row {
+    const char *name;
+    const char *text;
+    size_t size;
+} REJECTED[] = {
+    /* section 2: what is no white space, and what is behind the value */
+    {"a vertical tab", TEXT("\v1")},
+    {"a form feed", TEXT("[\f]")},
+    {"a NUL before the value", TEXT("\0null")},
+    {"a NUL behind the value", TEXT("[]\0")},
+    {"a no-break space", TEXT("\xC2\xA0[]")},
+    {"a line separator", TEXT("[\xE2\x80\xA8]")},
+    {"an ideographic space", TEXT("[]\xE3\x80\x80")},
+    {"two numbers", TEXT("1 2")},
+    {"two strings", TEXT("\"a\" \"b\"")},
+    {"two arrays", TEXT("[][]")},
+    {"two objects", TEXT("{}\n{}")},
+    {"a letter behind an object", TEXT("{}x")},
+    {"a comma behind a value", TEXT("null,")},
+    {"a bracket too many", TEXT("[]]")},
+    {"a brace too many", TEXT("{}}")},
+    {"a comment of C", TEXT("[/**/]")},
+    {"a comment of C++", TEXT("[1] // one")},
+    {"a comment of the shell", TEXT("# one\n[1]")},
+
+    /* section 8.1: a byte order mark, and what is not UTF-8 */
+    {"a byte order mark", TEXT("\xEF\xBB\xBF{}")},
+    {"a byte order mark behind", TEXT("{}\xEF\xBB\xBF")},
+    {"a byte order mark of UTF-16", TEXT("\xFE\xFF\0[\0]")},
+    {"UTF-16, big-endian", TEXT("\0[\0]")},
+    {"UTF-16, little-endian", TEXT("[\0]\0")},
+    {"a stray byte between tokens", TEXT("[1\xE5]")},
+
+    /* section 3: literals */
+    {"True", TEXT("True")},
+    {"TRUE", TEXT("TRUE")},
+    {"tRue", TEXT("tRue")},
+    {"FALSE", TEXT("[FALSE]")},
+    {"Null", TEXT("Null")},
+    {"nul and a space", TEXT("nul ")},
+    {"nul in an array", TEXT("[nul]")},
+    {"a letter behind null", TEXT("nulll")},
+    {"two literals", TEXT("truefalse")},
+    {"a digit behind true", TEXT("true1")},
+    {"undefined", TEXT("undefined")},
+    {"a bare word", TEXT("reload")},
+    {"a lone t in an array", TEXT("[t]")},
+
+    /* section 4: objects */
+    {"a member without a value", TEXT("{\"a\"}")},
+    {"a colon without a value", TEXT("{\"a\":}")},
+    {"a comma behind the last member", TEXT("{\"a\":1,}")},
+    {"two commas between members", TEXT("{\"a\":1,,\"b\":2}")},
+    {"only a comma in an object", TEXT("{,}")},
+    {"a comma before the first member", TEXT("{,\"a\":1}")},
+    {"no comma between members", TEXT("{\"a\":1 \"b\":2}")},
+    {"no colon", TEXT("{\"a\" 1}")},
+    {"two colons", TEXT("{\"a\"::1}")},
+    {"a colon behind the value", TEXT("{\"a\":1:2}")},
+    {"a comma for a colon", TEXT("{\"a\",1}")},
+    {"an equals sign for a colon", TEXT("{\"a\"=1}")},
+    {"a number as a name", TEXT("{1:2}")},
+    {"null as a name", TEXT("{null:1}")},
+    {"an array as a name", TEXT("{[]:1}")},
+    {"a name without quotes", TEXT("{a:1}")},
+    {"a name in single quotes", TEXT("{'a':1}")},
+    {"an object ended by a bracket", TEXT("{\"a\":1]")},
+    {"an empty object ended by a bracket", TEXT("{]")},
+    {"a value without a name", TEXT("{\"a\":1,2}")},
+
+    /* section 5: arrays */
+    {"a comma behind the last element", TEXT("[1,]")},
+    {"a comma before the first element", TEXT("[,1]")},
+    {"two commas between elements", TEXT("[1,,2]")},
+    {"only a comma in an array", TEXT("[,]")},
+    {"no comma between elements", TEXT("[1 2]")},
+    {"a colon between elements", TEXT("[1:2]")},
+    {"a semicolon between elements", TEXT("[1;2]")},
+    {"a member in an array", TEXT("[\"a\":1]")},
+    {"an array ended by a brace", TEXT("[1}")},
+    {"an empty array ended by a brace", TEXT("[}")},
+    {"brackets crossed", TEXT("[{]}")},
+    {"an end without a beginning", TEXT("]")},
+    {"a brace without a beginning", TEXT("}")},
+    {"an array ended twice in an object", TEXT("{\"a\":[]]}")},
+    {"a comma alone", TEXT(",")},
+    {"a colon alone", TEXT(":")},
+
+    /* section 6: numbers */
+    {"a plus sign", TEXT("+1")},
+    {"a leading zero", TEXT("01")},
+    {"a leading zero behind minus", TEXT("-01")},
+    {"two zeros", TEXT("00")},
+    {"zeros before a fraction", TEXT("00.5")},
+    {"no digit before the point", TEXT(".5")},
+    {"minus and point", TEXT("-.5")},
+    {"no digit behind the point", TEXT("[1.]")},
+    {"no digit between point and e", TEXT("1.e5")},
+    {"two points", TEXT("1.2.3")},
+    {"a point in the exponent", TEXT("1e5.5")},
+    {"no digit in the exponent", TEXT("[1e]")},
+    {"no digit behind the exponent's sign", TEXT("[1e+]")},
+    {"two signs in the exponent", TEXT("1e+-5")},
+    {"two exponents", TEXT("1e5e5")},
+    {"an exponent alone", TEXT("e5")},
+    {"two minus signs", TEXT("--1")},
+    {"a space behind minus", TEXT("- 1")},
+    {"a minus sign alone", TEXT("[-]")},
+    {"a space in the number", TEXT("1 000")},
+    {"a comma in the number", TEXT("1,5")},
+    {"hexadecimal", TEXT("0x10")},
+    {"octal", TEXT("0o17")},
+    {"an underscore", TEXT("1_000")},
+    {"a suffix", TEXT("1.0f")},
+    {"NaN", TEXT("NaN")},
+    {"Infinity", TEXT("Infinity")},
+    {"minus Infinity", TEXT("-Infinity")},
+    {"inf", TEXT("[inf]")},
+    {"fullwidth digits", TEXT("\xEF\xBC\x91")},
+    {"a minus sign of U+2212", TEXT("\xE2\x88\x92"
+                                    "1")},
+
+    /* section 7: strings */
+    {"single quotes", TEXT("'a'")},
+    {"curly quotes", TEXT("\xE2\x80\x9C"
+                          "a\xE2\x80\x9D")},
+    {"a bare line feed", TEXT("\"a\nb\"")},
+    {"a bare tab", TEXT("\"\t\"")},
+    {"a bare NUL", TEXT("\"\0\"")},
+    {"a bare control in a name", TEXT("{\"\x01\":1}")},
+    {"\\a", TEXT("\"\\a\"")},
+    {"\\v", TEXT("\"\\v\"")},
+    {"\\0", TEXT("\"\\0\"")},
+    {"\\'", TEXT("\"\\'\"")},
+    {"\\x", TEXT("\"\\x41\"")},
+    {"\\N", TEXT("\"\\N\"")},
+    {"\\U", TEXT("\"\\U0041\"")},
+    {"an escaped line feed", TEXT("\"\\\n\"")},
+    {"an escaped NUL", TEXT("\"\\\0\"")},
+    {"an escaped byte above ASCII", TEXT("\"\\\xC3\xA9\"")},
+    {"\\u with three digits", TEXT("\"\\u123\"")},
+    {"\\u with a letter past F", TEXT("\"\\u00G0\"")},
+    {"\\u with a sign", TEXT("\"\\u+041\"")},
+    {"\\u with a space", TEXT("\"\\u 041\"")},
+    {"\\u in braces", TEXT("\"\\u{41}\"")},
+    {"\\u with :", TEXT("\"\\u004:\"")},
+    {"\\u with @", TEXT("\"\\u004@\"")},
+    {"\\u with `", TEXT("\"\\u004`\"")},
+    {"a lone high surrogate", TEXT("\"\\uD800\"")},
+    {"a lone high surrogate and text", TEXT("\"\\uDBFFabcdef\"")},
+    {"a high surrogate and another escape", TEXT("\"\\uD800\\n\"")},
+    {"a high surrogate and no surrogate", TEXT("\"\\uD800\\u0041\"")},
+    {"two high surrogates", TEXT("\"\\uD800\\uD800\"")},
+    {"two high surrogates and a low one", TEXT("\"\\uD800\\uD800\\uDC00\"")},
+    {"a high surrogate and U+E000", TEXT("\"\\uD800\\uE000\"")},
+    {"a lone low surrogate", TEXT("\"\\uDC00\"")},
+    {"the last low surrogate", TEXT("\"\\uDFFF\"")},
+    {"the halves of a pair exchanged", TEXT("\"\\uDD1E\\uD834\"")},
+    {"a lone surrogate in a name", TEXT("{\"\\uD800\":1}")},
+
+    /* RFC 3629 section 3: what is not UTF-8 */
+    {"a continuation byte alone", TEXT("\"\x80\"")},
+    {"the last continuation byte alone", TEXT("\"\xBF\"")},
+    {"one continuation byte too many", TEXT("\"\xC3\xA9\xA9\"")},
+    {"C0: overlong NUL", TEXT("\"\xC0\x80\"")},
+    {"C0: overlong solidus", TEXT("\"\xC0\xAF\"")},
+    {"C1: overlong DEL", TEXT("\"\xC1\xBF\"")},
+    {"E0: overlong U+07FF", TEXT("\"\xE0\x9F\xBF\"")},
+    {"E0: overlong solidus", TEXT("\"\xE0\x80\xAF\"")},
+    {"F0: overlong U+FFFF", TEXT("\"\xF0\x8F\xBF\xBF\"")},
+    {"F0: overlong solidus", TEXT("\"\xF0\x80\x80\xAF\"")},
+    {"the first surrogate in UTF-8", TEXT("\"\xED\xA0\x80\"")},
+    {"the last surrogate in UTF-8", TEXT("\"\xED\xBF\xBF\"")},
+    {"a surrogate pair in UTF-8 (CESU-8)",
+     TEXT("\"\xED\xA0\xB4\xED\xB4\x9E\"")},
+    {"U+110000", TEXT("\"\xF4\x90\x80\x80\"")},
+    {"F5", TEXT("\"\xF5\x80\x80\x80\"")},
+    {"F8: five bytes", TEXT("\"\xF8\x88\x80\x80\x80\"")},
+    {"FC: six bytes", TEXT("\"\xFC\x84\x80\x80\x80\x80\"")},
+    {"FE", TEXT("\"\xFE\"")},
+    {"FF", TEXT("\"\xFF\"")},
+    {"two bytes cut to one", TEXT("\"\xC3\"")},
+    {"three bytes cut to one", TEXT("\"\xE2\"")},
+    {"three bytes cut to two", TEXT("\"\xE2\x82\"")},
+    {"four bytes cut to one", TEXT("\"\xF0\"")},
+    {"four bytes cut to two", TEXT("\"\xF0\x9F\"")},
+    {"four bytes cut to three", TEXT("\"\xF0\x9F\x98\"")},
+    {"a letter for the second byte", TEXT("\"\xC3"
+                                          "aa\"")},
+    {"a letter for the third byte", TEXT("\"\xE2\x82"
+                                         "aa\"")},
+    {"a letter for the fourth byte", TEXT("\"\xF0\x9F\x98"
+                                          "aa\"")},
+    {"a lead for the second byte", TEXT("\"\xC3\xC3\xA9\"")},
+    {"Latin-1", TEXT("\"caf\xE9\"")},
+    {"invalid UTF-8 in a name", TEXT("{\"\xFF\":1}")},
+};
+
+static void test_rejected(void **state) {
+    const struct text_row *row = *state;
+    hbeat_json value;
+
+    in_hand(row->name, row->text, row->size);
+    expect_error("the text", parse(row->text, row->size, &value),
+                 HBEAT_ERR_JSON);
+}
+
+/* Each control character, bare in a string: section 7. */
+static void test_bare_controls(void **state) {
+    hbeat_json value;
+
+    (void)state;
+    for (unsigned c = 0; c < 0x20; c++) {
+        char text[4] = {'"', (char)c, '"', '\0'};
+        in_hand("a bare control", text, 3);
+        expect_error("the string", parse(text, 3, &value), HBEAT_ERR_JSON);
+    }
+}
+
+/* ---- Texts that end too early ------------------------------------------- */
+
+/* More text could complete each of these; see also the prefixes above. */
+static const struct text_row INCOMPLETE[] = {
+    {"nothing", TEXT("")},
+    {"white space", TEXT(WS)},
+    {"a minus sign", TEXT("-")},
+    {"a point", TEXT("0.")},
+    {"an e", TEXT("1e")},
+    {"an e behind a fraction", TEXT("-1.5E")},
+    {"the exponent's sign", TEXT("1e+")},
+    {"the exponent's minus", TEXT("0e-")},
+    {"a number in an array", TEXT("[1")},
+    {"an array behind white space", TEXT("[1 ")},
+    {"a high surrogate", TEXT("\"\\uD800")},
+    {"a high surrogate and a backslash", TEXT("\"\\uD800\\")},
+    {"a high surrogate and \\u", TEXT("\"\\uD800\\uD")},
+    {"half a character", TEXT("\"\xF0\x9F\x98")},
+};
+
+static void test_incomplete(void **state) {
+    const struct text_row *row = *state;
+    hbeat_json value;
+
+    in_hand(row->name, row->text, row->size);
+    expect_error("the text", parse(row->text, row->size, &value),
+                 HBEAT_ERR_TRUNCATED);
+}
+
+/* No text could complete these, short as they are. */
+static const struct text_row HOPELESS[] = {
+    {"a literal gone wrong", TEXT("trux")},
+    {"a leading zero", TEXT("[00")},
+    {"an open string with a control", TEXT("\"a\n")},
+    {"an open string with a lone surrogate", TEXT("\"\\uDC00")},
+    {"an open string with a broken pair", TEXT("\"\\uD800x")},
+    {"an open string with an overlong lead", TEXT("\"\xC0")},
+    {"an open string with an overlong E0", TEXT("\"\xE0\x80")},
+    {"an open string with a surrogate", TEXT("\"\xED\xA0")},
+    {"an open string past U+10FFFF", TEXT("\"\xF4\x90")},
+    {"a bad escape at the end", TEXT("\"\\x")},
+    {"a bad digit of \\u at the end", TEXT("\"\\u00G")},
+    {"a name that is none", TEXT("{1")},
+    {"the wrong bracket", TEXT("[[}")},
+    {"a comma before the end", TEXT("[[1,]")},
+    {"half a byte order mark", TEXT("\xEF\xBB")},
+};
+
+/* ---- Depth: section 9 --------------------------------------------------- */
+
+/* Writes `depth` times `open`, then `middle`, then `depth` times `close`. */
+static size_t nest(char *out, size_t depth, const char *open,
+                   const char *middle, const char *close) {
+    char *p = out;
+
+    for (size_t i = 0; i < depth; i++) p = strcpy(p, open) + strlen(open);
+    p = strcpy(p, middle) + strlen(middle);
+    for (size_t i = 0; i < depth; i++) p = strcpy(p, close) + strlen(close);
+    return (size_t)(p - out);
+}
+
+static const struct depth_row {
+    const char *name;
+    const char *open, *middle, *close;
+    size_t depth;
+    hbeat_error error;
+} DEPTHS[] = {
+    {"arrays at the limit", "[", "", "]", LIMIT, HBEAT_OK},
+    {"arrays past the limit", "[", "", "]", LIMIT + 1, HBEAT_ERR_TOO_BIG},
+    {"a number in arrays at the limit", "[", "1", "]", LIMIT, HBEAT_OK},
+    {"siblings at the limit", "[[],", "[]", ",[]]", LIMIT - 1, HBEAT_OK},
+    {"siblings past the limit", "[[],", "[]", ",[]]", LIMIT, HBEAT_ERR_TOO_BIG},
+    {"objects at the limit", "{\"a\":", "{}", "}", LIMIT - 1, HBEAT_OK},
+    {"objects past the limit", "{\"a\":", "{}", "}", LIMIT, HBEAT_ERR_TOO_BIG},
+    {"by turns at the limit", "[{\"a\":", "0", "}]", LIMIT / 2, HBEAT_OK},
+    {"by turns past the limit", "[{\"a\":", "[]", "}]", LIMIT / 2,
+     HBEAT_ERR_TOO_BIG},
+    {"open arrays at the limit", "[", "", "", LIMIT, HBEAT_ERR_TRUNCATED},
+    {"open arrays past the limit", "[", "", "", LIMIT + 1, HBEAT_ERR_TOO_BIG},
+    {"100,000 open arrays", "[", "", "", 100000, HBEAT_ERR_TOO_BIG},
+    {"50,000 open objects", "{\"a\":", "", "", 50000, HBEAT_ERR_TOO_BIG},
+    {"crossed at the limit", "[", "{]", "]", LIMIT - 1, HBEAT_ERR_JSON},
+};
+
+static void test_depth(void **state) {
+    static char text[300000];
+    const struct depth_row *row = *state;
+    size_t size = nest(text, row->depth, row->open, row->middle, row->close);
+    hbeat_json value;
+
+    in_hand(row->name, text, size);
+    expect_error("the text", parse(text, size, &value), row->error);
+}
+
+/* What was closed does not count. */
+static void test_wide(void **state) {
+    static char text[60000];
+    char *p = text;
+    hbeat_json value;
+
+    (void)state;
+    *p++ = '[';
+    for (int i = 0; i < 10000; i++) p = strcpy(p, "[{}],") + 5;
+    p = strcpy(p, "0]") + 2;
+    in_hand("10,000 arrays side by side", text, (size_t)(p - text));
+    expect_error("the text", parse(text, (size_t)(p - text), &value), HBEAT_OK);
+}
+
+/* ---- hbeat_json_next ---------------------------------------------------- */
+
+/* Row: a text, and what it says when it is walked and written compactly. */
+static const struct walk_row {
+    const char *name;
+    const char *text;
+    const char *compact;
+} WALKS[] = {
+    {"an empty array", "[]", "[]"},
+    {"an empty object", "{}", "{}"},
+    {"an empty array with white space", "[" WS "]", "[]"},
+    {"an empty object with white space", "{" WS "}", "{}"},
+    {"one element", "[1]", "[1]"},
+    {"elements of each type", "[null,false,true,-1.5e+3,\"a\",[],{}]",
+     "[null,false,true,-1.5e+3,\"a\",[],{}]"},
+    {"one member", "{\"a\":1}", "{\"a\":1}"},
+    {"a keyed array", "{\"0\":\"a\",\"1\":\"b\"}", "{\"0\":\"a\",\"1\":\"b\"}"},
+    {"a name twice", "{\"a\":1,\"a\":2}", "{\"a\":1,\"a\":2}"},
+    {"an empty name", "{\"\":\"\"}", "{\"\":\"\"}"},
+    {"arrays in arrays", "[[],[[]],[[1],2],3]", "[[],[[]],[[1],2],3]"},
+    {"objects in objects", "{\"a\":{\"b\":{\"c\":0}},\"d\":{}}",
+     "{\"a\":{\"b\":{\"c\":0}},\"d\":{}}"},
+    {"arrays in objects in arrays", "[{\"a\":[{\"b\":[1,2]}]},3]",
+     "[{\"a\":[{\"b\":[1,2]}]},3]"},
+    {"brackets, commas and quotes in strings",
+     "[\"],[\",\"\\\"],[\\\\\",{\"},:{\\\"\":\"}\"}]",
+     "[\"],[\",\"\\\"],[\\\\\",{\"},:{\\\"\":\"}\"}]"},
+    {"white space around each token of an array",
+     "[" WS "1" WS "," WS "\"a b\"" WS "," WS "[" WS "]" WS "]",
+     "[1,\"a b\",[]]"},
+    {"white space around each token of an object",
+     "{" WS "\"a\"" WS ":" WS "1" WS "," WS "\"b\"" WS ":" WS "{" WS "}" WS "}",
+     "{\"a\":1,\"b\":{}}"},
+    {"white space around the whole", WS "[1,2]" WS, "[1,2]"},
+};
+
+static hbeat_json_type type_of(char first) {
+    switch (first) {
+    case 'n': return HBEAT_JSON_NULL;
+    case 'f': return HBEAT_JSON_FALSE;
+    case 't': return HBEAT_JSON_TRUE;
+    case '"': return HBEAT_JSON_STRING;
+    case '[': return HBEAT_JSON_ARRAY;
+    case '{': return HBEAT_JSON_OBJECT;
+    default: return HBEAT_JSON_NUMBER;
+    }
+}
+
+/* Writes a value compactly and returns the end of what it wrote. */
+static char *write_compact(char *out, hbeat_json value) {
+    hbeat_json key, item;
+    char first = *value.text, *begin = out;
+
+    expect_int("the type of a value", value.type, type_of(first));
+    if (first != '[' && first != '{') {
+        memcpy(out, value.text, value.size);
+        return out + value.size;
+    }
+    *out++ = first;
+    while (hbeat_json_next(&value, &key, &item)) {
+        if (out != begin + 1) *out++ = ',';
+        expect_int("the type of a name", key.type,
+                   first == '{' ? HBEAT_JSON_STRING : HBEAT_JSON_NONE);
+        if (first == '{') {
+            out = write_compact(out, key);
+            *out++ = ':';
+        }
+        out = write_compact(out, item);
+    }
+    for (int again = 0; again < 3; again++)
+        expect_true("at the end it stays",
+                    !hbeat_json_next(&value, &key, &item));
+    *out++ = first == '[' ? ']' : '}';
+    return out;
+}
+
+static void test_walk(void **state) {
+    const struct walk_row *row = *state;
+    size_t size = strlen(row->text);
+    hbeat_json value;
+    char out[200];
+
+    in_hand(row->name, row->text, size);
+    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
+    *write_compact(out, value) = '\0';
+    expect_text("walked", out, row->compact);
+    *write_compact(out, value) = '\0';
+    expect_text("walked again, by a copy", out, row->compact);
+}
+
+static void test_walk_without_key(void **state) {
+    static const char TWO[] = "{\"a\":1,\"b\":22}";
+    hbeat_json value, item;
+
+    (void)state;
+    in_hand("no place for the name", TEXT(TWO));
+    expect_error("the text", parse(TEXT(TWO), &value), HBEAT_OK);
+    expect_true("the first", hbeat_json_next(&value, NULL, &item));
+    expect_bytes("the first", item.text, item.size, TEXT("1"));
+    expect_true("the second", hbeat_json_next(&value, NULL, &item));
+    expect_bytes("the second", item.text, item.size, TEXT("22"));
+    expect_true("the end", !hbeat_json_next(&value, NULL, &item));
+}
+
+static const struct text_row NO_CONTAINERS[] = {
+    {"null", TEXT("null")},
+    {"true", TEXT("true")},
+    {"a number", TEXT("12")},
+    {"a string", TEXT("\"[1]\"")},
+};
+
+static void test_walk_no_container(void **state) {
+    const struct text_row *row = *state;
+    hbeat_json value, key, item, none = {HBEAT_JSON_NONE, NULL, 0};
+
+    in_hand(row->name, row->text, row->size);
+    expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
+    expect_true("nothing in it", !hbeat_json_next(&value, &key, &item));
+    expect_true("nothing in nothing", !hbeat_json_next(&none, &key, &item));
+}
+
+/* A span that nobody checked ends in false, and never leaves the span. */
+static const struct text_row UNCHECKED[] = {
+    {"nothing", TEXT("")},
+    {"an open array", TEXT("[")},
+    {"an open object", TEXT("{")},
+    {"a closing bracket", TEXT("]")},
+    {"an open array behind an element", TEXT("[1")},
+    {"an open array behind a comma", TEXT("[1,")},
+    {"only commas", TEXT("[,,,,]")},
+    {"an open string", TEXT("[\"abc")},
+    {"an open escape", TEXT("[\"abc\\")},
+    {"an open name", TEXT("{\"a")},
+    {"a name alone", TEXT("{\"a\"")},
+    {"a name and a colon", TEXT("{\"a\":")},
+    {"a name and no colon", TEXT("{\"a\" 1}")},
+    {"colons", TEXT("{::::}")},
+    {"no name", TEXT("{1:2}")},
+    {"brackets crossed", TEXT("[{]}")},
+    {"open arrays", TEXT("[[[[[[[[")},
+    {"half a literal", TEXT("[tru")},
+    {"half a number", TEXT("[-")},
+    {"bare words", TEXT("[a b c]")},
+    {"NULs", TEXT("[\0\0\0]")},
+    {"high bytes", TEXT("[\xFF\xFE\xC3]")},
+    {"the wrong end", TEXT("[1}")},
+    {"an array behind its end", TEXT("[1]2]")},
+};
+
+/* Walks to the end, and into what it finds, as far down as `depth`. */
+static void walk_unchecked(hbeat_json value, int depth) {
+    const char *begin = value.text, *end = value.text + value.size;
+    hbeat_json key, item;
+    char out[64];
+
+    for (size_t limit = value.size + 1; hbeat_json_next(&value, &key, &item);
+         limit--) {
+        expect_true("an end", limit > 0);
+        expect_true("inside the span",
+                    item.text >= begin && item.text <= end &&
+                        item.size <= (size_t)(end - item.text));
+        if (key.type != HBEAT_JSON_NONE)
+            expect_true("the name inside the span",
+                        key.text >= begin && key.text <= end &&
+                            key.size <= (size_t)(end - key.text));
+        hbeat_json_string(&item, out, sizeof out);
+        if (depth > 0) walk_unchecked(item, depth - 1);
+    }
+}
+
+static void test_walk_unchecked(void **state) {
+    const struct text_row *row = *state;
+    hbeat_json value = {HBEAT_JSON_ARRAY, at_end(&texts, row->text, row->size),
+                        row->size};
+
+    in_hand(row->name, row->text, row->size);
+    walk_unchecked(value, 3);
+    value.type = HBEAT_JSON_OBJECT;
+    walk_unchecked(value, 3);
+}
+
+/* The same with a good text that has bytes changed and its end cut off. */
+static void test_walk_mutations(void **state) {
+    static const char GOOD[] = "{\"a\":[1,\"b\\u00e9\",{\"c\":null}],"
+                               "\"d\":{\"e\":[[],true]},\"f\":-1.5e3}";
+    static const char BYTES[] = "\"\\[]{},:0-et \x80";
+    uint64_t seed = 1;
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        char text[sizeof GOOD];
+        size_t size = sizeof GOOD - 1;
+        memcpy(text, GOOD, sizeof GOOD);
+        for (int k = 0; k < 3; k++)
+            text[next_random(&seed) % size] =
+                BYTES[next_random(&seed) % (sizeof BYTES - 1)];
+        if (i % 4 == 0) size = (size_t)(next_random(&seed) % size);
+        in_hand("a mutation", text, size);
+        hbeat_json value = {HBEAT_JSON_OBJECT, at_end(&texts, text, size),
+                            size};
+        walk_unchecked(value, 4);
+    }
+}
+
+/* ---- hbeat_json_string -------------------------------------------------- */
+
+static const struct string_row {
+    const char *name;
+    const char *text;
+    const char *out;
+    size_t out_size;
+} STRINGS[] = {
+    {"empty", "\"\"", TEXT("")},
+    {"letters", "\"abc\"", TEXT("abc")},
+    {"the two-character escapes", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+     TEXT("\"\\/\b\f\n\r\t")},
+    {"an escaped backslash before n", "\"\\\\n\"", TEXT("\\n")},
+    {"an escaped backslash before u", "\"\\\\u0041\"", TEXT("\\u0041")},
+    {"an escaped quote at the end", "\"a\\\"\"", TEXT("a\"")},
+    {"\\u0041", "\"\\u0041\"", TEXT("A")},
+    {"\\u007F", "\"\\u007F\"", TEXT("\x7F")},
+    {"\\u0080", "\"\\u0080\"", TEXT("\xC2\x80")},
+    {"\\u07FF", "\"\\u07ff\"", TEXT("\xDF\xBF")},
+    {"\\u0800", "\"\\u0800\"", TEXT("\xE0\xA0\x80")},
+    {"\\uD7FF", "\"\\uD7FF\"", TEXT("\xED\x9F\xBF")},
+    {"\\uE000", "\"\\uE000\"", TEXT("\xEE\x80\x80")},
+    {"\\uFFFF", "\"\\uFFFF\"", TEXT("\xEF\xBF\xBF")},
+    {"the lowest pair", "\"\\uD800\\uDC00\"", TEXT("\xF0\x90\x80\x80")},
+    {"the highest pair", "\"\\udbff\\udfff\"", TEXT("\xF4\x8F\xBF\xBF")},
+    {"U+1D11E", "\"\\uD834\\uDD1E\"", TEXT("\xF0\x9D\x84\x9E")},
+    {"two pairs", "\"\\uD83D\\uDE00\\uD83D\\uDE01\"",
+     TEXT("\xF0\x9F\x98\x80\xF0\x9F\x98\x81")},
+    {"a pair and its neighbours", "\"a\\uD83D\\uDE00b\"",
+     TEXT("a\xF0\x9F\x98\x80"
+          "b")},
+    {"\\u0000 becomes U+FFFD", "\"a\\u0000b\"",
+     TEXT("a\xEF\xBF\xBD"
+          "b")},
+    {"\\u0001 stays", "\"\\u0001\"", TEXT("\x01")},
+    {"hexadecimal digits of both cases", "\"\\uaBcD\"", TEXT("\xEA\xAF\x8D")},
+    {"bare UTF-8", "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"",
+     TEXT("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80")},
+    {"an address in the reference's escapes",
+     "\"https:\\/\\/lucit.app\\/caf\\u00e9\"",
+     TEXT("https://lucit.app/caf\xC3\xA9")},
+    {"a number is no string", "12", TEXT("")},
+    {"null is no string", "null", TEXT("")},
+    {"an array is no string", "[\"a\"]", TEXT("")},
+};
+
+/* Writes into the last `room` bytes before the fence. */
+static void check_string_room(const struct string_row *row,
+                              const hbeat_json *value, size_t room) {
+    char *out = outs.end - room;
+
+    memset(out, 0x5A, room);
+    expect_int("the length", (int64_t)hbeat_json_string(value, out, room),
+               (int64_t)row->out_size);
+    if (room > row->out_size)
+        expect_bytes("the text", out, row->out_size + 1, row->out,
+                     row->out_size + 1);
+    else if (room > 0)
+        expect_bytes("too small", out, 1, "", 1);
+}
+
+static void test_string(void **state) {
+    const struct string_row *row = *state;
+    size_t size = strlen(row->text);
+    hbeat_json value;
+
+    in_hand(row->name, row->text, size);
+    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
+    expect_int("the length alone", (int64_t)hbeat_json_string(&value, NULL, 0),
+               (int64_t)row->out_size);
+    for (size_t room = 0; room <= row->out_size + 2; room++)
+        check_string_room(row, &value, room);
+}
+
+static void test_string_in_place(void **state) {
+    const struct string_row *row = *state;
+    size_t size = strlen(row->text);
+    char *text = at_end(&texts, row->text, size);
+    hbeat_json value;
+
+    in_hand(row->name, row->text, size);
+    expect_error("the text", hbeat_json_parse(text, size, &value), HBEAT_OK);
+    expect_int("the length", (int64_t)hbeat_json_string(&value, text, size),
+               (int64_t)row->out_size);
+    expect_bytes("the text", text, strlen(text), row->out, row->out_size);
+}
+
+static void test_string_of_nothing(void **state) {
+    hbeat_json none = {HBEAT_JSON_NONE, NULL, 0};
+    char out[2] = "x";
+
+    (void)state;
+    in_hand("HBEAT_JSON_NONE", TEXT(""));
+    expect_int("the length", (int64_t)hbeat_json_string(&none, out, sizeof out),
+               0);
+    expect_text("the text", out, "");
+}
+
+static void test_string_of_name(void **state) {
+    static const char OBJECT[] = "{ \"\\u0061\\\"\\uD83D\\uDE00\" : 1 }";
+    hbeat_json value, key, item;
+    char out[16];
+
+    (void)state;
+    in_hand("a name with escapes", TEXT(OBJECT));
+    expect_error("the text", parse(TEXT(OBJECT), &value), HBEAT_OK);
+    expect_true("a member", hbeat_json_next(&value, &key, &item));
+    hbeat_json_string(&key, out, sizeof out);
+    expect_text("its name", out, "a\"\xF0\x9F\x98\x80");
+}
+
+/* ---- hbeat_json_integer ------------------------------------------------- */
+
+static const struct integer_row {
+    const char *name;
+    const char *text;
+    hbeat_error error;
+    int64_t number;
+} INTEGERS[] = {
+    {"zero", "0", HBEAT_OK, 0},
+    {"minus zero", "-0", HBEAT_OK, 0},
+    {"one", "1", HBEAT_OK, 1},
+    {"minus one", "-1", HBEAT_OK, -1},
+    {"past uint32", "4294967296", HBEAT_OK, 4294967296},
+    {"INT64_MAX", "9223372036854775807", HBEAT_OK, INT64_MAX},
+    {"INT64_MIN", "-9223372036854775808", HBEAT_OK, INT64_MIN},
+    {"one above INT64_MIN", "-9223372036854775807", HBEAT_OK, -INT64_MAX},
+    {"one past INT64_MAX", "9223372036854775808", HBEAT_ERR_TOO_BIG, 0},
+    {"one past INT64_MIN", "-9223372036854775809", HBEAT_ERR_TOO_BIG, 0},
+    {"ten past INT64_MAX", "9223372036854775817", HBEAT_ERR_TOO_BIG, 0},
+    {"UINT64_MAX", "18446744073709551615", HBEAT_ERR_TOO_BIG, 0},
+    {"2^64", "18446744073709551616", HBEAT_ERR_TOO_BIG, 0},
+    {"2^64 + 1", "18446744073709551617", HBEAT_ERR_TOO_BIG, 0},
+    {"minus 2^64 - 1", "-18446744073709551617", HBEAT_ERR_TOO_BIG, 0},
+    {"20 nines", "99999999999999999999", HBEAT_ERR_TOO_BIG, 0},
+    {"60 digits",
+     "-123456789012345678901234567890123456789012345678901234567890",
+     HBEAT_ERR_TOO_BIG, 0},
+    {"a fraction of zero", "1.0", HBEAT_ERR_JSON, 0},
+    {"a fraction", "-0.5", HBEAT_ERR_JSON, 0},
+    {"an exponent", "1e3", HBEAT_ERR_JSON, 0},
+    {"an exponent in upper case", "1E3", HBEAT_ERR_JSON, 0},
+    {"an exponent of zero", "5e0", HBEAT_ERR_JSON, 0},
+    {"too big, with a fraction", "99999999999999999999.5", HBEAT_ERR_JSON, 0},
+    {"a string of digits", "\"1\"", HBEAT_ERR_JSON, 0},
+    {"null", "null", HBEAT_ERR_JSON, 0},
+    {"true", "true", HBEAT_ERR_JSON, 0},
+    {"an array", "[1]", HBEAT_ERR_JSON, 0},
+    {"an object", "{}", HBEAT_ERR_JSON, 0},
+};
+
+static void test_integer(void **state) {
+    const struct integer_row *row = *state;
+    size_t size = strlen(row->text);
+    hbeat_json value;
+    int64_t number = 42;
+
+    in_hand(row->name, row->text, size);
+    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
+    expect_error("the outcome", hbeat_json_integer(&value, &number),
+                 row->error);
+    if (row->error == HBEAT_OK) expect_int("the number", number, row->number);
+}
+
+/* ---- hbeat_json_double -------------------------------------------------- */
+
+/* Row: a number and the bits of the nearest double, ties to even. */
+static const struct double_row {
+    const char *name;
+    const char *text;
+    uint64_t bits;
+} DOUBLES[] = {
+    {"zero", "0", 0x0000000000000000},
+    {"minus zero", "-0", 0x8000000000000000},
+    {"minus zero with a fraction", "-0.0", 0x8000000000000000},
+    {"minus zero with an exponent", "-0e-5", 0x8000000000000000},
+    {"one", "1", 0x3FF0000000000000},
+    {"a tenth", "0.1", 0x3FB999999999999A},
+    {"a tenth and two tenths", "0.30000000000000004", 0x3FD3333333333334},
+    {"a fraction of zeros", "1.000", 0x3FF0000000000000},
+    {"an exponent with plus", "1e+2", 0x4059000000000000},
+    {"an exponent with leading zeros", "1E0003", 0x408F400000000000},
+    {"2^53", "9007199254740992", 0x4340000000000000},
+    {"2^53 + 1: a tie, to even, down", "9007199254740993", 0x4340000000000000},
+    {"2^53 + 3: a tie, to even, up", "9007199254740995", 0x4340000000000002},
+    {"a tie that its last digit breaks, up",
+     "9007199254740993.00000000000000000000000001", 0x4340000000000001},
+    {"a tie that its last digit breaks, down",
+     "9007199254740992.99999999999999999999999999", 0x4340000000000000},
+    {"2^63", "9223372036854775808", 0x43E0000000000000},
+    {"2^64 - 1", "18446744073709551615", 0x43F0000000000000},
+    {"2^64", "18446744073709551616", 0x43F0000000000000},
+    {"2^64 + 2^11: a tie", "18446744073709553664", 0x43F0000000000000},
+    {"19 digits", "1234567890123456789", 0x43B12210F47DE981},
+    {"20 digits", "12345678901234567890", 0x43E56A95319D63E1},
+    {"17 digits behind the point", "0.12345678901234568", 0x3FBF9ADD3746F65F},
+    {"30 digits of pi", "3.14159265358979323846264338327", 0x400921FB54442D18},
+    {"10^22, the last exact power of ten", "1e22", 0x4480F0CF064DD592},
+    {"10^23, which is not exact", "1e23", 0x44B52D02C7E14AF6},
+    {"minus 10^23", "-1e23", 0xC4B52D02C7E14AF6},
+    {"a power of two below one", "9.5367431640625e-7", 0x3EB0000000000000},
+    {"the greatest subnormal", "2.2250738585072009e-308", 0x000FFFFFFFFFFFFF},
+    {"the smallest normal", "2.2250738585072014e-308", 0x0010000000000000},
+    {"between the two, nearer to the subnormal", "2.2250738585072011e-308",
+     0x000FFFFFFFFFFFFF},
+    {"between the two, nearer to the normal", "2.2250738585072012e-308",
+     0x0010000000000000},
+    {"the smallest subnormal", "4.9406564584124654e-324", 0x0000000000000001},
+    {"the smallest subnormal in one digit", "5e-324", 0x0000000000000001},
+    {"just below half of it", "2.4703282292062327e-324", 0x0000000000000000},
+    {"just above half of it", "2.4703282292062328e-324", 0x0000000000000001},
+    {"three halves of it, just above", "7.4109846876186982e-324",
+     0x0000000000000002},
+    {"two bits", "1e-323", 0x0000000000000002},
+    {"a subnormal", "1.2345678901234567e-310", 0x000016B9F4D3CD48},
+    {"underflow", "1e-400", 0x0000000000000000},
+    {"underflow below zero", "-1e-400", 0x8000000000000000},
+    {"underflow with a fraction", "123.456e-789", 0x0000000000000000},
+    {"zero with a great exponent", "0e99999999999999999999",
+     0x0000000000000000},
+    {"a fraction of zero with a great exponent", "0.000e+400",
+     0x0000000000000000},
+    {"an exponent below int64", "1e-99999999999999999999", 0x0000000000000000},
+    {"DBL_MAX", "1.7976931348623157e308", 0x7FEFFFFFFFFFFFFF},
+    {"minus DBL_MAX", "-1.7976931348623157e308", 0xFFEFFFFFFFFFFFFF},
+    {"DBL_MAX in all its digits",
+     "179769313486231570814527423731704356798070567525844996598917476803"
+     "157260780028538760589558632766878171540458953514382464234321326889"
+     "464182768467546703537516986049910576551282076245490090389328944075"
+     "868508455133942304583236903222948165808559332123348274797826204144"
+     "723168738177180919299881250404026184124858368",
+     0x7FEFFFFFFFFFFFFF},
+    {"nearer to DBL_MAX than to 2^1024", "1.7976931348623158e308",
+     0x7FEFFFFFFFFFFFFF},
+    {"zeros behind the point",
+     "0.000000000000000000000000000000000000000000001234", 0x369C2DF8DA5B6CA8},
+    {"zeros that the exponent takes back",
+     "1000000000000000000000000000000000000e-36", 0x3FF0000000000000},
+    {"a fraction that the exponent takes back",
+     "0.00000000000000000000000000000000000001e38", 0x3FF0000000000000},
+    {"Avogadro's number", "6.02214076e23", 0x44DFE185CA57C517},
+    {"minus an electron's charge", "-1.602176634e-19", 0xBC07A4DA290C1653},
+    {"2^54 + 1", "18014398509481985", 0x4350000000000000},
+    {"2^55 + 2: a tie", "36028797018963970", 0x4360000000000000},
+};
+
+/* Reads one number and holds it against the C library's strtod. */
+static hbeat_error read_double(const char *name, const char *text,
+                               uint64_t *bits) {
+    size_t size = strlen(text);
+    double number = 42, reference = strtod(text, NULL);
+    bool over = reference > DBL_MAX || reference < -DBL_MAX;
+    uint64_t expected;
+    hbeat_json value;
+    hbeat_error error;
+
+    in_hand(name, text, size);
+    expect_error("the text", parse(text, size, &value), HBEAT_OK);
+    error = hbeat_json_double(&value, &number);
+    expect_error("the outcome", error, over ? HBEAT_ERR_TOO_BIG : HBEAT_OK);
+    memcpy(bits, &number, sizeof *bits);
+    memcpy(&expected, &reference, sizeof expected);
+    if (!over && *bits != expected) {
+        print_case("the bits, and those of strtod");
+        print_message("#   got      0x%016" PRIX64 " %.17g\n", *bits, number);
+        print_message("#   expected 0x%016" PRIX64 " %.17g\n", expected,
+                      reference);
+        fail();
+    }
+    return error;
+}
+
+static void test_double(void **state) {
+    const struct double_row *row = *state;
+    uint64_t bits;
+
+    expect_error("it fits", read_double(row->name, row->text, &bits), HBEAT_OK);
+    expect_int("the bits", (int64_t)bits, (int64_t)row->bits);
+}
+
+/* Row: a number past DBL_MAX, or a value that is no number. */
+static const struct no_double_row {
+    const char *name;
+    const char *text;
+    hbeat_error error;
+} NO_DOUBLES[] = {
+    {"1e400", "1e400", HBEAT_ERR_TOO_BIG},
+    {"-1e400", "-1e400", HBEAT_ERR_TOO_BIG},
+    {"1e309", "1e309", HBEAT_ERR_TOO_BIG},
+    {"nearer to 2^1024 than to DBL_MAX", "1.7976931348623159e308",
+     HBEAT_ERR_TOO_BIG},
+    {"the tie between DBL_MAX and 2^1024",
+     "179769313486231580793728971405303415079934132710037826936173778980"
+     "444968292764750946649017977587207096330286416692887910946555547851"
+     "940402630657488671505820681908902000708383676273854845817711531764"
+     "475730270069855571366959622842914819860834936475292719074168444365"
+     "510704342711559699508093042880177904174497792",
+     HBEAT_ERR_TOO_BIG},
+    {"an exponent past int64", "1e99999999999999999999", HBEAT_ERR_TOO_BIG},
+    {"the same below zero", "-0.1E+99999999999999999999", HBEAT_ERR_TOO_BIG},
+    {"a string of digits", "\"1\"", HBEAT_ERR_JSON},
+    {"null", "null", HBEAT_ERR_JSON},
+    {"true", "true", HBEAT_ERR_JSON},
+    {"an array", "[1]", HBEAT_ERR_JSON},
+    {"an object", "{\"a\":1}", HBEAT_ERR_JSON},
+};
+
+static void test_no_double(void **state) {
+    const struct no_double_row *row = *state;
+    size_t size = strlen(row->text);
+    hbeat_json value;
+    double number;
+
+    in_hand(row->name, row->text, size);
+    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
+    expect_error("the outcome", hbeat_json_double(&value, &number), row->error);
+}
+
+/* Numbers that are long: a head, one digit or more many times, a tail. */
+static const struct long_row {
+    const char *name;
+    const char *head, *repeated, *tail;
+    int times;
+} LONG_NUMBERS[] = {
+    {"800 ones", "", "1", "e-500", 800},
+    {"800 nines behind the point", "0.", "9", "", 800},
+    {"800 digits around the point", "3.", "14159265", "e10", 100},
+    {"a tie that its 800th digit breaks", "9007199254740993.", "0", "1", 783},
+    {"a tie of 800 digits", "9007199254740993.", "0", "", 784},
+    {"below a tie for 800 digits", "9007199254740992.", "9", "", 784},
+    {"2,000 zeros in front of a digit", "0.", "0", "1e2001", 2000},
+    {"2,000 zeros behind a digit", "1", "0", "e-2000", 2000},
+    {"2,000 zeros and no exponent", "1", "0", "", 2000},
+    {"2,000 zeros in front, no exponent", "0.", "0", "1", 2000},
+    {"the exponent leads with zeros", "1e", "0", "5", 500},
+    {"an exponent of 500 digits", "1e", "9", "", 500},
+    {"a negative exponent of 500 digits", "-1e-", "9", "", 500},
+    {"a subnormal of 1,000 digits", "0.", "7", "e-310", 1000},
+    {"20,000 digits", "1.", "0123456789", "", 2000},
+};
+
+static void test_long_double(void **state) {
+    static char text[32768];
+    const struct long_row *row = *state;
+    char *p = strcpy(text, row->head) + strlen(row->head);
+    uint64_t bits;
+
+    for (int i = 0; i < row->times; i++)
+        p = strcpy(p, row->repeated) + strlen(row->repeated);
+    strcpy(p, row->tail);
+    read_double(row->name, text, &bits);
+}
+
+/* A random number's text: digits, perhaps a point, perhaps an exponent. */
+static void write_random(char *out, uint64_t *seed) {
+    int digits = 1 + (int)(next_random(seed) % 24);
+    int point = (int)(next_random(seed) % 30);
+
+    if (next_random(seed) % 2 == 0) *out++ = '-';
+    for (int i = 0; i < digits; i++) {
+        int digit = (int)(next_random(seed) % 10);
+        *out++ = (char)('0' + (i == 0 && digit == 0 ? 1 : digit));
+        if (i == point && i + 1 < digits) *out++ = '.';
+    }
+    *out = '\0';
+    if (next_random(seed) % 4 != 0)
+        sprintf(out, "e%d", (int)(next_random(seed) % 680) - 350);
+}
+
+static void test_random_texts(void **state) {
+    uint64_t seed = 8259, bits;
+    char text[64];
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        write_random(text, &seed);
+        read_double("a random number", text, &bits);
+    }
+}
+
+/* Any finite double, written with 17 digits, comes back; with fewer, near. */
+static void test_random_bits(void **state) {
+    uint64_t seed = 754, bits, read;
+    double number;
+    char text[64];
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        bits = next_random(&seed);
+        memcpy(&number, &bits, sizeof number);
+        if ((bits >> 52 & 0x7FF) == 0x7FF) continue;
+        sprintf(text, "%.*e", i % 2 == 0 ? 16 : i % 23, number);
+        if (read_double("random bits", text, &read) == HBEAT_OK && i % 2 == 0)
+            expect_int("the bits", (int64_t)read, (int64_t)bits);
+    }
+}
+
+/* A natural number in limbs of nine decimal digits, the lowest first. */
+typedef struct natural {
+    uint32_t limb[130];
+    int limbs;
+} natural;
+
+static void multiply(natural *n, uint32_t factor) {
+    uint64_t carry = 0;
+
+    for (int i = 0; i < n->limbs; i++) {
+        carry += (uint64_t)n->limb[i] * factor;
+        n->limb[i] = (uint32_t)(carry % 1000000000);
+        carry /= 1000000000;
+    }
+    for (; carry > 0; carry /= 1000000000)
+        n->limb[n->limbs++] = (uint32_t)(carry % 1000000000);
+}
+
+/*
+ * Writes m * 2^e exactly: below zero, 2^e is 5^-e / 10^-e.  The tie between
+ * two neighbours is an odd m of 54 bits.
+ */
+static void write_exactly(char *out, uint64_t m, int e) {
+    natural n = {{(uint32_t)(m % 1000000000), (uint32_t)(m / 1000000000)}, 2};
+
+    for (int i = 0; i < (e < 0 ? -e : e); i++) multiply(&n, e < 0 ? 5 : 2);
+    while (n.limb[n.limbs - 1] == 0) n.limbs--;
+    out += sprintf(out, "%u", (unsigned)n.limb[n.limbs - 1]);
+    for (int i = n.limbs - 2; i >= 0; i--)
+        out += sprintf(out, "%09u", (unsigned)n.limb[i]);
+    if (e < 0) sprintf(out, "e%d", e);
+}
+
+/*
+ * The exact ties between neighbours of every size, and the same numbers a
+ * digit above and a digit below.
+ */
+static void test_ties(void **state) {
+    uint64_t seed = 1074, bits;
+    char text[1200], more[1200];
+
+    (void)state;
+    for (int e = -1075; e <= 970; e += 3) {
+        uint64_t m = next_random(&seed) >> 11 | 1;
+        if (e > -1075) /* below are the subnormals, of fewer bits */
+            m |= (uint64_t)1 << 53;
+        write_exactly(text, m, e);
+        read_double("a tie", text, &bits);
+
+        size_t digits = strspn(text, "0123456789");
+        sprintf(more, "%.*s.00000000001%s", (int)digits, text, text + digits);
+        read_double("just above a tie", more, &bits);
+        if (text[digits - 1] != '0') {
+            text[digits - 1]--;
+            read_double("just below a tie", text, &bits);
+        }
+    }
+}
+
+/* ---- Locale ------------------------------------------------------------- */
+
+/* Sets a locale whose decimal point is a comma, made for the test if need be;
+   says whether there is one. */
+static bool set_comma_locale(void) {
+    static const char *const NAMES[] = {"de_DE.UTF-8", "de_DE.utf8",
+                                        "de_DE",       "fr_FR.UTF-8",
+                                        "fr_FR.utf8",  "sv_SE.UTF-8"};
+    char folder[] = "/tmp/heartbeat-locale-XXXXXX", command[200];
+    bool found = false;
+
+    for (size_t i = 0; i < COUNT(NAMES) && !found; i++)
+        found = setlocale(LC_ALL, NAMES[i]) != NULL;
+    if (!found && mkdtemp(folder) != NULL) {
+        sprintf(command,
+                "localedef -i de_DE -f ISO-8859-1 %s/de_DE >%s/log 2>&1",
+                folder, folder);
+        found = system(command) == 0 && setenv("LOCPATH", folder, 1) == 0 &&
+                setlocale(LC_ALL, "de_DE") != NULL;
+        sprintf(command, "rm -r %s", folder);
+        if (system(command) != 0)
+            print_message("# note %s is left behind\n", folder);
+    }
+    return found && *localeconv()->decimal_point == ',';
+}
+
+static void test_locale(void **state) {
+    static const char TEXT_OF_HALF[] = "-1.5e1";
+    hbeat_json value;
+    double number = 0;
+
+    (void)state;
+    in_hand("a decimal comma", TEXT(TEXT_OF_HALF));
+    if (!set_comma_locale()) {
+        print_message("# note no locale with a decimal comma: not run\n");
+        return;
+    }
+    expect_error("the text", parse(TEXT(TEXT_OF_HALF), &value), HBEAT_OK);
+    expect_error("the outcome", hbeat_json_double(&value, &number), HBEAT_OK);
+    setlocale(LC_ALL, "C");
+    expect_true("the number", number <= -15 && number >= -15);
+}
+
+int main(void) {
+    texts = fence(1 << 20);
+    outs = fence(4096);
+    cases_add_rows(test_accepted, ACCEPTED);
+    cases_add_rows(test_prefixes_are_incomplete, ACCEPTED);
+    cases_add_rows(test_rejected, REJECTED);
+    cases_add("bare control characters", test_bare_controls, NULL);
+    cases_add_rows(test_incomplete, INCOMPLETE);
+    cases_add_rows(test_rejected, HOPELESS);
+    cases_add_rows(test_depth, DEPTHS);
+    cases_add("10,000 arrays side by side", test_wide, NULL);
+    cases_add_rows(test_walk, WALKS);
+    cases_add("no place for the name", test_walk_without_key, NULL);
+    cases_add_rows(test_walk_no_container, NO_CONTAINERS);
+    cases_add_rows(test_walk_unchecked, UNCHECKED);
+    cases_add("20,000 mutations walked", test_walk_mutations, NULL);
+    cases_add_rows(test_string, STRINGS);
+    cases_add_rows(test_string_in_place, STRINGS);
+    cases_add("the string of no value", test_string_of_nothing, NULL);
+    cases_add("the string of a name", test_string_of_name, NULL);
+    cases_add_rows(test_integer, INTEGERS);
+    cases_add_rows(test_double, DOUBLES);
+    cases_add_rows(test_no_double, NO_DOUBLES);
+    cases_add_rows(test_long_double, LONG_NUMBERS);
+    cases_add("100,000 random numbers", test_random_texts, NULL);
+    cases_add("100,000 random doubles", test_random_bits, NULL);
+    cases_add("ties of every size", test_ties, NULL);
+    cases_add("a decimal comma", test_locale, NULL);
+    return cases_run("json");
+}

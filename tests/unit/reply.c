@@ -1,0 +1,380 @@
+/*
+ * Bodies decoded: every field of the instruction, the forms that the API's
+ * times come in, and parameters of any shape.  A body lies so that the byte
+ * before it or the byte behind it faults.
+ */
+#include "cases.h"
+
+#define NONE HBEAT_NONE
+#define NAMED "\"instruction\":\"reload\""
+#define WITH(members)                                                          \
+    "{\"success\":true,\"lightning_device_remote_instruction\":{" members "}}"
+
+static fenced bodies;
+
+/* Decodes a copy at the end of its page, and one at the beginning. */
+static hbeat_error decode(hbeat_reply *reply, const char *body) {
+    hbeat_reply other;
+    const char *what = "untouched", *other_what;
+    size_t size = strlen(body);
+    hbeat_error e, other_e;
+
+    memset(&other, 0, sizeof other);
+    memcpy(bodies.begin, body, size);
+    other_e = hbeat_decode(&other, bodies.begin, size, &other_what);
+    memset(reply, 0, sizeof *reply);
+    e = hbeat_decode(reply, at_end(&bodies, body, size), size, &what);
+    expect_error("the same anywhere", e, other_e);
+    if (e == HBEAT_ERR_REFUSED || e == HBEAT_ERR_JSON)
+        expect_true("a reason", what != NULL && *what != '\0');
+    expect_int("success is HBEAT_OK", reply->success, e == HBEAT_OK);
+    return e;
+}
+
+/* ---- The reference's reply ---------------------------------------------- */
+
+static const char REFERENCE[] =
+    "{\n"
+    "  \"success\": true,\n"
+    "  \"lightning_device_remote_instruction\": {\n"
+    "    \"instruction\": \"reload\",\n"
+    "    \"parameters\": [],\n"
+    "    \"run_at\": null,\n"
+    "    \"status\": 1,\n"
+    "    \"lcuid\": \"LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3\",\n"
+    "    \"created_at\": \"2026-01-07T00:15:19.000000Z\",\n"
+    "    \"updated_at\": \"2026-01-07T00:15:20.000000Z\"\n"
+    "  }\n"
+    "}\n";
+
+static void test_reference(void **state) {
+    hbeat_reply reply;
+    const hbeat_instruction *i = &reply.instruction;
+
+    (void)state;
+    in_hand("the reference's reply", TEXT(REFERENCE));
+    expect_error("the outcome", decode(&reply, REFERENCE), HBEAT_OK);
+    expect_text("message", reply.message, NULL);
+    expect_text("instruction", i->name, "reload");
+    expect_int("parameters", i->parameters.type, HBEAT_JSON_ARRAY);
+    expect_bytes("parameters", i->parameters.text, i->parameters.size,
+                 TEXT("[]"));
+    expect_text("run_at", i->run_at, NULL);
+    expect_int("run_at_s", i->run_at_s, NONE);
+    expect_int("status", i->status, 1);
+    expect_text("lcuid", i->lcuid,
+                "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3");
+    expect_text("created_at", i->created_at, "2026-01-07T00:15:19.000000Z");
+    expect_int("created_at_s", i->created_at_s, 1767744919);
+    expect_text("updated_at", i->updated_at, "2026-01-07T00:15:20.000000Z");
+    expect_int("updated_at_s", i->updated_at_s, 1767744920);
+}
+
+/* Row: one member beside the name, and what becomes of the fields. */
+static const struct member_row {
+    const char *name;
+    const char *member;
+    const char *lcuid;
+    int64_t status;
+} MEMBERS[] = {
+    {"only a name", "\"x\":0", NULL, NONE},
+    {"an lcuid", "\"lcuid\":\"LCUID-LDRI-1\"", "LCUID-LDRI-1", NONE},
+    {"an lcuid of null", "\"lcuid\":null", NULL, NONE},
+    {"an empty lcuid", "\"lcuid\":\"\"", "", NONE},
+    {"an lcuid in escapes", "\"lcuid\":\"\\u004cC\\/\\uD83D\\uDE00\"",
+     "LC/\xF0\x9F\x98\x80", NONE},
+    {"an lcuid that holds U+0000", "\"lcuid\":\"a\\u0000b\"",
+     "a\xEF\xBF\xBD"
+     "b",
+     NONE},
+    {"status 0", "\"status\":0", NULL, 0},
+    {"status 2", "\"status\":2", NULL, 2},
+    {"a status that nobody knows", "\"status\":99", NULL, 99},
+    {"a negative status", "\"status\":-1", NULL, -1},
+    {"a status past int32", "\"status\":4294967296", NULL, 4294967296},
+    {"a status of null", "\"status\":null", NULL, NONE},
+};
+
+static void test_member(void **state) {
+    const struct member_row *row = *state;
+    hbeat_reply reply;
+    char body[300];
+
+    in_hand(row->name, row->member, strlen(row->member));
+    sprintf(body, WITH(NAMED ",%s"), row->member);
+    expect_error("the outcome", decode(&reply, body), HBEAT_OK);
+    expect_text("instruction", reply.instruction.name, "reload");
+    expect_text("lcuid", reply.instruction.lcuid, row->lcuid);
+    expect_int("status", reply.instruction.status, row->status);
+    expect_int("no parameters", reply.instruction.parameters.type,
+               HBEAT_JSON_NONE);
+    expect_text("run_at", reply.instruction.run_at, NULL);
+    expect_int("run_at_s", reply.instruction.run_at_s, NONE);
+    expect_int("created_at_s", reply.instruction.created_at_s, NONE);
+}
+
+/* All strings live in the body, one beside the other. */
+static void test_neighbours(void **state) {
+    static const char BODY[] =
+        WITH("\"updated_at\":\"\\u0075\",\"created_at\":\"\\u0063\","
+             "\"lcuid\":\"\\u006c\",\"run_at\":\"\\u0072\","
+             "\"parameters\":[\"\\u0070\"],\"instruction\":\"\\u0069\"");
+    hbeat_reply reply;
+
+    (void)state;
+    in_hand("strings that get shorter", TEXT(BODY));
+    expect_error("the outcome", decode(&reply, BODY), HBEAT_OK);
+    expect_text("instruction", reply.instruction.name, "i");
+    expect_text("run_at", reply.instruction.run_at, "r");
+    expect_text("lcuid", reply.instruction.lcuid, "l");
+    expect_text("created_at", reply.instruction.created_at, "c");
+    expect_text("updated_at", reply.instruction.updated_at, "u");
+    expect_bytes("parameters, as they came", reply.instruction.parameters.text,
+                 reply.instruction.parameters.size, TEXT("[\"\\u0070\"]"));
+}
+
+/* ---- Parameters --------------------------------------------------------- */
+
+static const struct parameters_row {
+    const char *name;
+    const char *text;
+    hbeat_json_type type;
+    int count; /* of elements or members */
+} PARAMETERS[] = {
+    {"an empty array", "[]", HBEAT_JSON_ARRAY, 0},
+    {"an empty object", "{}", HBEAT_JSON_OBJECT, 0},
+    {"null", "null", HBEAT_JSON_NULL, 0},
+    {"an array", "[1, \"a\\/b\", null, true, [2], {\"c\": 3}]",
+     HBEAT_JSON_ARRAY, 6},
+    {"a keyed array", "{\"0\": \"a\", \"1\": \"b\"}", HBEAT_JSON_OBJECT, 2},
+    {"an object", "{\"url\": \"https:\\/\\/lucit.app\\/\", \"delay\": 1.5}",
+     HBEAT_JSON_OBJECT, 2},
+    {"a string", "\"now\"", HBEAT_JSON_STRING, 0},
+    {"a number", "-1.5e3", HBEAT_JSON_NUMBER, 0},
+    {"true", "true", HBEAT_JSON_TRUE, 0},
+    {"false", "false", HBEAT_JSON_FALSE, 0},
+};
+
+static void test_parameters(void **state) {
+    const struct parameters_row *row = *state;
+    hbeat_reply reply;
+    hbeat_json rest, item;
+    char body[300];
+    int count = 0;
+
+    in_hand(row->name, row->text, strlen(row->text));
+    sprintf(body, WITH("\"parameters\": %s ," NAMED), row->text);
+    expect_error("the outcome", decode(&reply, body), HBEAT_OK);
+    rest = reply.instruction.parameters;
+    expect_int("the type", rest.type, row->type);
+    expect_bytes("the span", rest.text, rest.size, row->text,
+                 strlen(row->text));
+    while (hbeat_json_next(&rest, NULL, &item)) count++;
+    expect_int("what is in it", count, row->count);
+}
+
+/* Reads parameters as a player does. */
+static void test_parameters_read(void **state) {
+    static const char BODY[] =
+        WITH(NAMED ",\"parameters\":{\"url\":\"https:\\/\\/lucit.app\\/"
+                   "caf\\u00e9\",\"delay\":1.5,\"times\":3,\"force\":true}");
+    hbeat_reply reply;
+    hbeat_json rest, key, item;
+    char text[40];
+    int64_t times = 0;
+    double delay = 0;
+
+    (void)state;
+    in_hand("parameters of each type", TEXT(BODY));
+    expect_error("the outcome", decode(&reply, BODY), HBEAT_OK);
+    rest = reply.instruction.parameters;
+    expect_true("the first", hbeat_json_next(&rest, &key, &item));
+    hbeat_json_string(&key, text, sizeof text);
+    expect_text("its name", text, "url");
+    hbeat_json_string(&item, text, sizeof text);
+    expect_text("its text", text, "https://lucit.app/caf\xC3\xA9");
+    expect_true("the second", hbeat_json_next(&rest, &key, &item));
+    expect_error("a double", hbeat_json_double(&item, &delay), HBEAT_OK);
+    expect_true("its value", delay >= 1.5 && delay <= 1.5);
+    expect_true("the third", hbeat_json_next(&rest, &key, &item));
+    expect_error("an integer", hbeat_json_integer(&item, &times), HBEAT_OK);
+    expect_int("its value", times, 3);
+    expect_true("the fourth", hbeat_json_next(&rest, &key, &item));
+    expect_int("its type", item.type, HBEAT_JSON_TRUE);
+    expect_true("the end", !hbeat_json_next(&rest, &key, &item));
+}
+
+/* ---- Times: RFC 3339 and the API's own ---------------------------------- */
+
+static const struct time_row {
+    const char *name;
+    const char *text;
+    int64_t seconds;
+} TIMES[] = {
+    /* forms */
+    {"as the reference has it", "2026-01-07T00:15:19.000000Z", 1767744919},
+    {"no fraction", "2026-01-07T00:15:19Z", 1767744919},
+    {"one digit of fraction", "2026-01-07T00:15:19.9Z", 1767744919},
+    {"nine digits of fraction", "2026-01-07T00:15:19.999999999Z", 1767744919},
+    {"forty digits of fraction",
+     "2026-01-07T00:15:19.9999999999999999999999999999999999999999Z",
+     1767744919},
+    {"a fraction and an offset", "2026-01-07T00:15:19.5+02:00", 1767737719},
+    {"lower-case t and z", "2026-01-07t00:15:19z", 1767744919},
+    {"a space, in UTC", "2026-01-07 00:15:19", 1767744919},
+    {"an offset east", "2026-01-07T00:15:19+02:00", 1767737719},
+    {"an offset west", "2026-01-07T00:15:19-11:30", 1767786319},
+    {"an offset with minutes", "2026-01-07T00:15:19+05:45", 1767724219},
+    {"+00:00", "2026-01-07T00:15:19+00:00", 1767744919},
+    {"-00:00", "2026-01-07T00:15:19-00:00", 1767744919},
+    {"+23:59", "2026-01-07T00:15:19+23:59", 1767658579},
+    {"-23:59", "2026-01-07T00:15:19-23:59", 1767831259},
+
+    /* the calendar */
+    {"the epoch", "1970-01-01T00:00:00Z", 0},
+    {"a second before it", "1969-12-31T23:59:59Z", -1},
+    {"half a second before it", "1969-12-31T23:59:59.5Z", -1},
+    {"past 2^31", "2038-01-19T03:14:08Z", 2147483648},
+    {"the year 1", "0001-01-01T00:00:00Z", -62135596800},
+    {"the year 1, an hour east", "0001-01-01T00:00:00+01:00", -62135600400},
+    {"the year 9999", "9999-12-31T23:59:59Z", 253402300799},
+    {"a leap day", "2024-02-29T12:34:56Z", 1709210096},
+    {"a leap day in 2000", "2000-02-29T00:00:00Z", 951782400},
+    {"a leap day in 1600", "1600-02-29T00:00:00Z", -11670998400},
+    {"a leap day in 2400", "2400-02-29T00:00:00Z", 13574563200},
+    {"the first of March 2100", "2100-03-01T00:00:00Z", 4107542400},
+    {"a leap second", "2016-12-31T23:59:60Z", 1483228800},
+    {"a leap second with a fraction", "2016-12-31T23:59:60.7Z", 1483228800},
+    {"a leap second, seen from the west", "2016-12-31T18:59:60-05:00",
+     1483228800},
+
+    /* what does not exist */
+    {"no leap day in 2023", "2023-02-29T00:00:00Z", NONE},
+    {"no leap day in 1900", "1900-02-29T00:00:00Z", NONE},
+    {"no leap day in 2100", "2100-02-29T00:00:00Z", NONE},
+    {"the 30th of February", "2024-02-30T00:00:00Z", NONE},
+    {"the 31st of April", "2026-04-31T00:00:00Z", NONE},
+    {"the 32nd of January", "2026-01-32T00:00:00Z", NONE},
+    {"day 0", "2026-01-00T00:00:00Z", NONE},
+    {"month 0", "2026-00-07T00:00:00Z", NONE},
+    {"month 13", "2026-13-07T00:00:00Z", NONE},
+    {"month 99", "2026-99-07T00:00:00Z", NONE},
+    {"hour 24", "2026-01-07T24:00:00Z", NONE},
+    {"minute 60", "2026-01-07T00:60:00Z", NONE},
+    {"second 61", "2026-01-07T23:59:61Z", NONE},
+    {"an offset of 24 hours", "2026-01-07T00:15:19+24:00", NONE},
+    {"an offset of 60 minutes", "2026-01-07T00:15:19+02:60", NONE},
+
+    /* what is no time */
+    {"empty", "", NONE},
+    {"a space in front", " 2026-01-07T00:15:19Z", NONE},
+    {"a space behind", "2026-01-07T00:15:19Z ", NONE},
+    {"junk behind Z", "2026-01-07T00:15:19Zulu", NONE},
+    {"junk behind an offset", "2026-01-07T00:15:19+02:00Z", NONE},
+    {"junk behind the seconds", "2026-01-07 00:15:19 UTC", NONE},
+    {"a name of a zone", "2026-01-07T00:15:19 CET", NONE},
+    {"a point without digits", "2026-01-07T00:15:19.Z", NONE},
+    {"a comma for the point", "2026-01-07T00:15:19,5Z", NONE},
+    {"two fractions", "2026-01-07T00:15:19.5.5Z", NONE},
+    {"an offset of hours only", "2026-01-07T00:15:19+02", NONE},
+    {"an offset without a colon", "2026-01-07T00:15:19+0200", NONE},
+    {"an offset of one digit", "2026-01-07T00:15:19+2:00", NONE},
+    {"a date only", "2026-01-07", NONE},
+    {"a date and a T", "2026-01-07T", NONE},
+    {"no seconds", "2026-01-07T00:15Z", NONE},
+    {"a year of two digits", "26-01-07T00:15:19Z", NONE},
+    {"a year of five digits", "12026-01-07T00:15:19Z", NONE},
+    {"a negative year", "-001-01-07T00:15:19Z", NONE},
+    {"a month of one digit", "2026-1-07T00:15:19Z", NONE},
+    {"an hour of one digit", "2026-01-07T0:15:19Z", NONE},
+    {"an hour with a sign", "2026-01-07T+1:15:19Z", NONE},
+    {"no separators", "20260107T001519Z", NONE},
+    {"slashes", "2026/01/07 00:15:19", NONE},
+    {"a week date", "2026-W02-3T00:15:19Z", NONE},
+    {"two spaces", "2026-01-07  00:15:19", NONE},
+    {"an underscore for T", "2026-01-07_00:15:19Z", NONE},
+    {"an HTTP date", "Wed, 07 Jan 2026 00:15:19 GMT", NONE},
+    {"Unix seconds", "1767744919", NONE},
+    {"a word", "tomorrow", NONE},
+};
+
+/* In each of the three fields; the text is kept beside the number. */
+static void test_time(void **state) {
+    const struct time_row *row = *state;
+    const hbeat_instruction *i;
+    hbeat_reply reply;
+    char body[600];
+
+    in_hand(row->name, row->text, strlen(row->text));
+    sprintf(body,
+            WITH(NAMED ",\"run_at\":\"%s\",\"created_at\":\"%s\","
+                       "\"updated_at\":\"%s\""),
+            row->text, row->text, row->text);
+    expect_error("the outcome", decode(&reply, body), HBEAT_OK);
+    i = &reply.instruction;
+    expect_text("run_at", i->run_at, row->text);
+    expect_int("run_at_s", i->run_at_s, row->seconds);
+    expect_text("created_at", i->created_at, row->text);
+    expect_int("created_at_s", i->created_at_s, row->seconds);
+    expect_text("updated_at", i->updated_at, row->text);
+    expect_int("updated_at_s", i->updated_at_s, row->seconds);
+}
+
+/* ---- Statuses ----------------------------------------------------------- */
+
+/* Row: a status that the host's own HTTP saw, and a body. */
+static const struct status_row {
+    const char *name;
+    int http_status;
+    const char *body;
+    hbeat_error error;
+    const char *message;
+} STATUSES[] = {
+    {"0 counts as 200", 0, "{\"success\":true}", HBEAT_OK, NULL},
+    {"200", 200, "{\"success\":true}", HBEAT_OK, NULL},
+    {"201", 201, "{\"success\":true}", HBEAT_OK, NULL},
+    {"299", 299, "{\"success\":true}", HBEAT_OK, NULL},
+    {"200, refused", 200, "{\"success\":false,\"message\":\"No.\"}",
+     HBEAT_ERR_REFUSED, "No."},
+    {"200 with an empty body", 200, "", HBEAT_ERR_JSON, NULL},
+    {"200 with a page", 200, "<html>", HBEAT_ERR_JSON, NULL},
+    {"199", 199, "{\"success\":true}", HBEAT_ERR_STATUS, NULL},
+    {"300", 300, "{\"success\":true}", HBEAT_ERR_STATUS, NULL},
+    {"302 with a page", 302, "<html>", HBEAT_ERR_STATUS, NULL},
+    {"401", 401, "{\"message\":\"Unauthenticated.\"}", HBEAT_ERR_STATUS,
+     "Unauthenticated."},
+    {"401 with an empty body", 401, "", HBEAT_ERR_STATUS, NULL},
+    {"500 with a body that is cut", 500, "{\"message\":\"Oh\",\"trace\":[{",
+     HBEAT_ERR_STATUS, "Oh"},
+    {"500 with a message that is cut", 500, "{\"message\":\"Oh n",
+     HBEAT_ERR_STATUS, NULL},
+};
+
+static void test_status(void **state) {
+    const struct status_row *row = *state;
+    size_t size = strlen(row->body);
+    hbeat_reply reply;
+    const char *what;
+
+    in_hand(row->name, row->body, size);
+    memset(&reply, 0, sizeof reply);
+    reply.http_status = row->http_status;
+    expect_error(
+        "the outcome",
+        hbeat_decode(&reply, at_end(&bodies, row->body, size), size, &what),
+        row->error);
+    expect_int("http_status stays", reply.http_status, row->http_status);
+    expect_text("message", reply.message, row->message);
+}
+
+int main(void) {
+    bodies = fence(4096);
+    cases_add("the reference's reply", test_reference, NULL);
+    cases_add_rows(test_member, MEMBERS);
+    cases_add("strings side by side", test_neighbours, NULL);
+    cases_add_rows(test_parameters, PARAMETERS);
+    cases_add("parameters read", test_parameters_read, NULL);
+    cases_add_rows(test_time, TIMES);
+    cases_add_rows(test_status, STATUSES);
+    return cases_run("reply");
+}

@@ -1,0 +1,583 @@
+/*
+ * Requests: what goes over the wire, byte for byte; that it is the same
+ * through every window; that any string goes out as valid JSON; and what is
+ * refused, because it could break out of its place.
+ */
+#include "cases.h"
+
+#define DEVICE "LCUID-LD-262ca932-dda6-4233-8c4f-a497481388b3"
+#define APP "LCUID-LAP-01234567-89ab-cdef-0123-456789abcdef"
+#define TOKEN "eyJ0eXAiOiJKV1Qi.eyJzdWIiOiIxIn0.c2ln-_~+/="
+
+/* A request's head up to Content-Length's value, for a host and port. */
+#define HEAD(host)                                                             \
+    "POST /api/v3/analytics/lightning-devices/" DEVICE                         \
+    "/heartbeat HTTP/1.1\r\n"                                                  \
+    "Host: " host "\r\n"                                                       \
+    "Authorization: Bearer " TOKEN "\r\n"                                      \
+    "AppIdV3: " APP "\r\n"                                                     \
+    "User-Agent: heartbeat/" HBEAT_VERSION "\r\n"                              \
+    "Accept: application/json\r\n"                                             \
+    "Content-Type: application/json\r\n"                                       \
+    "Content-Length: "
+
+static char request[8 << 20]; /* the longest is a MiB of control characters */
+static fenced windows;
+static char reply_buffer[64];
+
+static hbeat_config config(void) {
+    hbeat_config cfg = {.device = DEVICE,
+                        .app = APP,
+                        .token = TOKEN,
+                        .reply_buffer = reply_buffer,
+                        .reply_buffer_size = sizeof reply_buffer};
+
+    return cfg;
+}
+
+/* Pulls a whole request through a window; returns its size. */
+static size_t pull_all(hbeat_exchange *x, char *out, size_t room,
+                       size_t window) {
+    char *at = windows.end - window;
+    size_t size = 0, n;
+
+    while ((n = hbeat_pull(x, at, window)) > 0) {
+        expect_true("no more than the window holds", n <= window);
+        expect_true("an end", n <= room - size);
+        memcpy(out + size, at, n);
+        size += n;
+    }
+    expect_int("nothing behind the end", (int64_t)hbeat_pull(x, at, window), 0);
+    return size;
+}
+
+/* ---- The bytes ---------------------------------------------------------- */
+
+static const char *const TWO[] = {"a", "b"};
+static const char *const AWKWARD[] = {
+    "",
+    "\"\\/",
+    "caf\xC3\xA9",
+    "\x01\x1F\x7F",
+    "\xF0\x9F\x98\x80",
+    "\xFF\xC3(",
+    "a long one: ................................................"};
+
+static const struct wire_row {
+    const char *name;
+    const char *host;
+    uint16_t port;
+    const char *const *info;
+    size_t info_count;
+    const char *expected;
+} WIRES[] = {
+    {"the reference's call", NULL, 0, TWO, 2,
+     HEAD("api.lucit.app") "53\r\n\r\n"
+                           "{\"lightning_version\":\"4.2.1\",\"device_info\":["
+                           "\"a\",\"b\"]}"},
+    {"one string", NULL, 0, TWO, 1,
+     HEAD("api.lucit.app") "49\r\n\r\n"
+                           "{\"lightning_version\":\"4.2.1\",\"device_info\":["
+                           "\"a\"]}"},
+    {"no device_info", NULL, 0, NULL, 0,
+     HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"no device_info: a count of zero", NULL, 0, TWO, 0,
+     HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"the default host by name", "api.lucit.app", 443, NULL, 0,
+     HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"another host", "stand-in.example", 0, NULL, 0,
+     HEAD("stand-in.example") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"a trailing dot", "api.lucit.app.", 443, NULL, 0,
+     HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"another port", NULL, 8443, NULL, 0,
+     HEAD("api.lucit.app:8443") "29\r\n\r\n"
+                                "{\"lightning_version\":\"4.2.1\"}"},
+    {"a trailing dot and a port", "api.lucit.app.", 80, NULL, 0,
+     HEAD("api.lucit.app:80") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"the highest port", "localhost", 65535, NULL, 0,
+     HEAD("localhost:65535") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+};
+
+static hbeat_beat beat_of(const char *const *info, size_t count) {
+    hbeat_beat beat = {.lightning_version = "4.2.1",
+                       .device_info = info,
+                       .device_info_count = count};
+
+    return beat;
+}
+
+static void test_wire(void **state) {
+    const struct wire_row *row = *state;
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(row->info, row->info_count);
+    hbeat_exchange x;
+    hbeat_reply reply;
+    size_t size, expected = strlen(row->expected);
+
+    cfg.host = row->host;
+    cfg.port = row->port;
+    memset(&x, 0xA5, sizeof x);
+    in_hand(row->name, row->expected, expected);
+    expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
+                 HBEAT_OK);
+    expect_int("body_size", (int64_t)x.body_size,
+               (int64_t)strlen(strstr(row->expected, "\r\n\r\n") + 4));
+    size = pull_all(&x, request, sizeof request, 16384);
+    expect_bytes("the request", request, size, row->expected, expected);
+}
+
+/* Windows of all sizes, and of a size that changes each time. */
+static void test_windows(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(AWKWARD, COUNT(AWKWARD));
+    hbeat_exchange x;
+    hbeat_reply reply;
+    static char other[4096];
+    uint64_t seed = 16;
+    size_t size;
+
+    (void)state;
+    in_hand("the same through every window", "", 0);
+    hbeat_begin_beat(&x, &cfg, &beat, &reply);
+    size = pull_all(&x, request, sizeof request, 16384);
+    for (size_t window = 16; window <= 200; window++) {
+        hbeat_begin_beat(&x, &cfg, &beat, &reply);
+        size_t n = pull_all(&x, other, sizeof other, window);
+        expect_bytes("another window", other, n, request, size);
+    }
+    for (int i = 0; i < 200; i++) {
+        size_t total = 0, n, window;
+        hbeat_begin_beat(&x, &cfg, &beat, &reply);
+        do {
+            window = 16 + (size_t)(next_random(&seed) % 40);
+            n = hbeat_pull(&x, windows.end - window, window);
+            memcpy(other + total, windows.end - window, n);
+            total += n;
+        } while (n > 0);
+        expect_bytes("changing windows", other, total, request, size);
+    }
+}
+
+/* ---- Strings as JSON ---------------------------------------------------- */
+
+/* Parses the body of the request in hand; which has two members. */
+static void parse_body(size_t size, hbeat_json *version, hbeat_json *info) {
+    char *body;
+    hbeat_json root = {HBEAT_JSON_NONE, NULL, 0}, rest, key;
+    size_t body_size, length = 0;
+
+    request[size] = '\0';
+    body = strstr(request, "\r\n\r\n");
+    expect_true("a head", body != NULL);
+    body += 4;
+    body_size = size - (size_t)(body - request);
+    expect_int("one Content-Length",
+               sscanf(strstr(request, "Content-Length: "),
+                      "Content-Length: %zu\r\n", &length),
+               1);
+    expect_int("Content-Length", (int64_t)length, (int64_t)body_size);
+    expect_error("the body", hbeat_json_parse(body, body_size, &root),
+                 HBEAT_OK);
+    rest = root;
+    expect_true("lightning_version", hbeat_json_next(&rest, &key, version));
+    expect_true("device_info", hbeat_json_next(&rest, &key, info));
+    expect_true("no more", !hbeat_json_next(&rest, &key, &rest));
+}
+
+/* Sends one string as version and as info; it comes back as `expected`. */
+static void expect_sent(const char *name, const char *text,
+                        const char *expected) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(&text, 1);
+    hbeat_exchange x;
+    hbeat_reply reply;
+    hbeat_json version, info, item;
+    char out[1024];
+
+    in_hand(name, text, strlen(text));
+    beat.lightning_version = text;
+    expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
+                 HBEAT_OK);
+    parse_body(pull_all(&x, request, sizeof request, 16), &version, &info);
+    hbeat_json_string(&version, out, sizeof out);
+    expect_text("lightning_version", out, expected);
+    expect_true("device_info", hbeat_json_next(&info, NULL, &item));
+    hbeat_json_string(&item, out, sizeof out);
+    expect_text("device_info", out, expected);
+}
+
+#define BAD "\xEF\xBF\xBD" /* U+FFFD */
+
+/* RFC 3629; each longest beginning of a character becomes one U+FFFD. */
+static const struct string_row {
+    const char *name;
+    const char *text;
+    const char *expected;
+} STRINGS[] = {
+    {"letters", "4.2.1-beta+3", "4.2.1-beta+3"},
+    {"quotes and backslashes", "\"\\\\\"", "\"\\\\\""},
+    {"what would end the field", "\"],\"x\":[\"", "\"],\"x\":[\""},
+    {"CR LF", "a\r\n\r\nGET / HTTP/1.1\r\n", "a\r\n\r\nGET / HTTP/1.1\r\n"},
+    {"an escape is no escape", "\\u0041\\n", "\\u0041\\n"},
+    {"DEL", "\x7F", "\x7F"},
+    {"two bytes", "\xC2\x80\xDF\xBF", "\xC2\x80\xDF\xBF"},
+    {"three bytes", "\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xEF\xBF\xBF",
+     "\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xEF\xBF\xBF"},
+    {"four bytes", "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF",
+     "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"},
+    {"a continuation byte", "a\x80z", "a" BAD "z"},
+    {"two continuation bytes", "\x80\xBF", BAD BAD},
+    {"Latin-1", "caf\xE9 cr\xE8me", "caf" BAD " cr" BAD "me"},
+    {"one of two bytes", "\xC3", BAD},
+    {"one of two bytes and a letter", "\xC3z", BAD "z"},
+    {"one of three bytes", "\xE2", BAD},
+    {"two of three bytes", "\xE2\x82", BAD},
+    {"two of three bytes and a letter", "\xE2\x82z", BAD "z"},
+    {"one of four bytes", "\xF0", BAD},
+    {"two of four bytes", "\xF0\x9F", BAD},
+    {"three of four bytes", "\xF0\x9F\x98", BAD},
+    {"three of four bytes and a letter", "\xF0\x9F\x98z", BAD "z"},
+    {"a character cut by another", "\xE2\x82\xE2\x82\xAC", BAD "\xE2\x82\xAC"},
+    {"a continuation byte too many", "\xE2\x82\xAC\xAC", "\xE2\x82\xAC" BAD},
+    {"overlong in two bytes", "\xC0\xAF\xC1\xBF", BAD BAD BAD BAD},
+    {"overlong in three bytes", "\xE0\x80\xAF", BAD BAD BAD},
+    {"overlong in three bytes, at the edge", "\xE0\x9F\xBF", BAD BAD BAD},
+    {"overlong in four bytes", "\xF0\x80\x80\xAF", BAD BAD BAD BAD},
+    {"overlong in four bytes, at the edge", "\xF0\x8F\xBF\xBF",
+     BAD BAD BAD BAD},
+    {"a surrogate", "\xED\xA0\x80", BAD BAD BAD},
+    {"the last surrogate", "\xED\xBF\xBF", BAD BAD BAD},
+    {"past U+10FFFF", "\xF4\x90\x80\x80", BAD BAD BAD BAD},
+    {"bytes that are never in UTF-8", "\xF5\xF8\xFC\xFE\xFF",
+     BAD BAD BAD BAD BAD},
+};
+
+static void test_string(void **state) {
+    const struct string_row *row = *state;
+
+    expect_sent(row->name, row->text, row->expected);
+}
+
+/* Every byte there is, alone and between letters. */
+static void test_every_byte(void **state) {
+    (void)state;
+    for (int c = 1; c < 256; c++) {
+        char alone[2] = {(char)c, '\0'};
+        char between[4] = {'a', (char)c, 'z', '\0'}, expected[8];
+        sprintf(expected, "a%sz", c < 0x80 ? alone : BAD);
+        expect_sent("a byte alone", alone, c < 0x80 ? alone : BAD);
+        expect_sent("a byte between letters", between, expected);
+    }
+}
+
+/* Any number and any size of strings, with no buffer for the request. */
+static void test_many_strings(void **state) {
+    enum { MANY = 10000 };
+    static const char *info[MANY];
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(info, MANY);
+    hbeat_exchange x;
+    hbeat_reply reply;
+    hbeat_json version, rest, item;
+    size_t count = 0;
+
+    (void)state;
+    in_hand("10,000 strings", "", 0);
+    for (size_t i = 0; i < MANY; i++) info[i] = AWKWARD[i % COUNT(AWKWARD)];
+    expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
+                 HBEAT_OK);
+    parse_body(pull_all(&x, request, sizeof request, 333), &version, &rest);
+    while (hbeat_json_next(&rest, NULL, &item)) count++;
+    expect_int("the strings", (int64_t)count, MANY);
+}
+
+static const struct huge_row {
+    const char *name;
+    char character;
+    size_t escaped; /* bytes of it in JSON at most */
+} HUGES[] = {
+    {"1 MiB of letters", 'a', 1},
+    {"1 MiB of quotes", '"', 2},
+    {"1 MiB of control characters", '\x02', 6},
+    {"1 MiB of what is not UTF-8", '\xFF', 3},
+};
+
+static void test_huge_string(void **state) {
+    enum { MIB = 1 << 20 };
+    static char huge[MIB + 1];
+    const char *info = huge;
+    const struct huge_row *row = *state;
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(&info, 1);
+    hbeat_exchange x;
+    hbeat_reply reply;
+    hbeat_json version, rest, item;
+    size_t length;
+
+    memset(huge, row->character, MIB);
+    in_hand(row->name, huge, MIB);
+    expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
+                 HBEAT_OK);
+    parse_body(pull_all(&x, request, sizeof request, 16384), &version, &rest);
+    expect_true("the string", hbeat_json_next(&rest, NULL, &item));
+    length = hbeat_json_string(&item, NULL, 0);
+    expect_int("its length", (int64_t)length,
+               row->character == '\xFF' ? 3 * MIB : MIB);
+    expect_true("its size in JSON", item.size <= row->escaped * MIB + 2);
+}
+
+/* ---- Arguments ---------------------------------------------------------- */
+
+#define LABEL63                                                                \
+    "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXY"
+#define HOST253                                                                \
+    LABEL63 "." LABEL63 "." LABEL63 "."                                        \
+            "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFGHIJKLMNOPQRSTUVW"
+
+/* Row: one argument that is fit, or not; NULL is the pointer. */
+static const struct argument_row {
+    const char *name;
+    const char *text;
+    bool good;
+} DEVICES[] =
+    {
+        {"an lcuid", DEVICE, true},
+        {"every unreserved character",
+         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~",
+         true},
+        {"three dots", "...", true},
+        {"a dot inside", "a.b", true},
+        {"no device", NULL, false},
+        {"an empty device", "", false},
+        {"this folder", ".", false},
+        {"the folder above", "..", false},
+        {"a space", "a b", false},
+        {"a space behind", "a ", false},
+        {"CR", "a\rb", false},
+        {"LF", "a\nb", false},
+        {"CR LF and a field", "a\r\nX: b", false},
+        {"a tab", "a\tb", false},
+        {"a slash", "a/b", false},
+        {"a backslash", "a\\b", false},
+        {"a question mark", "a?b", false},
+        {"a percent sign", "a%2Fb", false},
+        {"a number sign", "a#b", false},
+        {"a semicolon", "a;b", false},
+        {"a colon", "a:b", false},
+        {"an at sign", "a@b", false},
+        {"a plus sign", "a+b", false},
+        {"a quote", "a\"b", false},
+        {"a brace", "{lcuid}", false},
+        {"DEL", "a\x7F", false},
+        {"UTF-8", "caf\xC3\xA9", false},
+        {"Latin-1", "caf\xE9", false},
+},
+  VISIBLES[] =
+      {
+          {"a token", TOKEN, true},
+          {"every visible character",
+           "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+           "abcdefghijklmnopqrstuvwxyz{|}~",
+           true},
+          {"nothing", NULL, false},
+          {"an empty string", "", false},
+          {"a space", "a b", false},
+          {"a space in front", " a", false},
+          {"a line's end, as editors leave it", "a\n", false},
+          {"CR", "a\r", false},
+          {"CR LF and a field", "a\r\nX: b", false},
+          {"a tab", "a\tb", false},
+          {"a control character", "a\x01", false},
+          {"DEL", "a\x7F", false},
+          {"UTF-8", "caf\xC3\xA9", false},
+          {"Latin-1", "\xFF", false},
+},
+  HOSTS[] =
+      {
+          {"the default", NULL, true},
+          {"a name", "api.lucit.app", true},
+          {"a name in upper case", "API.Lucit.App", true},
+          {"one label", "localhost", true},
+          {"a trailing dot", "localhost.", true},
+          {"underscores", "_a.b_c.example", true},
+          {"labels that begin with digits", "1.2a.3b.example", true},
+          {"a last label that begins with a digit", "a.1b", true},
+          {"a hyphen inside", "a--b.c-d", true},
+          {"a label of 63", LABEL63 ".example", true},
+          {"253 bytes", HOST253, true},
+          {"253 bytes and a trailing dot", HOST253 ".", true},
+          {"254 bytes", HOST253 "z", false},
+          {"254 bytes and a trailing dot", HOST253 "z.", false},
+          {"a label of 64", LABEL63 "z.example", false},
+          {"a last label of 64", "a." LABEL63 "z", false},
+          {"an empty name", "", false},
+          {"a dot alone", ".", false},
+          {"two dots alone", "..", false},
+          {"a dot in front", ".lucit.app", false},
+          {"an empty label", "api..app", false},
+          {"two trailing dots", "api.lucit.app..", false},
+          {"a hyphen in front", "-a.example", false},
+          {"a hyphen in front of a later label", "a.-b.example", false},
+          {"a hyphen behind", "a.example-", false},
+          {"a hyphen behind an earlier label", "a-.example", false},
+          {"a hyphen before the trailing dot", "a.example-.", false},
+          {"an IPv4 address", "192.0.2.1", false},
+          {"an IPv4 address with a trailing dot", "192.0.2.1.", false},
+          {"a short IPv4 address", "1.2", false},
+          {"an IPv4 address in one number", "3221225985", false},
+          {"a last label of digits", "api.lucit.1", false},
+          {"an IPv6 address", "2001:db8::1", false},
+          {"an IPv6 address in brackets", "[::1]", false},
+          {"a port", "api.lucit.app:443", false},
+          {"a path", "api.lucit.app/api", false},
+          {"a URL", "https://api.lucit.app", false},
+          {"a user", "me@api.lucit.app", false},
+          {"a wildcard", "*.lucit.app", false},
+          {"a space", "api lucit.app", false},
+          {"a space behind", "api.lucit.app ", false},
+          {"CR LF and a field", "api.lucit.app\r\nX: b", false},
+          {"a percent sign", "api%2Elucit.app", false},
+          {"UTF-8", "caf\xC3\xA9.example", false},
+},
+  VERSIONS[] = {
+      {"a version", "4.2.1", true},
+      {"any text", "\"\r\n\xFF", true},
+      {"no version", NULL, false},
+      {"an empty version", "", false},
+};
+
+/* A refusal has a reason, and never tells the token. */
+static void expect_start(const hbeat_config *cfg, const hbeat_beat *beat,
+                         bool good) {
+    hbeat_exchange x;
+    hbeat_reply reply;
+    hbeat_error e;
+
+    memset(&x, 0xA5, sizeof x);
+    e = hbeat_begin_beat(&x, cfg, beat, &reply);
+    expect_error("the outcome", e, good ? HBEAT_OK : HBEAT_ERR_ARGUMENT);
+    if (good) {
+        pull_all(&x, request, sizeof request, 64);
+    } else {
+        expect_true("a reason", x.what != NULL && *x.what != '\0');
+        expect_true("no secret in it", strstr(x.what, TOKEN) == NULL);
+    }
+}
+
+static void expect_argument(const struct argument_row *row, const char **member,
+                            const hbeat_config *cfg, const hbeat_beat *beat) {
+    in_hand(row->name, row->text, row->text ? strlen(row->text) : 0);
+    *member = row->text;
+    expect_start(cfg, beat, row->good);
+}
+
+static void test_device(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(NULL, 0);
+
+    expect_argument(*state, &cfg.device, &cfg, &beat);
+}
+
+static void test_app(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(NULL, 0);
+
+    expect_argument(*state, &cfg.app, &cfg, &beat);
+}
+
+static void test_token(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(NULL, 0);
+
+    expect_argument(*state, &cfg.token, &cfg, &beat);
+}
+
+static void test_host(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(NULL, 0);
+
+    expect_argument(*state, &cfg.host, &cfg, &beat);
+}
+
+static void test_version(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(NULL, 0);
+
+    expect_argument(*state, &beat.lightning_version, &cfg, &beat);
+}
+
+static void test_reply_buffer(void **state) {
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(NULL, 0);
+
+    (void)state;
+    in_hand("no reply buffer", "", 0);
+    cfg.reply_buffer = NULL;
+    expect_start(&cfg, &beat, false);
+    cfg.reply_buffer_size = 0;
+    expect_start(&cfg, &beat, false);
+    cfg.reply_buffer = reply_buffer;
+    expect_start(&cfg, &beat, false);
+    cfg.reply_buffer_size = 1;
+    expect_start(&cfg, &beat, true);
+}
+
+static void test_device_info(void **state) {
+    static const char *const FIRST[] = {NULL, "b"}, *const LAST[] = {"a", NULL};
+    hbeat_config cfg = config();
+    hbeat_beat none = beat_of(NULL, 1);
+    hbeat_beat first = beat_of(FIRST, 2), last = beat_of(LAST, 2);
+    hbeat_beat before = beat_of(LAST, 1);
+
+    (void)state;
+    in_hand("a count without strings", "", 0);
+    expect_start(&cfg, &none, false);
+    in_hand("NULL as the first string", "", 0);
+    expect_start(&cfg, &first, false);
+    in_hand("NULL as the last string", "", 0);
+    expect_start(&cfg, &last, false);
+    in_hand("NULL behind the last string", "", 0);
+    expect_start(&cfg, &before, true);
+}
+
+/* A token of 4 KiB, and one of 100 KB, go out whole. */
+static void test_long_token(void **state) {
+    static char token[100001], expected[100100];
+    static const size_t SIZES[] = {1050, 4096, 100000};
+    hbeat_config cfg = config();
+    hbeat_beat beat = beat_of(TWO, 2);
+    hbeat_exchange x;
+    hbeat_reply reply;
+
+    (void)state;
+    cfg.token = token;
+    for (size_t i = 0; i < COUNT(SIZES); i++) {
+        memset(token, 'x', SIZES[i]);
+        token[SIZES[i]] = '\0';
+        in_hand("a long token", token, SIZES[i]);
+        expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
+                     HBEAT_OK);
+        request[pull_all(&x, request, sizeof request, 100)] = '\0';
+        sprintf(expected, "\r\nAuthorization: Bearer %s\r\nAppIdV3: ", token);
+        expect_true("it is there whole", strstr(request, expected) != NULL);
+    }
+}
+
+int main(void) {
+    windows = fence(16384);
+    cases_add_rows(test_wire, WIRES);
+    cases_add("windows of every size", test_windows, NULL);
+    cases_add_rows(test_string, STRINGS);
+    cases_add("every byte", test_every_byte, NULL);
+    cases_add("10,000 strings", test_many_strings, NULL);
+    cases_add_rows(test_huge_string, HUGES);
+    cases_add("long tokens", test_long_token, NULL);
+    cases_add_rows(test_device, DEVICES);
+    cases_add_rows(test_app, VISIBLES);
+    cases_add_rows(test_token, VISIBLES);
+    cases_add_rows(test_host, HOSTS);
+    cases_add_rows(test_version, VERSIONS);
+    cases_add("the reply buffer", test_reply_buffer, NULL);
+    cases_add("strings that are NULL", test_device_info, NULL);
+    return cases_run("request");
+}
