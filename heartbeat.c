@@ -419,10 +419,12 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key,
     bool object = container->type == HBEAT_JSON_OBJECT;
     span in = span_of(container->text, container->size);
     hbeat_json name = {HBEAT_JSON_NONE, NULL, 0};
-    bool found = object || container->type == HBEAT_JSON_ARRAY;
-
+    bool found;
+    *value = name;
+    if (key) *key = name;
+    if (!object && container->type != HBEAT_JSON_ARRAY) return false;
     skip_space(&in);
-    found = found && scan_char(&in, object ? "{," : "[,");
+    found = scan_char(&in, object ? "{," : "[,");
     skip_space(&in);
     found = found && in.at < in.end && *in.at != (object ? '}' : ']');
     if (found && object) {
@@ -435,8 +437,7 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key,
     found = found && take_value(&in, value) == HBEAT_OK;
     container->text = (const char *)in.at;
     container->size = found ? (size_t)(in.end - in.at) : 0;
-    if (!found) memset(value, 0, sizeof *value);
-    if (key) *key = name;
+    if (found && key) *key = name;
     return found;
 }
 
@@ -1126,16 +1127,15 @@ static void keep(hbeat_exchange *x, byte c) {
 
 /* HTTP/1.x, a space, three digits, and a space and a reason or nothing. */
 static hbeat_error end_status_line(hbeat_exchange *x) {
-    const char *line = x->value;
-    span in = span_of(line, x->value_size);
-    int status;
-    if (scan_word(&in, "HTTP/1.") != HBEAT_OK || !scan_char(&in, "01") ||
+    span in = span_of(x->value, x->value_size);
+    int minor, status;
+    if (scan_word(&in, "HTTP/1.") != HBEAT_OK || !read_digits(&in, 1, &minor) ||
         !scan_char(&in, " ") || !read_digits(&in, 3, &status) ||
         (in.at < in.end && *in.at != ' ') || status < 100 || status > 599)
         return bad_http(x, "no status line of HTTP/1.1");
     x->reply->http_status = status;
-    x->keep_alive = line[7] == '1';
-    x->http10 = line[7] == '0';
+    x->keep_alive = minor > 0;
+    x->http10 = minor == 0;
     x->state = FIELD;
     return HBEAT_AGAIN;
 }
@@ -1520,7 +1520,7 @@ static bool der_rsa(span bits, root *r) {
     span pair;
     return der_take(&bits, 0x30, &pair) && der_unsigned(&pair, &r->n) &&
            der_unsigned(&pair, &r->e) && length_of(r->n) >= RSA_MIN &&
-           length_of(r->n) <= RSA_MAX && length_of(r->e) <= 4;
+           length_of(r->n) <= RSA_MAX;
 }
 
 static bool der_ec(span oid, span bits, root *r) {
@@ -1698,6 +1698,7 @@ typedef enum pem_state {
     PEM_END /* `matched` bytes of END seen */
 } pem_state;
 
+#define PEM_DASHES 5 /* which BEGIN and END have in common */
 static const char pem_begin[] = "-----BEGIN CERTIFICATE-----";
 static const char pem_end[] = "-----END CERTIFICATE-----";
 
@@ -1710,33 +1711,36 @@ static void begin_certificate(hbeat_anchors *a) {
     a->state = PEM_BASE64;
 }
 
-static void pem_byte(hbeat_anchors *a, byte c) {
+static void pem_line(hbeat_anchors *a, byte c) {
     bool newline = c == '\r' || c == '\n';
+    if (c == (byte)pem_begin[a->matched]) {
+        if (pem_begin[++a->matched] == '\0') begin_certificate(a);
+    } else if (a->matched > 0 || (c < 0x80 && c != ' ' && c != '\t')) {
+        a->matched = 0; /* a byte order mark or indent would go on */
+        a->state = newline ? PEM_LINE : PEM_OTHER;
+    }
+}
+
+static void pem_byte(hbeat_anchors *a, byte c) {
     switch ((pem_state)a->state) {
-    case PEM_LINE:
-        if (c == (byte)pem_begin[a->matched]) {
-            if (pem_begin[++a->matched] == '\0') begin_certificate(a);
-        } else if (a->matched > 0 || (c < 0x80 && c != ' ' && c != '\t')) {
-            a->matched = 0; /* a byte order mark or indent would go on */
-            a->state = newline ? PEM_LINE : PEM_OTHER;
-        }
-        break;
+    case PEM_LINE: pem_line(a, c); break;
     case PEM_OTHER:
         a->matched = 0;
-        a->state = newline ? PEM_LINE : PEM_OTHER;
+        a->state = c == '\r' || c == '\n' ? PEM_LINE : PEM_OTHER;
         break;
     case PEM_BASE64:
-        if (c != '-') {
-            take_base64(a, c);
-        } else {
-            a->matched = 1;
+        a->matched = 1;
+        if (c == '-')
             a->state = PEM_END;
-        }
+        else
+            take_base64(a, c);
         break;
     case PEM_END:
         if (c != (byte)pem_end[a->matched]) {
-            a->skipped++;
-            a->state = PEM_OTHER;
+            a->skipped++; /* its END is missing; this may be a BEGIN */
+            if (a->matched > PEM_DASHES) a->matched = 0;
+            a->state = PEM_LINE;
+            pem_line(a, c);
         } else if (pem_end[++a->matched] == '\0') {
             commit(a);
             a->state = PEM_OTHER;

@@ -62,7 +62,7 @@ const char *hbeat_version(void);
 #ifndef HBEAT_REPLY_BUFFER_SIZE /* a reply of the API is 450 bytes; the rest */
 #define HBEAT_REPLY_BUFFER_SIZE 3072 /* is room for parameters */
 #endif
-#ifndef HBEAT_HEAD_MAX /* a reply's head, 1xx heads and trailers included: */
+#ifndef HBEAT_HEAD_MAX /* a reply's heads, chunk sizes and trailers in all: */
 #define HBEAT_HEAD_MAX 32768 /* twice what common servers let through */
 #endif
 #ifndef HBEAT_HANDSHAKE_MAX /* what a server may send before the first byte */
@@ -295,7 +295,7 @@ hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
 /*
  * Decodes a reply's body in place, for a host that did the HTTP itself and
  * has set reply->http_status (0 counts as 200) in a reply otherwise zero.
- * HBEAT_OK, _STATUS, _REFUSED or _JSON, with the reason in *what.
+ * HBEAT_OK, _STATUS, _REFUSED or _JSON, with the reason or NULL in *what.
  */
 hbeat_error hbeat_decode(hbeat_reply *reply, char *body, size_t body_size,
                          const char **what);

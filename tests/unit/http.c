@@ -304,6 +304,8 @@ static const struct frame_row {
      TEXT(OK_LINE "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n" SIXTEEN
                   "\r\n" GOOD),
      OPEN, HBEAT_OK, true, 0},
+    {"HTTP/1.2 counts as HTTP/1.1",
+     TEXT("HTTP/1.2 200 OK\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK, true, 0},
     {"no keep-alive in HTTP/1.0",
      TEXT("HTTP/1.0 200 OK\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK, false, 0},
     {"keep-alive in HTTP/1.0",

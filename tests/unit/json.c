@@ -615,11 +615,14 @@ static const struct text_row NO_CONTAINERS[] = {
 
 static void test_walk_no_container(void **state) {
     const struct text_row *row = *state;
-    hbeat_json value, key, item, none = {HBEAT_JSON_NONE, NULL, 0};
+    hbeat_json value, before, key, item, none = {HBEAT_JSON_NONE, NULL, 0};
 
     in_hand(row->name, row->text, row->size);
     expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
+    before = value;
     expect_true("nothing in it", !hbeat_json_next(&value, &key, &item));
+    expect_true("it is still there",
+                value.text == before.text && value.size == before.size);
     expect_true("nothing in nothing", !hbeat_json_next(&none, &key, &item));
 }
 
