@@ -1083,26 +1083,21 @@ hbeat_error hbeat_decode(hbeat_reply *reply, char *body, size_t body_size,
 
 /* ==== HTTP/1.1 responses (RFC 9112) ===================================== */
 
-/* What the next byte is part of. */
+/* What the next byte is part of: of a line, or from BODY on of the body. */
 typedef enum http_state {
     STATUS_LINE,
-    STATUS_END, /* the LF of the status line */
-    FIELD,      /* the first byte of a field line, or of the empty line */
+    FIELD, /* the first byte of a field line, or of the empty line */
     NAME,
     VALUE,
-    VALUE_END,
-    HEAD_END,
-    BODY,       /* `left` bytes */
-    OPEN_BODY,  /* all until the connection ends */
     CHUNK_SIZE, /* hex digits */
     CHUNK_PAD,  /* white space between the size and its extensions */
     CHUNK_EXTENSION,
-    CHUNK_LINE_END,
-    CHUNK, /* `left` bytes */
-    CHUNK_CR,
-    CHUNK_LF,
+    CHUNK_END, /* the end of the line that a chunk's data is */
+    BODY,      /* `left` bytes */
+    OPEN_BODY, /* all until the connection ends */
+    CHUNK,     /* `left` bytes */
     ENDED
-} http_state; /* the head before BODY, the chunks' frame behind OPEN_BODY */
+} http_state;
 
 static hbeat_error bad_http(hbeat_exchange *x, const char *what) {
     x->what = what;
@@ -1218,8 +1213,7 @@ static hbeat_error end_field(hbeat_exchange *x) {
 static hbeat_error end_reply(hbeat_exchange *x) {
     hbeat_error e =
         hbeat_decode(x->reply, x->cfg->reply_buffer, x->received, &x->what);
-    if (e == HBEAT_ERR_JSON || x->state == OPEN_BODY) x->keep_alive = false;
-    x->state = ENDED;
+    if (x->state == OPEN_BODY) x->keep_alive = false;
     return e;
 }
 
@@ -1262,49 +1256,32 @@ static hbeat_error end_head(hbeat_exchange *x) {
     return check_room(x, x->left);
 }
 
-/* One byte of the head or of the trailers. */
-static hbeat_error head_byte(hbeat_exchange *x, byte c) {
-    if (x->head_left-- == 0)
-        return bad_http(x, "the head is longer than HBEAT_HEAD_MAX");
+/* The end of a chunk's size line. */
+static hbeat_error end_chunk_size(hbeat_exchange *x) {
+    if (!x->digits) return bad_http(x, "a chunk without size");
+    x->digits = false;
+    x->trailers = x->left == 0;
+    x->state = x->trailers ? FIELD : CHUNK;
+    return check_room(x, x->left);
+}
+
+static hbeat_error end_line(hbeat_exchange *x) {
     switch (x->state) {
-    case STATUS_LINE:
-    case VALUE:
-        if (c == '\r')
-            x->state = x->state == VALUE ? VALUE_END : STATUS_END;
-        else if (!is_text(c))
-            return bad_http(x, "a control byte in the head");
-        else if (x->state == STATUS_LINE || x->value_size > 0 ||
-                 (c != ' ' && c != '\t'))
-            keep(x, c);
-        return HBEAT_AGAIN;
-    case STATUS_END:
-        return c == '\n' ? end_status_line(x) : bad_http(x, "a bare CR");
-    case VALUE_END: return c == '\n' ? end_field(x) : bad_http(x, "a bare CR");
-    case HEAD_END: return c == '\n' ? end_head(x) : bad_http(x, "a bare CR");
-    case FIELD:
-        x->name_size = x->value_size = 0;
-        x->state = c == '\r' ? HEAD_END : NAME;
-        if (c == '\r') return HBEAT_AGAIN;
-        break;
-    default: /* NAME */
-        if (c == ':') {
-            x->state = VALUE;
-            return HBEAT_AGAIN;
-        }
+    case STATUS_LINE: return end_status_line(x);
+    case FIELD: return end_head(x);
+    case NAME: return bad_http(x, "a field without a colon");
+    case VALUE: return end_field(x);
+    case CHUNK_END: x->state = CHUNK_SIZE; return HBEAT_AGAIN;
+    default: return end_chunk_size(x);
     }
+}
+
+static hbeat_error name_byte(hbeat_exchange *x, byte c) {
     if (!is_token(c)) /* a colon first, or a folded line, among others */
         return bad_http(x, "a malformed field");
     if (x->name_size < sizeof x->name)
         x->name[x->name_size++] = (char)to_lower(c);
     return HBEAT_AGAIN;
-}
-
-/* The end of a chunk's size line. */
-static hbeat_error end_chunk_size(hbeat_exchange *x) {
-    x->digits = false;
-    x->trailers = x->left == 0;
-    x->state = x->trailers ? FIELD : CHUNK;
-    return check_room(x, x->left);
 }
 
 static hbeat_error chunk_digit(hbeat_exchange *x, int value) {
@@ -1314,32 +1291,39 @@ static hbeat_error chunk_digit(hbeat_exchange *x, int value) {
     return HBEAT_AGAIN;
 }
 
-/* One byte of what stands around chunks (RFC 9112 section 7.1). */
-static hbeat_error chunk_byte(hbeat_exchange *x, byte c) {
-    bool space = c == ' ' || c == '\t';
-    switch (x->state) {
-    case CHUNK_CR:
-        x->state = CHUNK_LF;
-        return c == '\r' ? HBEAT_AGAIN : bad_http(x, "a chunk without CR");
-    case CHUNK_LF:
-        x->state = CHUNK_SIZE;
-        return c == '\n' ? HBEAT_AGAIN : bad_http(x, "a chunk without LF");
-    case CHUNK_LINE_END:
-        return c == '\n' ? end_chunk_size(x) : bad_http(x, "a bare CR");
-    default: /* in the line of a size, which counts as head */ break;
-    }
+/* One byte of a line: of the head, the trailers, or around a chunk. */
+static hbeat_error line_byte(hbeat_exchange *x, byte c) {
+    bool space = c == ' ' || c == '\t', after_cr = x->after_cr;
     if (x->head_left-- == 0)
-        return bad_http(x, "extensions longer than HBEAT_HEAD_MAX");
-    if (x->state == CHUNK_SIZE && hex_value(c) >= 0)
-        return chunk_digit(x, hex_value(c));
-    if (!x->digits) return bad_http(x, "a chunk without size");
-    if (c == '\r')
-        x->state = CHUNK_LINE_END;
-    else if (x->state == CHUNK_EXTENSION ? !is_text(c) : !space && c != ';')
-        return bad_http(x, "a malformed chunk size");
-    else if (x->state != CHUNK_EXTENSION)
+        return bad_http(x, "the lines exceed HBEAT_HEAD_MAX");
+    x->after_cr = c == '\r';
+    if (after_cr) return c == '\n' ? end_line(x) : bad_http(x, "a bare CR");
+    if (c == '\r') return HBEAT_AGAIN;
+    switch (x->state) {
+    case FIELD:
+        x->name_size = x->value_size = 0;
+        x->state = NAME;
+        return name_byte(x, c);
+    case NAME:
+        if (c != ':') return name_byte(x, c);
+        x->state = VALUE;
+        break;
+    case STATUS_LINE:
+    case VALUE:
+        if (x->state == STATUS_LINE || x->value_size > 0 || !space) keep(x, c);
+        break;
+    case CHUNK_SIZE:
+        if (hex_value(c) >= 0) return chunk_digit(x, hex_value(c));
+        /* fall through */
+    case CHUNK_PAD:
+        if (!x->digits || (!space && c != ';'))
+            return bad_http(x, "a malformed chunk size");
         x->state = space ? CHUNK_PAD : CHUNK_EXTENSION;
-    return HBEAT_AGAIN;
+        break;
+    case CHUNK_END: return bad_http(x, "a chunk longer than its size");
+    default: break; /* CHUNK_EXTENSION */
+    }
+    return is_text(c) ? HBEAT_AGAIN : bad_http(x, "a control byte in a line");
 }
 
 /* Takes bytes of the body; *used is how many. */
@@ -1357,7 +1341,7 @@ static hbeat_error body_bytes(hbeat_exchange *x, const byte *in, size_t size,
     }
     if (x->state != OPEN_BODY && (x->left -= n) == 0) {
         if (x->state == BODY) return end_reply(x);
-        x->state = CHUNK_CR;
+        x->state = CHUNK_END;
     }
     return HBEAT_AGAIN;
 }
@@ -1366,25 +1350,22 @@ hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
                        size_t *used) {
     const byte *at = in;
     hbeat_error e = HBEAT_AGAIN;
-
     *used = 0;
+    if (x->state == ENDED) return HBEAT_ERR_ARGUMENT;
     if (size == 0) {
         x->what = "the server ended the connection";
         e = x->state == OPEN_BODY ? end_reply(x) : HBEAT_ERR_TRUNCATED;
     }
     while (e == HBEAT_AGAIN && *used < size) {
         size_t n = 1;
-        if (x->state == BODY || x->state == OPEN_BODY || x->state == CHUNK)
-            e = body_bytes(x, at + *used, size - *used, &n);
-        else if (x->state < BODY)
-            e = head_byte(x, at[*used]);
-        else
-            e = chunk_byte(x, at[*used]);
+        e = x->state >= BODY ? body_bytes(x, at + *used, size - *used, &n)
+                             : line_byte(x, at[*used]);
         *used += n;
     }
-    if (e != HBEAT_AGAIN && e != HBEAT_OK && e != HBEAT_ERR_STATUS &&
-        e != HBEAT_ERR_REFUSED)
+    if (e == HBEAT_AGAIN) return e;
+    if (e != HBEAT_OK && e != HBEAT_ERR_STATUS && e != HBEAT_ERR_REFUSED)
         x->keep_alive = false;
+    x->state = ENDED;
     return e;
 }
 
@@ -1986,7 +1967,7 @@ static void tls_ended(hbeat_client *c) {
         fail(c, e, what, e == HBEAT_ERR_TOO_BIG ? 0 : code);
         return;
     }
-    e = c->sent ? hbeat_push(&c->x, NULL, 0, &used) : HBEAT_ERR_TRUNCATED;
+    e = c->answered ? hbeat_push(&c->x, NULL, 0, &used) : HBEAT_ERR_TRUNCATED;
     if (e == HBEAT_ERR_TRUNCATED)
         lost(c, "the server ended the connection", 0);
     else

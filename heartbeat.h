@@ -261,7 +261,7 @@ typedef struct hbeat_exchange {
     uint64_t left;        /* bytes of the body or chunk to come */
     size_t received;      /* bytes of the body in the reply buffer */
     int64_t retry_date_s; /* a Retry-After that was a date */
-    bool http10, sized, chunked, closes, trailers, digits;
+    bool http10, sized, chunked, closes, trailers, digits, after_cr;
     uint8_t name_size, value_size;
     char name[20], value[64]; /* of the field in hand; full means too long */
     char port[8], length[24]; /* text of the request's numbers */
@@ -287,7 +287,7 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size);
  * close_notify); a connection that merely broke off must not be reported so.
  * HBEAT_AGAIN: more is to come.  Anything else ends the exchange: HBEAT_OK
  * with *reply complete, or _TRUNCATED, _HTTP, _STATUS, _REFUSED, _JSON or
- * _TOO_BIG (reply_buffer_size).
+ * _TOO_BIG (reply_buffer_size); afterwards _ARGUMENT.
  */
 hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
                        size_t *used);
