@@ -109,9 +109,9 @@ lint:
 	for f in examples/*.c; do \
 	    gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null $$f || exit 1; \
 	done
-	clang-tidy --quiet heartbeat.c examples/*.c -- -std=c99 -I.
+	clang-tidy --quiet --warnings-as-errors='*' heartbeat.c examples/*.c -- -std=c99 -I.
 	cppcheck --quiet --std=c99 --enable=warning,style,performance,portability \
-	    --inline-suppr --error-exitcode=1 -I. heartbeat.c examples/*.c
+	    --error-exitcode=1 -U__has_include -I. heartbeat.c examples/*.c
 	g++ -std=c++11 $(filter-out -Wstrict-prototypes,$(WARN)) -x c++ \
 	    -fsyntax-only heartbeat.h
 	clang++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ \

@@ -92,7 +92,7 @@ static bool aborts(void (*act)(void)) {
 }
 
 static void use_strdup(void) {
-    char *copy = strdup("heap");
+    char *volatile copy = strdup("heap"); /* or else the compiler drops it */
 
     free(copy);
 }
