@@ -4,8 +4,8 @@
  *
  * Copy heartbeat.h and heartbeat.c into the firmware tree and link BearSSL.
  * Nothing is ever allocated: all memory is the caller's, so place the big
- * structures in static storage.  Any number of clients may run in any number
- * of threads, one thread to a client at a time.
+ * structures in static storage; the stack needs 6 KiB.  Any number of clients
+ * may run in any number of threads, one thread to a client at a time.
  *
  *     static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
  *     static char body[HBEAT_REPLY_BUFFER_SIZE];
@@ -293,9 +293,10 @@ hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
                        size_t *used);
 
 /*
- * Decodes a reply's body in place, for a host that did the HTTP itself and
- * has set reply->http_status (0 counts as 200) in a reply otherwise zero.
- * HBEAT_OK, _STATUS, _REFUSED or _JSON, with the reason or NULL in *what.
+ * Decodes a reply's body in place, for a host that did the HTTP itself.  It
+ * keeps reply->http_status (0 counts as 200), retry_after_s and server_time_s,
+ * which the caller has set, and sets the rest.  HBEAT_OK, _STATUS, _REFUSED or
+ * _JSON, with the reason or NULL in *what.
  */
 hbeat_error hbeat_decode(hbeat_reply *reply, char *body, size_t body_size,
                          const char **what);
@@ -337,7 +338,10 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size);
 
 /* ---- The client ------------------------------------------------------- */
 
-/* Opaque by convention; here so that the caller can place it. */
+/*
+ * Opaque by convention; here so that the caller can place it.  It points into
+ * itself: once initialised it must not be moved or copied.
+ */
 typedef struct hbeat_client {
     hbeat_config cfg;
     hbeat_exchange x;
@@ -352,7 +356,7 @@ typedef struct hbeat_client {
     bool kept;        /* this exchange began on a connection of the last */
     bool sent;        /* all of the request has gone into the engine */
     bool answered;    /* the reply has begun */
-    uint32_t heard;   /* bytes received on this connection */
+    uint32_t heard;   /* bytes of the handshake received */
     uint16_t wire_at, wire_end; /* input not yet fed to the engine */
     uint16_t out_at, out_end;   /* small records that go out together */
     unsigned char out[208];
