@@ -77,7 +77,6 @@ suite: $B/jsonsuite
 # ---- Every build ----
 
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
-HEAVY = $B/network/faults
 
 clang:
 	$(MAKE) B=$B/clang CC=clang test
@@ -85,7 +84,7 @@ clang:
 sanitized:
 	$(MAKE) B=$B/sanitized CC=clang CFLAGS="-O1 -g $(SANITIZE)" programs
 	B=$B/sanitized tests/run $(UNIT:$B/%=$B/sanitized/%) \
-	    $(filter-out %/noheap,$(NETWORK:$B/%=$B/sanitized/%)) $(SCRIPTS)
+	    $(NETWORK:$B/%=$B/sanitized/%) $(SCRIPTS)
 
 # On Debian, 64 bits: fetches the 32-bit libraries to where it builds.
 $B/lib32/made: tests/lib32
@@ -101,7 +100,7 @@ m32: $B/lib32/made
 
 memcheck: programs
 	WRAP="valgrind -q --error-exitcode=9 --leak-check=full" B=$B \
-	    tests/run $(UNIT) $(filter-out $(HEAVY),$(NETWORK))
+	    tests/run $(UNIT) $(NETWORK)
 
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
