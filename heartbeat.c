@@ -1949,11 +1949,12 @@ static void begin_tls(hbeat_client *c) {
     if (now_s < 0) now_s = 0;
     br_x509_minimal_set_time(&c->x509, (uint32_t)(now_s / DAY_S + DAYS_TO_1970),
                              (uint32_t)(now_s % DAY_S));
-    c->state = RECEIVING;
-    if (!seed(c))
+    if (!seed(c)) {
         fail(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
-    else
-        br_ssl_client_reset(&c->tls, name, 0);
+        return;
+    }
+    br_ssl_client_reset(&c->tls, name, 0);
+    c->state = RECEIVING; /* only now may the engine be asked anything */
 }
 
 /* The engine has ended: by the peer's close_notify, or by an error. */

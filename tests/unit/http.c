@@ -489,6 +489,13 @@ static const struct wire_row {
      TEXT(OK_LINE
           "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n")},
     {"gzip", TEXT(OK_LINE "Transfer-Encoding: gzip\r\n\r\n" GOOD)},
+    {"a coding too long to be kept",
+     TEXT(OK_LINE "Transfer-Encoding: "
+                  "chunked-chunked-chunked-chunked-chunked-chunked-chunked-"
+                  "chunked-chunked\r\n\r\n0\r\n\r\n")},
+    {"a length too long to be kept",
+     TEXT(OK_LINE "Content-Length: 0000000000000000000000000000000000000000"
+                  "000000000000000000000000000016\r\n\r\n" GOOD)},
     {"gzip, chunked",
      TEXT(OK_LINE "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")},
     {"gzip and chunked in two fields",
