@@ -1710,11 +1710,12 @@ static void pem_byte(hbeat_anchors *a, byte c) {
         a->state = c == '\r' || c == '\n' ? PEM_LINE : PEM_OTHER;
         break;
     case PEM_BASE64:
-        a->matched = 1;
-        if (c == '-')
-            a->state = PEM_END;
-        else
+        if (c != '-') {
             take_base64(a, c);
+        } else {
+            a->matched = 1;
+            a->state = PEM_END;
+        }
         break;
     case PEM_END:
         if (c != (byte)pem_end[a->matched]) {
