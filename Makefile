@@ -2,7 +2,7 @@
 # make demo       a stand-in server, three heartbeats, the instructions
 # make test       all tests, with one compiler
 # make check      all tests in all builds, and the analysers
-# make bench      instructions, system calls and memory, beside curl
+# make bench      instructions and system calls, beside curl
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
