@@ -128,11 +128,15 @@ static size_t find_name(const known *names, size_t count, const char *text,
     return i;
 }
 
-/* Writes a number in decimal, ending before `end`; returns its first digit. */
-static char *write_decimal(char *end, uint64_t number) {
-    do *--end = (char)('0' + number % 10);
+#define DECIMAL_MAX 21 /* the digits of UINT64_MAX and a NUL */
+
+/* Writes a number in decimal, as a string. */
+static void write_decimal(char *text, uint64_t number) {
+    char digits[DECIMAL_MAX], *at = digits + sizeof digits - 1;
+    *at = '\0';
+    do *--at = (char)('0' + number % 10);
     while ((number /= 10) != 0);
-    return end;
+    memcpy(text, at, (size_t)(digits + sizeof digits - at));
 }
 
 /*
@@ -891,13 +895,12 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
 
 /* Finds the body's size by a run through a window that nobody looks at. */
 static void measure_body(hbeat_exchange *x) {
-    char window[256], *end = x->length + sizeof x->length - 1;
+    char window[256];
     size_t n;
     x->piece = HEAD_PIECES;
     while ((n = hbeat_pull(x, window, sizeof window)) > 0) x->body_size += n;
     request_rewind(x);
-    end = write_decimal(end, x->body_size);
-    memmove(x->length, end, strlen(end) + 1);
+    write_decimal(x->length, x->body_size);
 }
 
 static void reply_clear(hbeat_reply *r) {
@@ -922,9 +925,8 @@ hbeat_error hbeat_begin_beat(hbeat_exchange *x, const hbeat_config *cfg,
     x->host = cfg->host ? cfg->host : DEFAULT_HOST;
     x->host_size = host_length(x->host);
     if (cfg->port != 0 && cfg->port != HTTPS_PORT) {
-        char *at = write_decimal(x->port + sizeof x->port - 1, cfg->port);
-        *--at = ':';
-        memmove(x->port, at, strlen(at) + 1);
+        x->port[0] = ':';
+        write_decimal(x->port + 1, cfg->port);
     }
     measure_body(x);
     return HBEAT_OK;
@@ -2276,9 +2278,9 @@ static void put_text(sink *s, const char *text) {
 }
 
 static void put_number(sink *s, uint64_t number) {
-    char text[20], *end = text + sizeof text;
-    char *start = write_decimal(end, number);
-    put(s, start, (size_t)(end - start));
+    char text[DECIMAL_MAX];
+    write_decimal(text, number);
+    put_text(s, text);
 }
 
 /* Days from 1970-01-01 as YYYY-MM-DD. */
