@@ -102,6 +102,10 @@ memcheck: programs
 	WRAP="valgrind -q --error-exitcode=9 --leak-check=full" B=$B \
 	    tests/run $(UNIT) $(NETWORK)
 
+# Long replies, too, split at every byte.
+splits: $B/unit/http
+	EVERY_SPLIT=1 tests/run $B/unit/http
+
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
 	gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null heartbeat.c
@@ -118,7 +122,7 @@ lint:
 	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 	clang -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 
-check: lint test clang sanitized m32 memcheck
+check: lint test splits clang sanitized m32 memcheck
 
 bench: all $B/certs/made
 	tests/bench/run $B
@@ -126,5 +130,5 @@ bench: all $B/certs/made
 clean:
 	rm -rf $B
 
-.PHONY: all demo programs test suite clang sanitized m32 memcheck lint check \
-        bench clean
+.PHONY: all demo programs test suite splits clang sanitized m32 memcheck \
+        lint check bench clean
