@@ -1946,7 +1946,6 @@ static void begin_tls(hbeat_client *c) {
     char name[256];
     c->wire_at = c->wire_end = c->out_at = c->out_end = 0;
     c->heard = 0;
-    c->sent = false;
     memcpy(name, c->x.host, c->x.host_size);
     name[c->x.host_size] = '\0';
     if (now_s < 0) now_s = 0;
@@ -1995,7 +1994,6 @@ static void give_request(hbeat_client *c) {
     byte *out = br_ssl_engine_sendapp_buf(engine, &room);
     br_ssl_engine_sendapp_ack(engine, hbeat_pull(&c->x, out, room));
     br_ssl_engine_flush(engine, 0);
-    c->sent = request_piece(&c->x).text == NULL;
 }
 
 /* Moves a small record out of the engine, which can then make the next. */
@@ -2026,7 +2024,7 @@ static void pump(hbeat_client *c) {
             tls_ended(c);
         else if (can & BR_SSL_RECVAPP)
             take_reply(c);
-        else if ((can & BR_SSL_SENDAPP) && !c->sent)
+        else if ((can & BR_SSL_SENDAPP) && request_piece(&c->x).text)
             give_request(c);
         else if ((can & BR_SSL_SENDREC) && gather(c))
             continue;
@@ -2228,7 +2226,7 @@ hbeat_error hbeat_start_beat(hbeat_client *c, const hbeat_beat *beat,
     fail(c, e == HBEAT_OK ? HBEAT_AGAIN : e, c->x.what, 0);
     if (e != HBEAT_OK) return e;
     c->kept = c->fd >= 0;
-    c->sent = c->answered = false;
+    c->answered = false;
     c->state = c->kept ? LOOK : OPEN;
     c->deadline_ms = now_ms() + c->cfg.timeout_ms;
     return HBEAT_OK;

@@ -354,7 +354,6 @@ typedef struct hbeat_client {
     const char *what; /* the reason of the error ... */
     int code;         /* ... and its errno, BearSSL code or HTTP status */
     bool kept;        /* this exchange began on a connection of the last */
-    bool sent;        /* all of the request has gone into the engine */
     bool answered;    /* the reply has begun */
     uint32_t heard;   /* bytes of the handshake received */
     uint16_t wire_at, wire_end; /* input not yet fed to the engine */
