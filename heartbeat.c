@@ -1,5 +1,4 @@
-/*
- * heartbeat - see heartbeat.h for the contract of every call.
+/* heartbeat - see heartbeat.h for the contract of every call.
  *
  * What goes over the wire.  A request is a list of pieces: literals, the
  * caller's strings, and strings to be escaped into JSON.  hbeat_pull() walks
@@ -11,29 +10,24 @@
  *
  * What the client does.  It drives BearSSL's engine itself:
  *
- *     IDLE ---> LOOK ---> talk <---> SENDING
- *       \        |         | ^
- *        `----> OPEN       | `----> RECEIVING
- *                |         |
- *           CONNECTING ----'        (the end of an exchange: IDLE again)
+ *     IDLE -> LOOK ------------------> talk() <-> SENDING, RECEIVING
+ *        \      |                       ^
+ *         `-> LOOKUP -> OPEN -> CONNECTING [-> TUNNEL]
  *
- * LOOK finds out whether a kept connection is still good, OPEN makes a new
- * one.  talk() lets the engine work until it needs the socket.  Small records
- * gather in client.out, so that a handshake's last flight is one write; the
- * request's record is written straight from the engine.  One read fills what
- * the engine asks for and, behind that, the wire: the tail of the caller's
- * TLS buffer, where later records wait.  So a heartbeat on a kept connection
- * is one look, one write, one poll and one read.
+ * LOOK finds out whether a kept connection is still good; LOOKUP finds
+ * addresses; OPEN tries them in turn, until one has said a word.  talk() lets
+ * the engine work until it needs the socket.  Small records gather in the
+ * wire, so that a handshake's last flight is one write; the request's record
+ * is written straight from the engine.  One read fills what the engine asks
+ * for and, behind that, the wire, where later records wait.  So a heartbeat on
+ * a kept connection is one look, one write, one poll, one read.
  *
  * What lives where.  Everything is in the caller's memory: the client, the
- * TLS buffer (one record, then the wire), the reply buffer, the arena of the
- * trust anchors.  There are no globals but constants.
+ * TLS buffer (one record, and the wire at its end; before TLS it is scratch),
+ * the reply buffer, the arena of the anchors.
  *
- * The sections, each using only those above it: bytes, JSON out, JSON in,
- * times, requests, replies, HTTP/1.1 responses, sockets, trust anchors, TLS,
- * the client, error texts.  From sockets to the client's error texts all is
- * left out by HBEAT_NO_NET.
- */
+ * Each section uses only those above it.  From text to error texts all is left
+ * out by HBEAT_NO_NET. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -47,6 +41,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -69,12 +64,9 @@
 /* Fails to compile where `condition` is false. */
 #define ASSERT(name, condition) typedef char assert_##name[(condition) ? 1 : -1]
 
-ASSERT(double_is_ieee_754, sizeof(double) == 8);
 ASSERT(depth_fits_bits, HBEAT_JSON_DEPTH <= 64);
-ASSERT(head_fits_count, HBEAT_HEAD_MAX <= UINT32_MAX);
 #ifndef HBEAT_NO_NET
-ASSERT(wire_fits_count, HBEAT_WIRE_SIZE > 0 && HBEAT_WIRE_SIZE <= UINT16_MAX);
-ASSERT(handshake_fits_count, HBEAT_HANDSHAKE_MAX <= UINT32_MAX / 2);
+ASSERT(wire_fits, HBEAT_WIRE_SIZE >= 256 && HBEAT_WIRE_SIZE <= UINT16_MAX);
 ASSERT(sentence_fits, HBEAT_EXPLAIN_SIZE >= 128);
 ASSERT(sha2_in_a_row, br_sha256_ID + 2 == br_sha512_ID);
 #endif
@@ -85,6 +77,10 @@ typedef unsigned char byte;
 typedef struct span {
     const byte *at, *end;
 } span;
+
+static size_t length_of(span s) {
+    return (size_t)(s.end - s.at);
+}
 
 static bool is_digit(int c) {
     return c >= '0' && c <= '9';
@@ -112,10 +108,7 @@ static bool same_word(const char *text, size_t size, const char *word) {
     return i == size && word[i] == '\0';
 }
 
-/*
- * Names in a table hold no pointers, so that they need no relocation and stay
- * in ROM.  The longest is lightning_device_remote_instruction.
- */
+/* A name in a table: no pointer, so that it needs no relocation. */
 typedef char known[36];
 
 /* Which of the names is this text; `count` where none is. */
@@ -139,11 +132,9 @@ static void write_decimal(char *text, uint64_t number) {
     memcpy(text, at, (size_t)(digits + sizeof digits - at));
 }
 
-/*
- * The length of the UTF-8 sequence at `p` (RFC 3629), 1 to 4.  Minus the
+/* The length of the UTF-8 sequence at `p` (RFC 3629), 1 to 4.  Minus the
  * length of its longest good beginning, or -1, where it is invalid; 0 where
- * the input ends inside it.
- */
+ * the input ends inside it. */
 static int utf8_length(const byte *p, size_t size) {
     unsigned low = 0x80, high = 0xBF; /* of the next byte */
     int i, length = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
@@ -164,10 +155,7 @@ static int utf8_length(const byte *p, size_t size) {
 
 /* Writes a code point in UTF-8; returns its length. */
 static size_t utf8_write(uint32_t code, byte out[4]) {
-    size_t i, length = code < 0x80      ? 1
-                       : code < 0x800   ? 2
-                       : code < 0x10000 ? 3
-                                        : 4;
+    size_t i, length = 1u + (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF);
     static const byte lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
     for (i = length - 1; i > 0; i--) {
         out[i] = (byte)(0x80 | (code & 0x3F));
@@ -179,12 +167,10 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
 
 /* ==== JSON out ========================================================== */
 
-/*
- * Writes the first character of a NUL-terminated string as it stands inside
+/* Writes the first character of a NUL-terminated string as it stands inside
  * a JSON string, and returns its length; *taken is how many bytes it was.
  * What is not UTF-8 becomes U+FFFD: a heartbeat must not be lost over an odd
- * name.  No sequence reads past the NUL, which continues none.
- */
+ * name.  No sequence reads past the NUL, which continues none. */
 static size_t json_escape(const byte *text, byte unit[UNIT_MAX],
                           size_t *taken) {
     static const char hex[] = "0123456789abcdef";
@@ -209,11 +195,9 @@ static size_t json_escape(const byte *text, byte unit[UNIT_MAX],
 
 /* ==== JSON in =========================================================== */
 
-/*
- * A function named scan_ moves past one construct and returns HBEAT_OK,
+/* A function named scan_ moves past one construct and returns HBEAT_OK,
  * HBEAT_ERR_JSON where no text that begins so can be right, or
- * HBEAT_ERR_TRUNCATED where the input ends too early.
- */
+ * HBEAT_ERR_TRUNCATED where the input ends too early. */
 
 static void skip_space(span *in) {
     while (in->at < in->end && (*in->at == ' ' || *in->at == '\t' ||
@@ -323,31 +307,11 @@ static hbeat_json_type type_of(byte first) {
                  : HBEAT_JSON_NUMBER;
 }
 
-static hbeat_error scan_scalar(span *in) {
-    switch (type_of(*in->at)) {
-    case HBEAT_JSON_STRING: return scan_string(in);
-    case HBEAT_JSON_NULL: return scan_word(in, "null");
-    case HBEAT_JSON_TRUE: return scan_word(in, "true");
-    case HBEAT_JSON_FALSE: return scan_word(in, "false");
-    default: return scan_number(in);
-    }
-}
-
-/* A member's name and the colon behind it. */
-static hbeat_error scan_name(span *in) {
-    hbeat_error e;
-    if (*in->at != '"') return HBEAT_ERR_JSON;
-    e = scan_string(in);
-    skip_space(in);
-    return e != HBEAT_OK ? e : scan_word(in, ":");
-}
-
-/*
- * Any value.  The arrays and objects around the place in hand are bits of
- * `objects`, the innermost lowest, so that no text can exhaust a stack.
- */
+/* Any value.  The arrays and objects around the place in hand are bits of
+ * `objects`, the innermost lowest, so that no text can exhaust a stack. */
 static hbeat_error scan_value(span *in) {
     enum { VALUE, FIRST_VALUE, NAME, FIRST_NAME, AFTER } expect = VALUE;
+    static const char words[][6] = {"null", "false", "true"}; /* by type */
     uint64_t objects = 0;
     int depth = 0;
     do {
@@ -364,7 +328,9 @@ static hbeat_error scan_value(span *in) {
             e = scan_word(in, ",");
             expect = objects & 1 ? NAME : VALUE;
         } else if (expect == NAME || expect == FIRST_NAME) {
-            e = scan_name(in);
+            e = *in->at == '"' ? scan_string(in) : HBEAT_ERR_JSON;
+            skip_space(in);
+            if (e == HBEAT_OK) e = scan_word(in, ":");
             expect = VALUE;
         } else if (*in->at == '[' || *in->at == '{') {
             if (++depth > HBEAT_JSON_DEPTH) return HBEAT_ERR_TOO_BIG;
@@ -372,7 +338,10 @@ static hbeat_error scan_value(span *in) {
             expect = *in->at == '{' ? FIRST_NAME : FIRST_VALUE;
             in->at++;
         } else {
-            e = scan_scalar(in);
+            hbeat_json_type type = type_of(*in->at);
+            e = type == HBEAT_JSON_STRING   ? scan_string(in)
+                : type == HBEAT_JSON_NUMBER ? scan_number(in)
+                                            : scan_word(in, words[type - 1]);
             expect = AFTER;
         }
         if (e != HBEAT_OK) return e;
@@ -413,11 +382,9 @@ hbeat_error hbeat_json_parse(const char *text, size_t size, hbeat_json *value) {
     return e;
 }
 
-/*
- * What is left of a container begins with its bracket as long as nothing was
+/* What is left of a container begins with its bracket as long as nothing was
  * taken, and with a comma or the closing bracket afterwards: no further state
- * is needed.  A text that turns out bad leaves nothing.
- */
+ * is needed.  A text that turns out bad leaves nothing. */
 bool hbeat_json_next(hbeat_json *container, hbeat_json *key,
                      hbeat_json *value) {
     bool object = container->type == HBEAT_JSON_OBJECT;
@@ -445,26 +412,21 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key,
     return found;
 }
 
-/* The next character of a string's text, as UTF-8. */
-static size_t next_unit(span *in, byte unit[4]) {
-    uint32_t code = 0;
-    if (*in->at != '\\') {
-        unit[0] = *in->at++;
-        return 1;
-    }
-    if (scan_escape(in, &code) != HBEAT_OK)
-        in->at = in->end; /* never so in a text that was checked */
-    return utf8_write(code ? code : 0xFFFD, unit);
-}
-
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
     span in = span_of(value->text, 0);
     size_t length = 0;
     if (value->type == HBEAT_JSON_STRING && value->size >= 2)
         in = span_of(value->text + 1, value->size - 2);
     while (in.at < in.end) {
-        byte unit[4];
-        size_t n = next_unit(&in, unit);
+        byte unit[4] = {*in.at};
+        uint32_t code = 0;
+        size_t n = 1;
+        if (*in.at != '\\') {
+            in.at++;
+        } else {
+            if (scan_escape(&in, &code) != HBEAT_OK) in.at = in.end;
+            n = utf8_write(code ? code : 0xFFFD, unit);
+        }
         if (length + n < size) memcpy(out + length, unit, n);
         length += n;
     }
@@ -472,132 +434,29 @@ size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
     return length;
 }
 
-hbeat_error hbeat_json_integer(const hbeat_json *value, int64_t *number) {
+/* What comes in too far stays above the limit from there on. */
+static uint64_t add_digit(uint64_t n, unsigned digit, uint64_t limit) {
+    return n > (limit - digit) / 10 ? limit + 1 : n * 10 + digit;
+}
+
+hbeat_error hbeat_json_number(const hbeat_json *value, unsigned decimals,
+                              int64_t *number) {
     span in = span_of(value->text, value->size);
     bool negative = value->type == HBEAT_JSON_NUMBER && scan_char(&in, "-");
     uint64_t limit = (uint64_t)INT64_MAX + (negative ? 1 : 0), n = 0;
+    bool fraction;
     if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
-    for (; in.at < in.end && is_digit(*in.at); in.at++) {
-        unsigned digit = (unsigned)(*in.at - '0');
-        if (n > (limit - digit) / 10)
-            n = limit + 1; /* stays above the limit from here on */
-        else
-            n = n * 10 + digit;
+    for (; in.at < in.end && is_digit(*in.at); in.at++)
+        n = add_digit(n, *in.at - '0', limit);
+    fraction = decimals > 0 && scan_char(&in, ".");
+    for (; decimals > 0; decimals--) {
+        bool more = fraction && in.at < in.end && is_digit(*in.at);
+        n = add_digit(n, more ? *in.at++ - '0' : 0, limit);
     }
+    while (fraction && in.at < in.end && is_digit(*in.at)) in.at++;
     if (in.at < in.end) return HBEAT_ERR_JSON;
     if (n > limit) return HBEAT_ERR_TOO_BIG;
     *number = negative && n > 0 ? -(int64_t)(n - 1) - 1 : (int64_t)n;
-    return HBEAT_OK;
-}
-
-/*
- * Numbers as doubles.  A decimal number is laid out in binary, exactly, in
- * fixed point: WORDS words before the point, which hold 10^309, and WORDS
- * behind it, which reach below the smallest double.  The digits before the
- * point go in first to last, times ten; those behind it last to first, over
- * ten.  What falls off the low end is remembered as `inexact`, all that
- * rounding to nearest needs.  So any number of digits is read right, by
- * integers alone: no locale, no rounding mode, no excess precision.
- */
-#define WORDS 34
-#define POINT (32 * WORDS)       /* the bit that has the value of one */
-#define LOWEST (POINT - 1074)    /* the bit of the smallest double */
-#define EXPONENT_LIMIT 100000000 /* more zeros than any text has digits */
-
-typedef struct fixed {
-    uint32_t word[2 * WORDS]; /* least significant first */
-    bool inexact;
-} fixed;
-
-static void fixed_push_integer_digit(fixed *f, unsigned digit) {
-    uint64_t carry = digit;
-    int i;
-    for (i = WORDS; i < 2 * WORDS; i++) {
-        carry += (uint64_t)f->word[i] * 10;
-        f->word[i] = (uint32_t)carry;
-        carry >>= 32;
-    }
-}
-
-static void fixed_push_fraction_digit(fixed *f, unsigned digit) {
-    uint64_t rest = digit;
-    int i;
-    for (i = WORDS - 1; i >= 0; i--) {
-        rest = rest << 32 | f->word[i];
-        f->word[i] = (uint32_t)(rest / 10);
-        rest %= 10;
-    }
-    f->inexact = f->inexact || rest != 0;
-}
-
-static uint64_t fixed_bit(const fixed *f, int i) {
-    return f->word[i / 32] >> (i % 32) & 1;
-}
-
-/* The IEEE 754 form, rounded to nearest, ties to even. */
-static uint64_t fixed_round(const fixed *f) {
-    int top = 2 * POINT - 1, low, i;
-    uint64_t mantissa = 0;
-    bool below = f->inexact;
-    while (top > LOWEST && !fixed_bit(f, top)) top--;
-    low = top - 52 > LOWEST ? top - 52 : LOWEST;
-    for (i = top; i >= low; i--) mantissa = mantissa << 1 | fixed_bit(f, i);
-    for (i = 0; i < low - 1; i++) below = below || fixed_bit(f, i);
-    if (fixed_bit(f, low - 1) && (below || mantissa & 1))
-        mantissa++; /* carries into the exponent where it must */
-    return ((uint64_t)(low - LOWEST) << 52) + mantissa;
-}
-
-/* A number's digits without its point, and where the point stands. */
-typedef struct figures {
-    const char *text;
-    long count, point; /* digits in all; digits before the decimal point */
-    long dot;          /* where the text has its '.', or count */
-} figures;
-
-static unsigned digit_at(const figures *d, long i) {
-    return i < d->count ? (unsigned)(d->text[i + (i >= d->dot)] - '0') : 0;
-}
-
-static figures split_number(span in) {
-    figures d = {(const char *)in.at, 0, 0, 0};
-    for (; in.at < in.end && is_digit(*in.at); in.at++) d.count++;
-    d.point = d.dot = d.count;
-    if (scan_char(&in, "."))
-        for (; in.at < in.end && is_digit(*in.at); in.at++) d.count++;
-    if (scan_char(&in, "eE")) {
-        long exponent = 0;
-        bool negative = in.at < in.end && *in.at == '-';
-        scan_char(&in, "+-");
-        for (; in.at < in.end && is_digit(*in.at); in.at++)
-            if (exponent < EXPONENT_LIMIT)
-                exponent = exponent * 10 + (*in.at - '0');
-        d.point += negative ? -exponent : exponent;
-    }
-    return d;
-}
-
-hbeat_error hbeat_json_double(const hbeat_json *value, double *number) {
-    span in = span_of(value->text, value->size);
-    bool negative = value->type == HBEAT_JSON_NUMBER && scan_char(&in, "-");
-    fixed f = {{0}, false};
-    uint64_t bits;
-    long i, first = 0;
-    figures d;
-    if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
-    d = split_number(in);
-    while (first < d.count && digit_at(&d, first) == 0) first++;
-    if (first == d.count || d.point - first < -400)
-        d.count = d.point = first = 0; /* zero, or nearer to it than any */
-    if (d.point - first > 309) return HBEAT_ERR_TOO_BIG;
-    for (i = first; i < d.point; i++)
-        fixed_push_integer_digit(&f, digit_at(&d, i));
-    for (i = d.count - 1; i >= d.point; i--)
-        fixed_push_fraction_digit(&f, i >= first ? digit_at(&d, i) : 0);
-    bits = fixed_round(&f);
-    if (bits >= (uint64_t)0x7FF << 52) return HBEAT_ERR_TOO_BIG;
-    bits |= (uint64_t)negative << 63;
-    memcpy(number, &bits, sizeof bits);
     return HBEAT_OK;
 }
 
@@ -607,12 +466,8 @@ typedef struct calendar {
     int year, month, day, hour, minute, second;
 } calendar;
 
-static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-
-/*
- * Days from 1970-01-01 in the Gregorian calendar.  The year is taken to
- * begin in March, so that the leap day is its last.
- */
+/* Days from 1970-01-01 in the Gregorian calendar.  The year is taken to
+ * begin in March, so that the leap day is its last. */
 static int64_t days_since_1970(int year, int month, int day) {
     int64_t m = (month + 9) % 12, y = year - m / 10;
     return y * 365 + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day -
@@ -642,52 +497,42 @@ static bool read_digits(span *in, int count, int *number) {
     return true;
 }
 
-static bool read_month(span *in, int *month) {
-    for (*month = 1; *month <= 12; ++*month) {
-        if (in->end - in->at >= 3 &&
-            memcmp(in->at, months + (*month - 1) * 3, 3) == 0) {
-            in->at += 3;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_weekday(span *in) {
-    const byte *start = in->at;
-    while (in->at < in->end && is_alpha(*in->at)) in->at++;
-    return in->at > start;
-}
-
-/*
- * Reads a time after a pattern: Y the year, y its last two digits, b the name
+/* Reads a time after a pattern: Y the year, y its last two digits, b the name
  * of the month, m d h i s two digits, e a day that may begin with a space, a
- * the name of the weekday, t a T or space; all else stands for itself.
- */
+ * the name of the weekday, t a T or space; all else stands for itself. */
 static bool read_pattern(span *in, const char *pattern, calendar *t) {
-    int *const twos[] = {&t->month, &t->day, &t->hour, &t->minute, &t->second};
-    static const char letters[] = "mdhis";
-    bool ok = true;
-    for (; ok && *pattern != '\0'; pattern++) {
-        const char *two = strchr(letters, *pattern);
-        switch (*pattern) {
-        case 'Y': ok = read_digits(in, 4, &t->year); break;
-        case 'y': /* RFC 9110 speaks of 50 years from now: no clock needed */
-            ok = read_digits(in, 2, &t->year);
-            t->year += t->year < 70 ? 2000 : 1900;
-            break;
-        case 'b': ok = read_month(in, &t->month); break;
-        case 'e':
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char letters[] = "mdhisyY";
+    int *const numbers[] = {&t->month,  &t->day,  &t->hour, &t->minute,
+                            &t->second, &t->year, &t->year};
+    for (; *pattern != '\0'; pattern++) {
+        const char *letter = strchr(letters, *pattern);
+        bool ok = true;
+        if (letter) {
+            ok = read_digits(in, *letter == 'Y' ? 4 : 2,
+                             numbers[letter - letters]);
+            if (*letter == 'y') /* 50 years from now, and no clock needed */
+                t->year += t->year < 70 ? 2000 : 1900;
+        } else if (*pattern == 'b') {
+            while (++t->month <= 12 &&
+                   (length_of(*in) < 3 ||
+                    memcmp(in->at, months + 3 * t->month - 3, 3) != 0))
+                continue;
+            ok = t->month <= 12;
+            if (ok) in->at += 3;
+        } else if (*pattern == 'e') {
             ok = read_digits(in, scan_char(in, " ") ? 1 : 2, &t->day);
-            break;
-        case 'a': ok = read_weekday(in); break;
-        case 't': ok = scan_char(in, "Tt "); break;
-        default:
-            ok = two ? read_digits(in, 2, twos[two - letters])
-                     : in->at < in->end && *in->at++ == (byte)*pattern;
+        } else if (*pattern ==
+                   'a') { /* it says nothing that the date does not */
+            while (in->at < in->end && is_alpha(*in->at)) in->at++;
+        } else if (*pattern == 't') {
+            ok = scan_char(in, "Tt ");
+        } else {
+            ok = in->at < in->end && *in->at++ == (byte)*pattern;
         }
+        if (!ok) return false;
     }
-    return ok;
+    return true;
 }
 
 /* The three forms of a date in HTTP (RFC 9110 section 5.6.7). */
@@ -706,62 +551,45 @@ static int64_t read_http_date(const char *text) {
     return HBEAT_NONE;
 }
 
-/* RFC 3339's offset from UTC in seconds; none is UTC. */
-static bool read_offset(span *in, int64_t *offset_s) {
-    bool west = in->at < in->end && *in->at == '-';
-    calendar t = {0, 0, 0, 0, 0, 0};
-    *offset_s = 0;
-    if (in->at == in->end || scan_char(in, "Zz")) return true;
-    if (!scan_char(in, "+-") || !read_pattern(in, "h:i", &t) || t.hour > 23 ||
-        t.minute > 59)
-        return false;
-    *offset_s = (west ? -1 : 1) * (t.hour * 3600 + t.minute * 60);
-    return true;
-}
-
-/*
- * The API's times: RFC 3339 with any number of fraction digits, which are
- * cut off, and the same without T and offset, which is UTC.
- */
+/* The API's times: RFC 3339 with any number of fraction digits, which are cut
+ * off, and the same without T and offset, which is UTC. */
 static int64_t read_api_time(const char *text) {
     span in = span_of(text, strlen(text));
-    calendar t = {0, 0, 0, 0, 0, 0};
-    int64_t unix_s, offset_s;
-    if (!read_pattern(&in, "Y-m-dth:i:s", &t) ||
-        (scan_char(&in, ".") && scan_digits(&in) != HBEAT_OK) ||
-        !read_offset(&in, &offset_s) || in.at < in.end || !to_unix(&t, &unix_s))
+    calendar t = {0, 0, 0, 0, 0, 0}, offset = t;
+    int64_t unix_s;
+    bool west;
+    if (!read_pattern(&in, "Y-m-dth:i:s", &t) || !to_unix(&t, &unix_s) ||
+        (scan_char(&in, ".") && scan_digits(&in) != HBEAT_OK))
         return HBEAT_NONE;
-    return unix_s - offset_s;
+    west = in.at < in.end && *in.at == '-';
+    if (in.at < in.end && !scan_char(&in, "Zz") &&
+        (!scan_char(&in, "+-") || !read_pattern(&in, "h:i", &offset) ||
+         offset.hour > 23 || offset.minute > 59))
+        return HBEAT_NONE;
+    if (in.at < in.end) return HBEAT_NONE;
+    return unix_s + (west ? 60 : -60) * (offset.hour * 60 + offset.minute);
 }
 
 /* ==== Requests ========================================================== */
 
 #define DEFAULT_HOST "api.lucit.app"
 #define HTTPS_PORT 443
-
-/* RFC 3986 section 2.3: what stands for itself anywhere in a path. */
-static bool is_unreserved(int c) {
-    return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' ||
-           c == '~';
-}
+#define HTTP_PORT 80
 
 /* What cannot break out of a header field. */
 static bool is_visible(int c) {
     return c > 0x20 && c < 0x7F;
 }
 
-static bool is_made_of(const char *text, bool (*allowed)(int)) {
+static bool is_visible_text(const char *text) {
     if (!text || *text == '\0') return false;
-    while (*text != '\0')
-        if (!allowed((byte)*text++)) return false;
-    return true;
+    while (is_visible((byte)*text)) text++;
+    return *text == '\0';
 }
 
-/*
- * The length of a DNS name without its trailing dot (RFC 1035 section 2.3.4,
+/* The length of a DNS name without its trailing dot (RFC 1035 section 2.3.4,
  * with underscores), or 0 where it is none.  A last label of digits alone is
- * an address, which BearSSL cannot hold against a certificate.
- */
+ * an address, which BearSSL cannot hold against a certificate. */
 static size_t host_length(const char *host) {
     size_t i, label = 0;
     bool numeric = true;
@@ -781,26 +609,18 @@ static size_t host_length(const char *host) {
 
 /* NULL, or why the codec's part of a configuration is not fit for use. */
 static const char *check_codec(const hbeat_config *cfg) {
-    if (!is_made_of(cfg->device, is_unreserved) ||
-        strcmp(cfg->device, ".") == 0 || strcmp(cfg->device, "..") == 0)
+    static const char unreserved[] = /* in a path, RFC 3986 section 2.3 */
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    if (!is_visible_text(cfg->device) || strcmp(cfg->device, ".") == 0 ||
+        cfg->device[strspn(cfg->device, unreserved)] != '\0' ||
+        strcmp(cfg->device, "..") == 0)
         return "device: a letter, digit or one of -._~ each";
-    if (!is_made_of(cfg->app, is_visible)) return "app: visible ASCII only";
-    if (!is_made_of(cfg->token, is_visible)) return "token: visible ASCII only";
+    if (!is_visible_text(cfg->app)) return "app: visible ASCII only";
+    if (!is_visible_text(cfg->token)) return "token: visible ASCII only";
     if (cfg->host && host_length(cfg->host) == 0)
         return "host: a DNS name of at most 253 bytes, no address";
     if (!cfg->reply_buffer || cfg->reply_buffer_size == 0)
         return "reply_buffer: missing";
-    return NULL;
-}
-
-static const char *check_beat(const hbeat_beat *beat) {
-    size_t i;
-    if (!beat->lightning_version || beat->lightning_version[0] == '\0')
-        return "lightning_version: missing";
-    if (beat->device_info_count > 0 && !beat->device_info)
-        return "device_info: missing";
-    for (i = 0; i < beat->device_info_count; i++)
-        if (!beat->device_info[i]) return "device_info: a string is NULL";
     return NULL;
 }
 
@@ -859,10 +679,6 @@ static piece request_piece(const hbeat_exchange *x) {
                                   : body_piece(x, x->piece - HEAD_PIECES);
 }
 
-static void request_rewind(hbeat_exchange *x) {
-    x->piece = x->offset = 0;
-}
-
 /* Writes what fits of a piece; true once all of it is out. */
 static bool pull_piece(hbeat_exchange *x, const piece *p, byte **out,
                        const byte *end) {
@@ -870,7 +686,6 @@ static bool pull_piece(hbeat_exchange *x, const piece *p, byte **out,
         const byte *from = (const byte *)p->text + x->offset;
         byte unit[UNIT_MAX];
         size_t taken = 1, length = 1;
-
         if (p->json)
             length = json_escape(from, unit, &taken);
         else
@@ -893,34 +708,38 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
     return (size_t)(at - (byte *)out);
 }
 
-/* Finds the body's size by a run through a window that nobody looks at. */
-static void measure_body(hbeat_exchange *x) {
-    char window[256];
-    size_t n;
-    x->piece = HEAD_PIECES;
-    while ((n = hbeat_pull(x, window, sizeof window)) > 0) x->body_size += n;
-    request_rewind(x);
-    write_decimal(x->length, x->body_size);
-}
-
 static void reply_clear(hbeat_reply *r) {
     memset(r, 0, sizeof *r);
-    r->retry_after_s = r->server_time_s = HBEAT_NONE;
+    r->retry_after_s = r->server_time_s = r->clock_offset_s = HBEAT_NONE;
     r->instruction.run_at_s = r->instruction.status = HBEAT_NONE;
     r->instruction.created_at_s = r->instruction.updated_at_s = HBEAT_NONE;
 }
 
+/* What a head leaves is nothing to the next one's. */
+static void begin_head(hbeat_exchange *x) {
+    reply_clear(x->reply);
+    x->state = x->line_size = 0;
+    x->left = 0;
+    x->sized = x->chunked = x->closes = x->after_cr = false;
+    x->retry_date_s = HBEAT_NONE;
+}
+
 hbeat_error hbeat_begin_beat(hbeat_exchange *x, const hbeat_config *cfg,
                              const hbeat_beat *beat, hbeat_reply *reply) {
+    char window[256];
+    size_t i;
     memset(x, 0, sizeof *x);
-    reply_clear(reply);
     x->cfg = cfg;
     x->beat = beat;
     x->reply = reply;
     x->head_left = HBEAT_HEAD_MAX;
-    x->retry_date_s = HBEAT_NONE;
+    begin_head(x);
     x->what = check_codec(cfg);
-    if (!x->what) x->what = check_beat(beat);
+    if (!beat->lightning_version || beat->lightning_version[0] == '\0')
+        x->what = "lightning_version: missing";
+    for (i = 0; i < beat->device_info_count; i++)
+        if (!beat->device_info || !beat->device_info[i])
+            x->what = "device_info: a string is missing";
     if (x->what) return HBEAT_ERR_ARGUMENT;
     x->host = cfg->host ? cfg->host : DEFAULT_HOST;
     x->host_size = host_length(x->host);
@@ -928,21 +747,21 @@ hbeat_error hbeat_begin_beat(hbeat_exchange *x, const hbeat_config *cfg,
         x->port[0] = ':';
         write_decimal(x->port + 1, cfg->port);
     }
-    measure_body(x);
+    x->piece = HEAD_PIECES; /* one run through a window that nobody reads */
+    while ((i = hbeat_pull(x, window, sizeof window)) > 0) x->body_size += i;
+    x->piece = 0;
+    write_decimal(x->length, x->body_size);
     return HBEAT_OK;
 }
 
 /* ==== Replies =========================================================== */
 
-/*
- * Finds the members of an object that have one of `names`.  False where one
- * of them comes twice: which of the two counts is anybody's guess.
- */
+/* Finds the members of an object that have one of `names`.  False where one
+ * of them comes twice: which of the two counts is anybody's guess. */
 static bool find_members(hbeat_json object, const known *names,
                          hbeat_json *found, size_t count) {
     hbeat_json key, value;
     bool once = true;
-
     memset(found, 0, count * sizeof *found);
     while (hbeat_json_next(&object, &key, &value)) {
         known text; /* "" where the key is longer, and so none of them */
@@ -956,32 +775,20 @@ static bool find_members(hbeat_json object, const known *names,
     return once;
 }
 
-/*
- * A string's text, decoded where it stands: it never gets longer, and its
- * closing quote leaves room for the NUL.  The value lies in the caller's
- * reply buffer, which is not const.
- */
-static const char *decode_in_place(const hbeat_json *value) {
-    char *text = (char *)(uintptr_t)value->text + 1;
-    hbeat_json_string(value, text, value->size);
-    return text;
-}
-
-/* Absent and null leave *text as it is; false for any other type. */
+/* Decodes a string where it stands: it never gets longer, and its closing quote
+ * leaves room for the NUL.  The value lies in the caller's reply buffer, which
+ * is not const.  Absent and null leave *text as it is; false for the rest. */
 static bool take_text(const hbeat_json *value, const char **text) {
-    if (value->type == HBEAT_JSON_STRING) *text = decode_in_place(value);
-    return value->type <= HBEAT_JSON_NULL || value->type == HBEAT_JSON_STRING;
+    if (value->type != HBEAT_JSON_STRING) return value->type <= HBEAT_JSON_NULL;
+    *text = value->text + 1;
+    hbeat_json_string(value, (char *)(uintptr_t)*text, value->size);
+    return true;
 }
 
 static bool take_time(const hbeat_json *value, const char **text, int64_t *s) {
     bool ok = take_text(value, text);
     if (*text) *s = read_api_time(*text);
     return ok;
-}
-
-static bool take_integer(const hbeat_json *value, int64_t *number) {
-    return value->type <= HBEAT_JSON_NULL ||
-           hbeat_json_integer(value, number) == HBEAT_OK;
 }
 
 /* False where a member has a type that the API does not give it. */
@@ -995,19 +802,11 @@ static bool decode_instruction(hbeat_json object, hbeat_instruction *i) {
     i->parameters = found[PARAMETERS];
     return take_text(&found[NAME], &i->name) &&
            take_time(&found[RUN_AT], &i->run_at, &i->run_at_s) &&
-           take_integer(&found[STATUS], &i->status) &&
+           (found[STATUS].type <= HBEAT_JSON_NULL ||
+            hbeat_json_number(&found[STATUS], 0, &i->status) == HBEAT_OK) &&
            take_text(&found[LCUID], &i->lcuid) &&
            take_time(&found[CREATED], &i->created_at, &i->created_at_s) &&
            take_time(&found[UPDATED], &i->updated_at, &i->updated_at_s);
-}
-
-/* "No instruction" is a member that is missing, null, [] or {}. */
-static bool is_empty(const hbeat_json *value) {
-    hbeat_json rest = *value, item;
-    return value->type <= HBEAT_JSON_NULL ||
-           ((value->type == HBEAT_JSON_ARRAY ||
-             value->type == HBEAT_JSON_OBJECT) &&
-            !hbeat_json_next(&rest, NULL, &item));
 }
 
 static hbeat_error decode_success(hbeat_reply *r, hbeat_json root,
@@ -1015,19 +814,21 @@ static hbeat_error decode_success(hbeat_reply *r, hbeat_json root,
     enum { SUCCESS, INSTRUCTION, MESSAGE, MEMBERS };
     static const known names[MEMBERS] = {
         "success", "lightning_device_remote_instruction", "message"};
-    hbeat_json found[MEMBERS];
-
+    hbeat_instruction none = r->instruction;
+    hbeat_json found[MEMBERS], rest, item;
     *what = "a member comes twice";
     if (!find_members(root, names, found, MEMBERS)) return HBEAT_ERR_JSON;
+    *what = "success is not true";
     if (found[SUCCESS].type != HBEAT_JSON_TRUE) {
         take_text(&found[MESSAGE], &r->message);
-        *what = "success is not true";
         return HBEAT_ERR_REFUSED;
     }
-    if (!is_empty(&found[INSTRUCTION])) {
-        hbeat_instruction none = r->instruction;
+    /* No instruction is a member that is missing, null, [] or {}. */
+    rest = found[INSTRUCTION];
+    if (rest.type >= HBEAT_JSON_ARRAY ? hbeat_json_next(&rest, NULL, &item)
+                                      : rest.type > HBEAT_JSON_NULL) {
         *what = "the instruction is not as the API has it";
-        if (found[INSTRUCTION].type != HBEAT_JSON_OBJECT ||
+        if (rest.type != HBEAT_JSON_OBJECT ||
             !decode_instruction(found[INSTRUCTION], &r->instruction)) {
             r->instruction = none;
             return HBEAT_ERR_JSON;
@@ -1038,48 +839,42 @@ static hbeat_error decode_success(hbeat_reply *r, hbeat_json root,
     return HBEAT_OK;
 }
 
-/*
- * The message of an error's body.  It is taken even from a body that was cut
- * short or breaks off, as long as the message itself is whole.
- */
-static void decode_message(hbeat_reply *r, const char *body, size_t size) {
-    static const known message = "message";
-    span in = span_of(body, size);
-    hbeat_json root = {HBEAT_JSON_OBJECT, NULL, 0}, found;
-    skip_space(&in);
-    root.text = (const char *)in.at;
-    root.size = (size_t)(in.end - in.at);
-    if (find_members(root, &message, &found, 1)) take_text(&found, &r->message);
-}
-
 static bool is_success(int http_status) {
     return http_status == 0 || (http_status >= 200 && http_status < 300);
 }
 
 hbeat_error hbeat_decode(hbeat_reply *reply, char *body, size_t body_size,
                          const char **what) {
+    static const known message = "message";
     hbeat_reply kept = *reply;
-    hbeat_json root;
+    hbeat_json root = {HBEAT_JSON_OBJECT, body, body_size}, found;
+    span in = span_of(body, body_size);
     hbeat_error e;
-
     reply_clear(reply);
     reply->http_status = kept.http_status;
     reply->retry_after_s = kept.retry_after_s;
     reply->server_time_s = kept.server_time_s;
     if (!is_success(reply->http_status)) {
-        decode_message(reply, body, body_size);
-        *what = NULL;
+        /* Taken even from a body that breaks off, if it is whole itself. */
+        skip_space(&in);
+        root.size -= (size_t)((const char *)in.at - root.text);
+        root.text = (const char *)in.at;
+        if (find_members(root, &message, &found, 1))
+            take_text(&found, &reply->message);
+        *what = reply->http_status / 100 == 3 || reply->http_status == 511
+                    ? "it leads elsewhere, as a captive portal does"
+                    : NULL;
         return HBEAT_ERR_STATUS;
     }
     e = hbeat_json_parse(body, body_size, &root);
     if (e == HBEAT_OK && root.type == HBEAT_JSON_OBJECT)
         return decode_success(reply, root, what);
-    *what = body_size == 0                 ? "the body is empty"
-            : e == HBEAT_OK                ? "the body is no object"
-            : e == HBEAT_ERR_TOO_BIG       ? "the body nests too deep"
-            : e == HBEAT_ERR_TRUNCATED     ? "the body ends early"
-            : memchr(body, '<', body_size) ? "the body looks like a web page"
-                                           : "the body is not JSON";
+    *what = body_size == 0             ? "the body is empty"
+            : e == HBEAT_ERR_TOO_BIG   ? "the body nests too deep"
+            : e == HBEAT_ERR_TRUNCATED ? "the body ends early"
+            : memchr(body, '<', body_size)
+                ? "the body is a web page, as a captive portal's"
+                : "the body is no JSON object";
     return HBEAT_ERR_JSON;
 }
 
@@ -1088,16 +883,12 @@ hbeat_error hbeat_decode(hbeat_reply *reply, char *body, size_t body_size,
 /* What the next byte is part of: of a line, or from BODY on of the body. */
 typedef enum http_state {
     STATUS_LINE,
-    FIELD, /* the first byte of a field line, or of the empty line */
-    NAME,
-    VALUE,
-    CHUNK_SIZE, /* hex digits */
-    CHUNK_PAD,  /* white space between the size and its extensions */
-    CHUNK_EXTENSION,
-    CHUNK_END, /* the end of the line that a chunk's data is */
-    BODY,      /* `left` bytes */
-    OPEN_BODY, /* all until the connection ends */
-    CHUNK,     /* `left` bytes */
+    FIELD_LINE, /* or the empty one behind them */
+    CHUNK_LINE, /* a chunk's size, and extensions */
+    CHUNK_END,  /* the empty line behind a chunk */
+    BODY,       /* `left` bytes */
+    OPEN_BODY,  /* all until the connection ends */
+    CHUNK,      /* `left` bytes */
     ENDED
 } http_state;
 
@@ -1106,25 +897,8 @@ static hbeat_error bad_http(hbeat_exchange *x, const char *what) {
     return HBEAT_ERR_HTTP;
 }
 
-/* RFC 9110 section 5.6.2. */
-static bool is_token(byte c) {
-    return is_alpha(c) || is_digit(c) ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-/* What may stand in a field's value, a reason or an extension. */
-static bool is_text(byte c) {
-    return c == '\t' || (c >= 0x20 && c != 0x7F);
-}
-
-/* Collects a byte of the line in hand; a full value is one too long. */
-static void keep(hbeat_exchange *x, byte c) {
-    if (x->value_size < sizeof x->value) x->value[x->value_size++] = (char)c;
-}
-
 /* HTTP/1.x, a space, three digits, and a space and a reason or nothing. */
-static hbeat_error end_status_line(hbeat_exchange *x) {
-    span in = span_of(x->value, x->value_size);
+static hbeat_error status_line(hbeat_exchange *x, span in) {
     int minor, status;
     if (scan_word(&in, "HTTP/1.") != HBEAT_OK || !read_digits(&in, 1, &minor) ||
         !scan_char(&in, " ") || !read_digits(&in, 3, &status) ||
@@ -1133,7 +907,7 @@ static hbeat_error end_status_line(hbeat_exchange *x) {
     x->reply->http_status = status;
     x->keep_alive = minor > 0;
     x->http10 = minor == 0;
-    x->state = FIELD;
+    x->state = FIELD_LINE;
     return HBEAT_AGAIN;
 }
 
@@ -1141,25 +915,7 @@ static hbeat_error end_status_line(hbeat_exchange *x) {
 static bool read_count(const char *value, int64_t *number) {
     hbeat_json text = {HBEAT_JSON_NUMBER, value, strlen(value)};
     return is_digit((byte)*value) &&
-           hbeat_json_integer(&text, number) == HBEAT_OK;
-}
-
-static hbeat_error field_length(hbeat_exchange *x, const char *value) {
-    int64_t length;
-    if (!read_count(value, &length))
-        return bad_http(x, "Content-Length is no number");
-    if (x->sized && x->left != (uint64_t)length)
-        return bad_http(x, "two values of Content-Length");
-    x->sized = true;
-    x->left = (uint64_t)length;
-    return HBEAT_AGAIN;
-}
-
-static hbeat_error field_coding(hbeat_exchange *x, const char *value) {
-    if (x->chunked || x->http10 || !same_word(value, strlen(value), "chunked"))
-        return bad_http(x, "Transfer-Encoding other than chunked");
-    x->chunked = true;
-    return HBEAT_AGAIN;
+           hbeat_json_number(&text, 0, number) == HBEAT_OK;
 }
 
 static void field_connection(hbeat_exchange *x, const char *value) {
@@ -1172,40 +928,51 @@ static void field_connection(hbeat_exchange *x, const char *value) {
     }
 }
 
-/* RFC 9110 section 10.2.3: seconds or a date. */
-static void field_retry(hbeat_exchange *x, const char *value) {
-    if (!read_count(value, &x->reply->retry_after_s))
-        x->retry_date_s = read_http_date(value);
-}
-
-/*
- * A field line is whole.  A value too long to be kept must not frame the
- * body, and a Connection of that length may well hold a close.
- */
-static hbeat_error end_field(hbeat_exchange *x) {
+/* A name, a colon and a value.  A value that was cut must not frame the body,
+ * and a Connection of that length may well hold a close. */
+static hbeat_error field_line(hbeat_exchange *x, size_t size) {
     enum { CONNECTION, DATE, RETRY_AFTER, LENGTH, CODING, OTHER };
     static const known names[OTHER] = {"connection", "date", "retry-after",
                                        "content-length", "transfer-encoding"};
-    size_t size = x->value_size;
-    size_t field =
-        x->trailers ? OTHER : find_name(names, OTHER, x->name, x->name_size);
-    x->state = FIELD;
-    if (size == sizeof x->value) {
-        if (field == CONNECTION) x->closes = true;
-        return field == LENGTH || field == CODING
-                   ? bad_http(x, "a field that frames the body is too long")
-                   : HBEAT_AGAIN;
-    }
-    while (size > 0 &&
-           (x->value[size - 1] == ' ' || x->value[size - 1] == '\t'))
-        size--;
-    x->value[size] = '\0';
+    char *line = x->line, *value;
+    bool cut = size == sizeof x->line - 1;
+    size_t field, i = 0;
+    int64_t length;
+    for (; is_alpha(line[i]) || is_digit(line[i]) ||
+           (line[i] != '\0' && strchr("!#$%&'*+-.^_`|~", line[i]));
+         i++)
+        line[i] = (char)to_lower(line[i]); /* RFC 9110 section 5.6.2 */
+    if (i == 0 || line[i] != ':') return bad_http(x, "a malformed field");
+    field = x->trailers || x->tunnel ? OTHER : find_name(names, OTHER, line, i);
+    if (cut && (field == LENGTH || field == CODING))
+        return bad_http(x, "a field that frames the body is too long");
+    value = line + i + 1 + strspn(line + i + 1, " \t");
+    while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t'))
+        line[--size] = '\0';
     switch (field) {
-    case CONNECTION: field_connection(x, x->value); break;
-    case DATE: x->reply->server_time_s = read_http_date(x->value); break;
-    case RETRY_AFTER: field_retry(x, x->value); break;
-    case LENGTH: return field_length(x, x->value);
-    case CODING: return field_coding(x, x->value);
+    case CONNECTION:
+        if (cut) x->closes = true;
+        field_connection(x, value);
+        break;
+    case DATE: x->reply->server_time_s = read_http_date(value); break;
+    case RETRY_AFTER: /* RFC 9110 section 10.2.3: seconds or a date */
+        if (!read_count(value, &x->reply->retry_after_s))
+            x->retry_date_s = read_http_date(value);
+        break;
+    case LENGTH:
+        if (!read_count(value, &length))
+            return bad_http(x, "Content-Length is no number");
+        if (x->sized && x->left != (uint64_t)length)
+            return bad_http(x, "two values of Content-Length");
+        x->sized = true;
+        x->left = (uint64_t)length;
+        break;
+    case CODING:
+        if (x->chunked || x->http10 ||
+            !same_word(value, strlen(value), "chunked"))
+            return bad_http(x, "Transfer-Encoding other than chunked");
+        x->chunked = true;
+        break;
     default: break;
     }
     return HBEAT_AGAIN;
@@ -1219,10 +986,8 @@ static hbeat_error end_reply(hbeat_exchange *x) {
     return e;
 }
 
-/*
- * More of the body is announced, or there.  If it does not fit, a success is
- * lost; an error's status and message survive a body that is cut short.
- */
+/* More of the body is announced, or there.  If it does not fit, a success is
+ * lost; an error's status and message survive a body that is cut short. */
 static hbeat_error check_room(hbeat_exchange *x, uint64_t size) {
     if (size <= x->cfg->reply_buffer_size - x->received ||
         !is_success(x->reply->http_status))
@@ -1237,13 +1002,11 @@ static hbeat_error end_head(hbeat_exchange *x) {
     if (x->trailers) return end_reply(x);
     if (r->http_status == 101) return bad_http(x, "101 without being asked");
     if (r->http_status < 200) {
-        reply_clear(r);
-        x->sized = x->chunked = x->closes = false;
-        x->value_size = 0;
-        x->retry_date_s = HBEAT_NONE;
-        x->state = STATUS_LINE;
+        begin_head(x);
         return HBEAT_AGAIN;
     }
+    if (x->tunnel) /* RFC 9110 section 9.3.6: a success has no body */
+        return is_success(r->http_status) ? HBEAT_OK : HBEAT_ERR_PROXY;
     if (x->sized && x->chunked)
         return bad_http(x, "both Content-Length and Transfer-Encoding");
     if (x->retry_date_s != HBEAT_NONE && r->server_time_s != HBEAT_NONE)
@@ -1254,78 +1017,55 @@ static hbeat_error end_head(hbeat_exchange *x) {
     if (r->http_status == 204 || r->http_status == 304 ||
         (x->sized && x->left == 0))
         return end_reply(x);
-    x->state = x->chunked ? CHUNK_SIZE : x->sized ? BODY : OPEN_BODY;
+    x->state = x->chunked ? CHUNK_LINE : x->sized ? BODY : OPEN_BODY;
     return check_room(x, x->left);
 }
 
-/* The end of a chunk's size line. */
-static hbeat_error end_chunk_size(hbeat_exchange *x) {
-    if (!x->digits) return bad_http(x, "a chunk without size");
-    x->digits = false;
+/* The size in hex digits, white space, and extensions behind a semicolon. */
+static hbeat_error chunk_line(hbeat_exchange *x, span in) {
+    const byte *start = in.at;
+    for (; hex_value(*in.at) >= 0; in.at++) {
+        if (x->left >> 60) return bad_http(x, "a chunk's size is out of range");
+        x->left = x->left << 4 | (unsigned)hex_value(*in.at);
+    }
+    if (in.at == start || in.at - start == sizeof x->line - 1)
+        return bad_http(x, "a chunk without size");
+    while (scan_char(&in, " \t")) continue;
+    if (in.at < in.end && *in.at != ';')
+        return bad_http(x, "a malformed chunk size");
     x->trailers = x->left == 0;
-    x->state = x->trailers ? FIELD : CHUNK;
+    x->state = x->trailers ? FIELD_LINE : CHUNK;
     return check_room(x, x->left);
 }
 
+/* The line in hand is whole; it ends in a NUL. */
 static hbeat_error end_line(hbeat_exchange *x) {
+    size_t size = x->line_size;
+    span line = span_of(x->line, size);
+    x->line[size] = '\0';
+    x->line_size = 0;
     switch (x->state) {
-    case STATUS_LINE: return end_status_line(x);
-    case FIELD: return end_head(x);
-    case NAME: return bad_http(x, "a field without a colon");
-    case VALUE: return end_field(x);
-    case CHUNK_END: x->state = CHUNK_SIZE; return HBEAT_AGAIN;
-    default: return end_chunk_size(x);
+    case STATUS_LINE: return status_line(x, line);
+    case FIELD_LINE: return size > 0 ? field_line(x, size) : end_head(x);
+    case CHUNK_LINE: return chunk_line(x, line);
+    default: x->state = CHUNK_LINE; return HBEAT_AGAIN;
     }
 }
 
-static hbeat_error name_byte(hbeat_exchange *x, byte c) {
-    if (!is_token(c)) /* a colon first, or a folded line, among others */
-        return bad_http(x, "a malformed field");
-    if (x->name_size < sizeof x->name)
-        x->name[x->name_size++] = (char)to_lower(c);
-    return HBEAT_AGAIN;
-}
-
-static hbeat_error chunk_digit(hbeat_exchange *x, int value) {
-    if (x->left >> 60) return bad_http(x, "a chunk's size is out of range");
-    x->left = x->left << 4 | (unsigned)value;
-    x->digits = true;
-    return HBEAT_AGAIN;
-}
-
-/* One byte of a line: of the head, the trailers, or around a chunk. */
+/* One byte of a line; of a long one only the beginning is kept. */
 static hbeat_error line_byte(hbeat_exchange *x, byte c) {
-    bool space = c == ' ' || c == '\t', after_cr = x->after_cr;
+    bool after_cr = x->after_cr;
     if (x->head_left-- == 0)
         return bad_http(x, "the lines exceed HBEAT_HEAD_MAX");
     x->after_cr = c == '\r';
     if (after_cr) return c == '\n' ? end_line(x) : bad_http(x, "a bare CR");
     if (c == '\r') return HBEAT_AGAIN;
-    switch (x->state) {
-    case FIELD:
-        x->name_size = x->value_size = 0;
-        x->state = NAME;
-        return name_byte(x, c);
-    case NAME:
-        if (c != ':') return name_byte(x, c);
-        x->state = VALUE;
-        break;
-    case STATUS_LINE:
-    case VALUE:
-        if (x->state == STATUS_LINE || x->value_size > 0 || !space) keep(x, c);
-        break;
-    case CHUNK_SIZE:
-        if (hex_value(c) >= 0) return chunk_digit(x, hex_value(c));
-        /* fall through */
-    case CHUNK_PAD:
-        if (!x->digits || (!space && c != ';'))
-            return bad_http(x, "a malformed chunk size");
-        x->state = space ? CHUNK_PAD : CHUNK_EXTENSION;
-        break;
-    case CHUNK_END: return bad_http(x, "a chunk longer than its size");
-    default: break; /* CHUNK_EXTENSION */
-    }
-    return is_text(c) ? HBEAT_AGAIN : bad_http(x, "a control byte in a line");
+    if (x->state == CHUNK_END)
+        return bad_http(x, "a chunk longer than its size");
+    if (c != '\t' && (c < 0x20 || c == 0x7F))
+        return bad_http(x, "a control byte in a line");
+    if (x->line_size < sizeof x->line - 1) x->line[x->line_size++] = (char)c;
+    return HBEAT_AGAIN;
 }
 
 /* Takes bytes of the body; *used is how many. */
@@ -1372,13 +1112,358 @@ hbeat_error hbeat_push(hbeat_exchange *x, const void *in, size_t size,
 }
 
 #ifndef HBEAT_NO_NET
-/* ==== Sockets =========================================================== */
+/* ==== Text ============================================================== */
 
-typedef union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} address;
+/* Text under construction; what does not fit is left out. */
+typedef struct sink {
+    char *at, *end; /* the last byte is the NUL's */
+} sink;
+
+static void put(sink *s, const char *text, size_t size) {
+    size_t room = (size_t)(s->end - s->at) - 1;
+    if (size > room) size = room;
+    memcpy(s->at, text, size);
+    s->at += size;
+    *s->at = '\0';
+}
+
+static void put_text(sink *s, const char *text) {
+    put(s, text, strlen(text));
+}
+
+static void put_number(sink *s, uint64_t number) {
+    char text[DECIMAL_MAX];
+    write_decimal(text, number);
+    put_text(s, text);
+}
+
+/* RFC 4648 section 4. */
+static void put_base64(sink *s, const char *text) {
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    while (*text != '\0') {
+        char four[4] = {'=', '=', '=', '='};
+        uint32_t bits = 0;
+        int i, n = 0;
+        for (i = 0; i < 3; i++) {
+            bits = bits << 8 | (byte)text[n];
+            if (text[n] != '\0') n++;
+        }
+        for (i = 0; i <= n; i++) four[i] = digits[bits >> (18 - 6 * i) & 0x3F];
+        put(s, four, sizeof four);
+        text += n;
+    }
+}
+
+/* ==== Addresses ========================================================= */
+
+/* All are IPv6; an IPv4 one is ::ffff:192.0.2.1 (RFC 4291 2.5.5.2). */
+static const byte v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+
+static bool is_v4(const byte ip[16]) {
+    return memcmp(ip, v4_prefix, sizeof v4_prefix) == 0;
+}
+
+/* False where the text is no address in figures. */
+static bool read_ip(const char *text, byte ip[16]) {
+    memcpy(ip, v4_prefix, sizeof v4_prefix);
+    return inet_pton(AF_INET, text, ip + 12) == 1 ||
+           inet_pton(AF_INET6, text, ip) == 1;
+}
+
+static unsigned count_of(const hbeat_addresses *a) {
+    return (unsigned)a->v6_count + a->v4_count;
+}
+
+/* IPv6 fills the list from the front, IPv4 from the back; where they meet,
+ * each may have half. */
+static void add_address(hbeat_addresses *a, const byte ip[16]) {
+    const unsigned room = COUNT(a->list);
+    bool v4 = is_v4(ip);
+    uint8_t *mine = v4 ? &a->v4_count : &a->v6_count;
+    if (count_of(a) == room) {
+        if (*mine >= room / 2) return;
+        --*(v4 ? &a->v6_count : &a->v4_count);
+    }
+    memcpy(a->list[v4 ? room - 1 - *mine : *mine], ip, 16);
+    ++*mine;
+}
+
+/* The n-th in the order of trying: IPv6 and IPv4 by turns. */
+static const byte *nth_address(const hbeat_addresses *a, unsigned n) {
+    unsigned pairs = a->v6_count < a->v4_count ? a->v6_count : a->v4_count;
+    bool v6 = n < 2 * pairs ? n % 2 == 0 : a->v6_count > a->v4_count;
+    unsigned i = n < 2 * pairs ? n / 2 : n - pairs;
+    return a->list[v6 ? i : COUNT(a->list) - 1 - i];
+}
+
+/* The same, but the preferred one goes before all others. */
+static const byte *address_in_turn(const hbeat_addresses *a, unsigned turn) {
+    unsigned n = 0;
+    while (n < count_of(a) && memcmp(nth_address(a, n), a->preferred, 16) != 0)
+        n++;
+    if (n == count_of(a) || turn > n) return nth_address(a, turn);
+    return nth_address(a, turn == 0 ? n : turn - 1);
+}
+
+/* ==== Names (RFC 1035) ================================================== */
+
+#define DNS_HEADER 12
+#define DNS_QUERY_MAX (DNS_HEADER + 255 + 4)
+#define DNS_JUMPS 127  /* in one name, which has no more labels */
+#define DNS_ALIASES 16 /* the longest chain of CNAMEs that is followed */
+
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, CLASS_IN = 1 };
+
+/* A host's name as names are compared: lower case, without its last dot. */
+static void plain_name(const char *host, char name[256]) {
+    size_t i, size = host_length(host);
+    memset(name, 0, 256);
+    for (i = 0; i < size; i++) name[i] = (char)to_lower(host[i]);
+}
+
+static unsigned read16(const byte *at) {
+    return (unsigned)(at[0] << 8 | at[1]);
+}
+
+static byte *write16(byte *at, unsigned number) {
+    at[0] = (byte)(number >> 8);
+    at[1] = (byte)number;
+    return at + 2;
+}
+
+/* Writes a query for a plain name; returns its size. */
+static size_t dns_query(byte out[DNS_QUERY_MAX], unsigned id, const char *name,
+                        unsigned type) {
+    static const byte one_question[] = {1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+    byte *label = out + DNS_HEADER, *at = label + 1;
+    memcpy(write16(out, id), one_question, sizeof one_question);
+    do {
+        if (*name != '.' && *name != '\0') {
+            *at++ = (byte)*name;
+        } else {
+            *label = (byte)(at - label - 1);
+            label = at++;
+        }
+    } while (*name++ != '\0');
+    *label = 0;
+    return (size_t)(write16(write16(at, type), CLASS_IN) - out);
+}
+
+/* Takes a name off a message: as a query has it, in lower case and without
+ * compression.  A pointer must lead to before the part that it ends, so that
+ * no chain of them is endless.  Returns the name's size, 0 where it is bad. */
+static size_t dns_name(span message, const byte **in, byte name[255]) {
+    const byte *at = *in, *part = at;
+    size_t i, size = 0, length, jumps = 0;
+    do {
+        if (at == message.end) return 0;
+        length = *at;
+        if (length >= 0xC0) {
+            if (message.end - at < 2) return 0;
+            if (jumps++ == 0) *in = at + 2;
+            at = message.at + (read16(at) & 0x3FFF);
+            if (at >= part || jumps > DNS_JUMPS) return 0;
+            part = at;
+            continue;
+        }
+        if (length > 63 || length >= (size_t)(message.end - at) ||
+            size + length + 1 > 255)
+            return 0;
+        for (i = 0; i <= length; i++) name[size++] = (byte)to_lower(*at++);
+    } while (length != 0);
+    if (jumps == 0) *in = at;
+    return size;
+}
+
+typedef struct dns_rr {
+    byte name[255], target[255]; /* the target is a CNAME's */
+    size_t name_size, target_size;
+    unsigned type; /* 0: of another class */
+    uint32_t ttl_s;
+    const byte *data;
+} dns_rr;
+
+/* Takes a record off a message; false where it is malformed. */
+static bool dns_record(span message, const byte **in, dns_rr *r) {
+    const byte *at, *target;
+    size_t size;
+    r->name_size = dns_name(message, in, r->name);
+    at = *in;
+    if (r->name_size == 0 || message.end - at < 10) return false;
+    r->type = read16(at + 2) == CLASS_IN ? read16(at) : 0;
+    r->ttl_s = (uint32_t)read16(at + 4) << 16 | read16(at + 6);
+    if (r->ttl_s > INT32_MAX) r->ttl_s = 0; /* RFC 2181 section 8 */
+    size = read16(at + 8);
+    r->data = target = at + 10;
+    if (size > (size_t)(message.end - r->data)) return false;
+    *in = r->data + size;
+    if (r->type == TYPE_A) return size == 4;
+    if (r->type == TYPE_AAAA) return size == 16;
+    if (r->type != TYPE_CNAME) return true;
+    r->target_size = dns_name(message, &target, r->target);
+    return r->target_size > 0 && target == *in;
+}
+
+/* What a message that came from a nameserver is. */
+typedef enum dns_answer {
+    DNS_STRAY,   /* no answer to this query */
+    DNS_CUT,     /* too long for a datagram: TCP has it whole */
+    DNS_USELESS, /* malformed, or the server failed */
+    DNS_MISSING, /* the name does not exist */
+    DNS_GOOD     /* the addresses, if there are any, are taken */
+} dns_answer;
+
+/* Takes the addresses from an answer to `query`, along the name's CNAMEs in
+ * whatever order these stand; none where any record is malformed. */
+static dns_answer dns_read(hbeat_addresses *a, span message, unsigned type,
+                           const byte *query, size_t query_size) {
+    hbeat_addresses found = *a;
+    const byte *answers, *at = message.at + DNS_HEADER;
+    unsigned i, count, left, aliases = 0;
+    byte name[255], ip[16];
+    size_t size;
+    dns_rr r;
+    /* The same id, a response to a query, the same one question. */
+    if (length_of(message) < query_size || memcmp(message.at, query, 2) != 0 ||
+        (message.at[2] & 0xF8) != 0x80 ||
+        memcmp(message.at + 4, query + 4, 2) != 0)
+        return DNS_STRAY;
+    for (i = DNS_HEADER; i < query_size; i++)
+        if (to_lower(message.at[i]) != query[i]) return DNS_STRAY;
+    if (message.at[2] & 2) return DNS_CUT;
+    if ((message.at[3] & 15) == 3) return DNS_MISSING;
+    if ((message.at[3] & 15) != 0) return DNS_USELESS;
+    size = dns_name(message, &at, name);
+    answers = at += 4;
+    count = read16(message.at + 6);
+    for (left = count; left > 0; left--) {
+        if (!dns_record(message, &at, &r)) return DNS_USELESS;
+        if (r.name_size != size || memcmp(r.name, name, size) != 0 ||
+            (r.type != type && r.type != TYPE_CNAME))
+            continue;
+        if (r.ttl_s < found.ttl_s) found.ttl_s = r.ttl_s;
+        if (r.type == TYPE_CNAME) {
+            if (++aliases > DNS_ALIASES) return DNS_USELESS;
+            size = r.target_size;
+            memcpy(name, r.target, size);
+            at = answers;
+            left = count + 1;
+        } else {
+            memcpy(ip, v4_prefix, sizeof v4_prefix);
+            if (type == TYPE_A) memcpy(ip + 12, r.data, 4);
+            if (type == TYPE_AAAA) memcpy(ip, r.data, 16);
+            add_address(&found, ip);
+        }
+    }
+    *a = found;
+    return DNS_GOOD;
+}
+
+/* The words of a text file; those behind a # or ; in a line are none. */
+typedef struct words {
+    int fd;
+    byte *chunk;          /* room for what is read of the file ... */
+    size_t size, at, end; /* ... and what of it is still to come */
+    bool comment;
+    unsigned number; /* of the word in its line, from 1 on */
+    size_t length;
+    char text[256]; /* cut if longer: then it is no name and no address */
+} words;
+
+/* The file is closed at its end. */
+static bool next_word(words *w) {
+    for (w->length = 0;; w->at++) {
+        bool space, end;
+        byte c = ' ';
+        if (w->at == w->end && w->fd >= 0) {
+            ssize_t n = read(w->fd, w->chunk, w->size);
+            w->at = 0;
+            w->end = n > 0 ? (size_t)n : 0;
+            if (n <= 0) {
+                close(w->fd);
+                w->fd = -1;
+            }
+        }
+        end = w->at == w->end;
+        if (!end) c = w->chunk[w->at];
+        space = c <= ' ';
+        if (c == '#' || c == ';') w->comment = true;
+        if (w->length > 0 && (space || w->comment)) {
+            w->text[w->length] = '\0';
+            w->number++;
+            return true;
+        }
+        if (end) return false;
+        if (c == '\n') {
+            w->number = 0;
+            w->comment = false;
+        } else if (!space && !w->comment && w->length < sizeof w->text - 1) {
+            w->text[w->length++] = (char)c;
+        }
+    }
+}
+
+/* hosts(5): in each line an address and its names. */
+static void read_hosts(words *w, const char *name, hbeat_addresses *a) {
+    bool valid = false;
+    byte ip[16];
+    while (next_word(w)) {
+        size_t size = w->length;
+        if (w->text[size - 1] == '.') size--;
+        if (w->number == 1)
+            valid = read_ip(w->text, ip);
+        else if (valid && same_word(w->text, size, name))
+            add_address(a, ip);
+    }
+}
+
+/* resolv.conf(5), as far as it matters to a full name. */
+typedef struct resolver {
+    struct {
+        byte ip[16];
+        uint32_t scope;
+    } servers[3];
+    unsigned count, timeout_s, attempts;
+} resolver;
+
+/* A nameserver's address, which may have a scope, as fe80::1%eth0. */
+static void add_nameserver(resolver *r, char *text) {
+    char *scope = strchr(text, '%');
+    int64_t index = 0;
+    if (scope) *scope++ = '\0';
+    if (r->count == COUNT(r->servers) ||
+        !read_ip(text, r->servers[r->count].ip))
+        return;
+    if (scope && !read_count(scope, &index)) index = if_nametoindex(scope);
+    r->servers[r->count++].scope = (uint32_t)index;
+}
+
+/* Takes an option such as timeout:5, at least 1 and at most `most`. */
+static void read_option(const char *text, const char *name, unsigned most,
+                        unsigned *value) {
+    int64_t n;
+    if (strncmp(text, name, strlen(name)) == 0 &&
+        read_count(text + strlen(name), &n))
+        *value = n < 1 ? 1 : n > most ? most : (unsigned)n;
+}
+
+static void read_resolv(words *w, resolver *r) {
+    char local[] = "127.0.0.1";
+    bool nameserver = false;
+    r->count = 0;
+    r->timeout_s = 5;
+    r->attempts = 2;
+    while (next_word(w)) {
+        if (w->number == 1) nameserver = strcmp(w->text, "nameserver") == 0;
+        if (w->number == 2 && nameserver) add_nameserver(r, w->text);
+        read_option(w->text, "timeout:", 30, &r->timeout_s);
+        read_option(w->text, "attempts:", 5, &r->attempts);
+    }
+    if (r->count == 0) add_nameserver(r, local);
+}
+
+/* ==== Sockets =========================================================== */
 
 static int64_t now_ms(void) {
     struct timespec t = {0, 0};
@@ -1386,74 +1471,59 @@ static int64_t now_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* An address in figures; returns the size of its structure, or 0. */
-static socklen_t read_address(const char *text, unsigned port, address *a) {
-    memset(a, 0, sizeof *a);
-    if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
-        a->v4.sin_family = AF_INET;
-        a->v4.sin_port = htons((uint16_t)port);
-        return sizeof a->v4;
-    }
-    if (inet_pton(AF_INET6, text, &a->v6.sin6_addr) == 1) {
-        a->v6.sin6_family = AF_INET6;
-        a->v6.sin6_port = htons((uint16_t)port);
-        return sizeof a->v6;
-    }
-    return 0;
-}
-
-/*
- * A TCP socket that neither blocks nor outlives an exec.  Where the flags of
- * socket() exist no other thread can fork in between.
- */
-static int tcp_socket(int family) {
-    int fd, one = 1;
-#if defined SOCK_CLOEXEC && defined SOCK_NONBLOCK
-    fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-#else
-    fd = socket(family, SOCK_STREAM, 0);
-    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-                    fcntl(fd, F_SETFL, O_NONBLOCK) != 0)) {
-        close(fd);
-        fd = -1;
-    }
-#endif
-    /* Records are whole when they are sent; Nagle's wait gains nothing. */
-    if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
 static bool would_block(int error) {
     return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
 
-/* 0 once a connection stands, EINPROGRESS before, else why it never will. */
-static int connect_result(int fd) {
-    struct pollfd p = {fd, POLLOUT, 0};
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (poll(&p, 1, 0) <= 0) return EINPROGRESS;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-    return error;
+/* A socket that neither blocks nor outlives an exec, connected or about to
+ * be.  Where the flags of socket() exist no other thread can fork in between.
+ * Returns -1 and errno where it cannot be. */
+static int open_socket(const byte ip[16], uint32_t scope, unsigned port,
+                       int type) {
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    bool is_4 = is_v4(ip);
+    int fd, error, result;
+    v4.sin_port = v6.sin6_port = htons((uint16_t)port);
+    v6.sin6_scope_id = scope;
+    memcpy(&v4.sin_addr, ip + 12, 4);
+    memcpy(&v6.sin6_addr, ip, 16);
+#if defined SOCK_CLOEXEC && defined SOCK_NONBLOCK
+    type |= SOCK_CLOEXEC | SOCK_NONBLOCK;
+#endif
+    fd = socket(is_4 ? AF_INET : AF_INET6, type, 0);
+    if (fd < 0) return -1;
+#if !defined SOCK_CLOEXEC || !defined SOCK_NONBLOCK
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+#endif
+    result = is_4 ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
+                  : connect(fd, (struct sockaddr *)&v6, sizeof v6);
+    if (result == 0 || errno == EINPROGRESS || errno == EINTR) return fd;
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
 }
 
-/*
- * Whether an idle connection is still good.  A server has nothing to say
- * between two requests: whatever waits there is its farewell, or a reply to
- * nobody's request that must not be taken for the next one (RFC 9112 9.2).
- */
-static bool still_idle(int fd) {
-    byte waiting;
-    return recv(fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno);
+/* False where the kernel says that it has nothing yet, as just after a boot.
+ * A system without getrandom() is left to what BearSSL finds. */
+static bool random_bytes(byte *out, size_t size) {
+    br_hmac_drbg_context rng;
+    br_prng_seeder seeder = br_prng_seeder_system(NULL);
+#ifdef GRND_NONBLOCK
+    ssize_t n = getrandom(out, size, GRND_NONBLOCK);
+    if (n == (ssize_t)size) return true;
+    if (n < 0 && errno == EAGAIN) return false;
+#endif
+    br_hmac_drbg_init(&rng, &br_sha256_vtable, NULL, 0);
+    if (!seeder || !seeder(&rng.vtable)) return false;
+    br_hmac_drbg_generate(&rng, out, size);
+    return true;
 }
 
 /* ==== Trust anchors ===================================================== */
 
-/*
- * The arena: the list grows from the front, names and keys from the back.
- * The certificate in hand is decoded into the gap, behind room for its entry
- * in the list.
- */
 #define RSA_MIN 256 /* bytes of a modulus that BearSSL is to trust ... */
 #define RSA_MAX 512 /* ... and the most that it can compute with */
 
@@ -1477,69 +1547,52 @@ static bool der_take(span *in, byte tag, span *content) {
     return true;
 }
 
-static size_t length_of(span s) {
-    return (size_t)(s.end - s.at);
-}
-
 static bool der_equal(span content, const void *bytes, size_t size) {
     return length_of(content) == size && memcmp(content.at, bytes, size) == 0;
 }
 
 /* An unsigned INTEGER without leading zeros. */
-static bool der_unsigned(span *in, span *number) {
-    if (!der_take(in, 0x02, number)) return false;
-    while (number->at < number->end && *number->at == 0) number->at++;
-    return number->at < number->end;
+static bool der_unsigned(span *in, unsigned char **number, size_t *size) {
+    span content;
+    if (!der_take(in, 0x02, &content)) return false;
+    while (content.at < content.end && *content.at == 0) content.at++;
+    *number = (byte *)(uintptr_t)content.at;
+    *size = length_of(content);
+    return *size > 0;
 }
 
-/* What a trust anchor is made of. */
-typedef struct root {
-    span name, n, e, q;
-    int curve; /* 0: RSA */
-    bool ca;
-} root;
-
-static bool der_rsa(span bits, root *r) {
-    span pair;
-    return der_take(&bits, 0x30, &pair) && der_unsigned(&pair, &r->n) &&
-           der_unsigned(&pair, &r->e) && length_of(r->n) >= RSA_MIN &&
-           length_of(r->n) <= RSA_MAX;
-}
-
-static bool der_ec(span oid, span bits, root *r) {
-    static const struct {
-        char oid[9];
-        size_t oid_size, q_size;
-        int curve;
-    } curves[] = {
-        {"\x2A\x86\x48\xCE\x3D\x03\x01\x07", 8, 65, BR_EC_secp256r1},
-        {"\x2B\x81\x04\x00\x22", 5, 97, BR_EC_secp384r1},
-        {"\x2B\x81\x04\x00\x23", 5, 133, BR_EC_secp521r1},
-    };
-    size_t i;
-    for (i = 0; i < COUNT(curves); i++) {
-        if (der_equal(oid, curves[i].oid, curves[i].oid_size) &&
-            length_of(bits) == curves[i].q_size) {
-            r->curve = curves[i].curve;
-            r->q = bits;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* SubjectPublicKeyInfo, RFC 5280 section 4.1.2.7. */
-static bool der_key(span *in, root *r) {
-    static const char rsa[] = "\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01";
-    static const char ec[] = "\x2A\x86\x48\xCE\x3D\x02\x01";
-    span info, algorithm, oid, curve, bits;
+/* SubjectPublicKeyInfo, RFC 5280 section 4.1.2.7: a key that BearSSL can use.
+ * The bytes stay where they are: der_ functions fill pointers into the text. */
+static bool der_key(span *in, br_x509_pkey *key) {
+    static const byte sizes[] = {65, 97, 133}; /* of points, by curve */
+    br_rsa_public_key *rsa = &key->key.rsa;
+    br_ec_public_key *ec = &key->key.ec;
+    span info, algorithm, oid, curve, bits, pair;
     if (!der_take(in, 0x30, &info) || !der_take(&info, 0x30, &algorithm) ||
         !der_take(&algorithm, 0x06, &oid) || !der_take(&info, 0x03, &bits) ||
         bits.at == bits.end || *bits.at++ != 0)
         return false;
-    if (der_equal(oid, rsa, sizeof rsa - 1)) return der_rsa(bits, r);
-    return der_equal(oid, ec, sizeof ec - 1) &&
-           der_take(&algorithm, 0x06, &curve) && der_ec(curve, bits, r);
+    if (der_equal(oid, "\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01", 9)) {
+        key->key_type = BR_KEYTYPE_RSA;
+        return der_take(&bits, 0x30, &pair) &&
+               der_unsigned(&pair, &rsa->n, &rsa->nlen) &&
+               der_unsigned(&pair, &rsa->e, &rsa->elen) &&
+               (rsa->nlen > RSA_MIN ||
+                (rsa->nlen == RSA_MIN && rsa->n[0] >= 0x80)) &&
+               rsa->nlen <= RSA_MAX;
+    }
+    if (!der_equal(oid, "\x2A\x86\x48\xCE\x3D\x02\x01", 7) ||
+        !der_take(&algorithm, 0x06, &curve))
+        return false;
+    key->key_type = BR_KEYTYPE_EC;
+    ec->q = (byte *)(uintptr_t)bits.at;
+    ec->qlen = length_of(bits);
+    ec->curve = der_equal(curve, "\x2A\x86\x48\xCE\x3D\x03\x01\x07", 8)
+                    ? BR_EC_secp256r1
+                : der_equal(curve, "\x2B\x81\x04\x00\x22", 5) ? BR_EC_secp384r1
+                : der_equal(curve, "\x2B\x81\x04\x00\x23", 5) ? BR_EC_secp521r1
+                                                              : 0;
+    return ec->curve && ec->qlen == sizes[ec->curve - BR_EC_secp256r1];
 }
 
 /* Finds the CA flag of basicConstraints, RFC 5280 section 4.2.1.9. */
@@ -1560,9 +1613,9 @@ static bool der_is_ca(span extensions) {
 }
 
 /* The parts of a certificate that make an anchor, RFC 5280 section 4.1. */
-static bool der_certificate(span in, root *r) {
+static bool der_certificate(span in, br_x509_trust_anchor *ta) {
     span certificate, tbs, part;
-    memset(r, 0, sizeof *r);
+    memset(ta, 0, sizeof *ta);
     if (!der_take(&in, 0x30, &certificate) ||
         !der_take(&certificate, 0x30, &tbs))
         return false;
@@ -1572,42 +1625,15 @@ static bool der_certificate(span in, root *r) {
         !der_take(&tbs, 0x30, &part) || /* issuer */
         !der_take(&tbs, 0x30, &part))   /* validity */
         return false;
-    r->name.at = tbs.at;
+    ta->dn.data = (byte *)(uintptr_t)tbs.at;
     if (!der_take(&tbs, 0x30, &part)) return false;
-    r->name.end = tbs.at;
-    if (!der_key(&tbs, r)) return false;
+    ta->dn.len = (size_t)(tbs.at - ta->dn.data);
+    if (!der_key(&tbs, &ta->pkey)) return false;
     der_take(&tbs, 0x81, &part); /* issuerUniqueID */
     der_take(&tbs, 0x82, &part); /* subjectUniqueID */
-    r->ca = der_take(&tbs, 0xA3, &part) && der_is_ca(part);
+    if (der_take(&tbs, 0xA3, &part) && der_is_ca(part))
+        ta->flags = BR_X509_TA_CA;
     return true;
-}
-
-/* Where the certificate in hand begins. */
-static byte *gap(const hbeat_anchors *a) {
-    return (byte *)(a->list + a->count + 1);
-}
-
-static byte *keep_at_top(hbeat_anchors *a, span s) {
-    a->top -= length_of(s);
-    memcpy((byte *)a->arena + a->top, s.at, length_of(s));
-    return (byte *)a->arena + a->top;
-}
-
-/* RFC 4648: makes bytes of the first `digits` digits of four. */
-static void put_base64(hbeat_anchors *a, int digits) {
-    int i;
-    a->bits <<= 6 * (4 - digits);
-    for (i = 16; i > 16 - 8 * (digits - 1); i -= 8) {
-        byte *at = gap(a) + a->der_size;
-        if (at == (byte *)a->arena + a->top) {
-            a->error = HBEAT_ERR_TOO_BIG;
-            return;
-        }
-        *at = (byte)(a->bits >> i);
-        a->der_size++;
-    }
-    a->bits = 0;
-    a->digits = 0;
 }
 
 static int base64_value(byte c) {
@@ -1619,137 +1645,162 @@ static int base64_value(byte c) {
                                   : -1;
 }
 
-#define NOT_BASE64 3 /* more padding than there can be */
-
-static void take_base64(hbeat_anchors *a, byte c) {
-    int value = base64_value(c);
-    if (c == '=' && a->padding < NOT_BASE64) {
-        a->padding++;
-    } else if (value >= 0 && a->padding == 0) {
-        a->bits = a->bits << 6 | (unsigned)value;
-        if (++a->digits == 4) put_base64(a, 4);
-    } else if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {
-        a->padding = NOT_BASE64;
+/* RFC 4648, with white space anywhere.  Returns the number of bytes, 0 where
+ * the text is no base64, or more than `room` where they do not fit. */
+static size_t read_base64(span in, byte *out, size_t room) {
+    size_t size = 0, digits = 0, padding = 0;
+    uint32_t bits = 0;
+    for (; in.at < in.end; in.at++) {
+        int value = base64_value(*in.at);
+        if (value >= 0 && padding == 0) {
+            bits = bits << 6 | (unsigned)value;
+            if (digits++ % 4 == 0) continue;
+            if (size == room) return room + 1;
+            out[size++] = (byte)(bits >> (6 - 2 * ((digits + 3) % 4)));
+        } else if (*in.at == '=') {
+            padding++;
+        } else if (!strchr(" \t\r\n", *in.at) || *in.at == '\0') {
+            return 0;
+        }
     }
+    return padding <= 2 && (digits + padding) % 4 == 0 ? size : 0;
 }
 
-/* The last bytes; false where the text was no base64. */
-static bool end_base64(hbeat_anchors *a) {
-    if (a->digits == 0) return a->padding == 0;
-    if (a->digits == 1 || a->digits + a->padding != 4) return false;
-    put_base64(a, a->digits);
-    return true;
+/* Moves bytes from the gap to the arena's end. */
+static void keep_bytes(hbeat_anchors *a, unsigned char **data, size_t size) {
+    a->used += size;
+    *data = memcpy((byte *)a->arena + a->arena_size - a->used, *data, size);
 }
 
-/* A whole certificate stands in the gap: makes it an anchor. */
-static void commit(hbeat_anchors *a) {
-    br_x509_trust_anchor *ta = a->list + a->count;
-    root r;
-    if (!end_base64(a) || !der_certificate(span_of(gap(a), a->der_size), &r)) {
+/* Makes an anchor of a certificate's text.  The arena's list grows from the
+ * front, the names and keys from the end; the gap between them, behind room
+ * for one entry more, holds the certificate meanwhile. */
+static hbeat_error add_anchor(hbeat_anchors *a, span text) {
+    size_t front = (size_t)((byte *)(a->list + a->count) - (byte *)a->arena) +
+                   sizeof *a->list;
+    size_t size, back = a->arena_size - a->used;
+    size_t room = front < back ? back - front : 0;
+    br_x509_trust_anchor ta;
+    br_x509_pkey *key = &ta.pkey;
+    byte *gap = (byte *)a->arena + (room > 0 ? front : 0);
+    size = read_base64(text, gap, room);
+    if (size > room / 2) return HBEAT_ERR_TOO_BIG; /* what is kept is less */
+    if (!der_certificate(span_of(gap, size), &ta)) {
         a->skipped++;
-        return;
+        return HBEAT_OK;
     }
-    if (length_of(r.name) + length_of(r.n) + length_of(r.e) + length_of(r.q) >
-        (size_t)((byte *)a->arena + a->top - gap(a)) - a->der_size) {
-        a->error = HBEAT_ERR_TOO_BIG;
-        return;
-    }
-    memset(ta, 0, sizeof *ta);
-    ta->flags = r.ca ? BR_X509_TA_CA : 0;
-    ta->dn.len = length_of(r.name);
-    ta->dn.data = keep_at_top(a, r.name);
-    if (r.curve != 0) {
-        ta->pkey.key_type = BR_KEYTYPE_EC;
-        ta->pkey.key.ec.curve = r.curve;
-        ta->pkey.key.ec.qlen = length_of(r.q);
-        ta->pkey.key.ec.q = keep_at_top(a, r.q);
+    keep_bytes(a, &ta.dn.data, ta.dn.len);
+    if (key->key_type == BR_KEYTYPE_EC) {
+        keep_bytes(a, &key->key.ec.q, key->key.ec.qlen);
     } else {
-        ta->pkey.key_type = BR_KEYTYPE_RSA;
-        ta->pkey.key.rsa.nlen = length_of(r.n);
-        ta->pkey.key.rsa.n = keep_at_top(a, r.n);
-        ta->pkey.key.rsa.elen = length_of(r.e);
-        ta->pkey.key.rsa.e = keep_at_top(a, r.e);
+        keep_bytes(a, &key->key.rsa.n, key->key.rsa.nlen);
+        keep_bytes(a, &key->key.rsa.e, key->key.rsa.elen);
     }
-    a->count++;
+    a->list[a->count++] = ta;
+    return HBEAT_OK;
 }
 
-/* Where the next byte of PEM text stands (RFC 7468). */
-typedef enum pem_state {
-    PEM_LINE,  /* at the start of a line: `matched` bytes of BEGIN seen */
-    PEM_OTHER, /* in a line that does not matter */
-    PEM_BASE64,
-    PEM_END /* `matched` bytes of END seen */
-} pem_state;
-
-#define PEM_DASHES 5 /* which BEGIN and END have in common */
-static const char pem_begin[] = "-----BEGIN CERTIFICATE-----";
-static const char pem_end[] = "-----END CERTIFICATE-----";
-
-static void begin_certificate(hbeat_anchors *a) {
-    size_t front = (size_t)(gap(a) - (byte *)a->arena);
-    if (front > a->top) a->error = HBEAT_ERR_TOO_BIG;
-    a->der_size = 0;
-    a->bits = 0;
-    a->digits = a->padding = 0;
-    a->state = PEM_BASE64;
-}
-
-static void pem_line(hbeat_anchors *a, byte c) {
-    bool newline = c == '\r' || c == '\n';
-    if (c == (byte)pem_begin[a->matched]) {
-        if (pem_begin[++a->matched] == '\0') begin_certificate(a);
-    } else if (a->matched > 0 || (c < 0x80 && c != ' ' && c != '\t')) {
-        a->matched = 0; /* a byte order mark or indent would go on */
-        a->state = newline ? PEM_LINE : PEM_OTHER;
-    }
-}
-
-static void pem_byte(hbeat_anchors *a, byte c) {
-    switch ((pem_state)a->state) {
-    case PEM_LINE: pem_line(a, c); break;
-    case PEM_OTHER:
-        a->matched = 0;
-        a->state = c == '\r' || c == '\n' ? PEM_LINE : PEM_OTHER;
-        break;
-    case PEM_BASE64:
-        if (c != '-') {
-            take_base64(a, c);
-        } else {
-            a->matched = 1;
-            a->state = PEM_END;
-        }
-        break;
-    case PEM_END:
-        if (c != (byte)pem_end[a->matched]) {
-            a->skipped++; /* its END is missing; this may be a BEGIN */
-            if (a->matched > PEM_DASHES) a->matched = 0;
-            a->state = PEM_LINE;
-            pem_line(a, c);
-        } else if (pem_end[++a->matched] == '\0') {
-            commit(a);
-            a->state = PEM_OTHER;
-        }
-        break;
-    }
-}
-
-/* The list begins at the arena's first byte that suits it. */
-static void arena_begin(hbeat_anchors *a) {
-    size_t align = sizeof(void *), at = (size_t)((uintptr_t)a->arena % align);
-    size_t front = at > 0 ? align - at : 0;
-    a->top = a->arena_size;
-    a->list = (br_x509_trust_anchor *)(void *)((byte *)a->arena + front);
-}
-
+/* RFC 7468.  A certificate begins a line, and without its END is skipped. */
 hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
-    const byte *at = pem;
-    bool end = size == 0;
-    if (!a->list) arena_begin(a);
-    for (; size > 0 && a->error == HBEAT_OK; size--) pem_byte(a, *at++);
-    if (a->error != HBEAT_OK || !end) return a->error;
-    if (a->state == PEM_BASE64 || a->state == PEM_END)
-        return HBEAT_ERR_TRUNCATED;
-    return a->count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST;
+    static const char begin[] = "-----BEGIN CERTIFICATE-----";
+    size_t align = sizeof(void *), past = (uintptr_t)a->arena % align;
+    span in = span_of(pem, size), text;
+    hbeat_error e = HBEAT_OK;
+    if (!a->list) /* at the arena's first byte that suits it */
+        a->list = (void *)((byte *)a->arena + (past > 0 ? align - past : 0));
+    for (; e == HBEAT_OK && length_of(in) >= sizeof begin - 1; in.at++) {
+        if (memcmp(in.at, begin, sizeof begin - 1) != 0 ||
+            (in.at != pem && in.at[-1] != '\n' && in.at[-1] != '\r'))
+            continue;
+        text.at = in.at += sizeof begin - 1;
+        text.end = memchr(in.at, '-', length_of(in));
+        if (!text.end) return HBEAT_ERR_TRUNCATED;
+        in.at = text.end;
+        e = scan_word(&in, "-----END CERTIFICATE-----");
+        if (e == HBEAT_OK) {
+            e = add_anchor(a, text);
+        } else if (e == HBEAT_ERR_JSON) { /* no END; this may be a BEGIN */
+            a->skipped++;
+            e = HBEAT_OK;
+            in.at = text.end;
+        }
+        in.at--;
+    }
+    return e != HBEAT_OK || a->count > 0 ? e : HBEAT_ERR_CERT_TRUST;
+}
+
+/* ==== Certificates ====================================================== */
+
+/* BearSSL validates the chain.  This looks at the certificates as they stream
+ * by, through a window of their last bytes, for what BearSSL passes over: on
+ * which side of its dates the clock is, and whether the server's may be used
+ * by servers (RFC 5280 section 4.2.1.12).  It refuses more than BearSSL does,
+ * and accepts nothing that BearSSL refuses. */
+
+static hbeat_client *client_of(const br_x509_class **x509) {
+    return (hbeat_client *)(void *)((byte *)(void *)x509 -
+                                    offsetof(hbeat_client, x509));
+}
+
+/* UTCTime or GeneralizedTime, RFC 5280 section 4.1.2.5. */
+static bool take_date(span *in, int64_t *unix_s) {
+    calendar t = {0, 0, 0, 0, 0, 0};
+    span date;
+    if (der_take(in, 0x17, &date)
+            ? !read_pattern(&date, "ymdhisZ", &t)
+            : !der_take(in, 0x18, &date) || !read_pattern(&date, "YmdhisZ", &t))
+        return false;
+    return to_unix(&t, unix_s);
+}
+
+/* The object identifiers are told by their bytes alone: one that stood in any
+ * other place would have to be put there by the CA. */
+static void see_byte(hbeat_look *l, byte b) {
+    enum { SIZE = sizeof l->window };
+    static const char usage[] = "\x06\x03\x55\x1D\x25";
+    static const char server[] = "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01";
+    static const char any[] = "\x06\x04\x55\x1D\x25\x00";
+    span in = span_of(l->window, SIZE), dates;
+    const byte *end = l->window + SIZE;
+    int64_t not_before_s, not_after_s;
+    memmove(l->window, l->window + 1, SIZE - 1);
+    l->window[SIZE - 1] = b;
+    if (!l->dated && der_take(&in, 0x30, &dates) &&
+        take_date(&dates, &not_before_s) && take_date(&dates, &not_after_s)) {
+        l->dated = true;
+        l->not_before_s = not_before_s;
+        if (l->certificates == 1) l->leaf_until_s = not_after_s;
+    }
+    if (l->certificates != 1) return;
+    if (memcmp(end - 5, usage, 5) == 0) l->for_others = true;
+    if (memcmp(end - 10, server, 10) == 0 || memcmp(end - 6, any, 6) == 0)
+        l->for_others = false;
+}
+
+static void look_start(const br_x509_class **x509, uint32_t size) {
+    hbeat_look *l = &client_of(x509)->look;
+    if (l->certificates < UINT8_MAX) l->certificates++;
+    memset(l->window, 0, sizeof l->window);
+    l->dated = false;
+    br_x509_minimal_vtable.start_cert(x509, size);
+}
+
+static void look_append(const br_x509_class **x509, const byte *in,
+                        size_t size) {
+    hbeat_client *c = client_of(x509);
+    size_t i;
+    for (i = 0; i < size && c->x509.err == 0; i++) see_byte(&c->look, in[i]);
+    br_x509_minimal_vtable.append(x509, in, size);
+}
+
+/* A subject's common name is no host's name any more (RFC 9525). */
+static unsigned look_end(const br_x509_class **x509) {
+    hbeat_client *c = client_of(x509);
+    unsigned error = br_x509_minimal_vtable.end_chain(x509);
+    if (error != 0) return error;
+    return c->leaf.status == 0  ? BR_ERR_X509_BAD_SERVER_NAME
+           : c->look.for_others ? BR_ERR_WRONG_KEY_USAGE
+                                : 0;
 }
 
 /* ==== TLS =============================================================== */
@@ -1757,23 +1808,22 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
 #define DAY_S 86400
 #define DAYS_TO_1970 719528 /* from the year 0, where BearSSL counts from */
 
-/*
- * The profile, spelt out: TLS 1.2, ECDHE with AEAD, SHA-2, RSA of 2,048 bits
+/* The profile, spelt out: TLS 1.2, ECDHE with AEAD, SHA-2, RSA of 2,048 bits
  * or more, no renegotiation.  The look-up of what the processor can do is
- * slow in a virtual machine, so this runs once a client.
- */
+ * slow in a virtual machine, so this runs once a client. */
 static void tls_profile(hbeat_client *c) {
+#define SUITE(name) BR_TLS_ECDHE_##name
     static const uint16_t suites[] = {
-        BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-        BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-        BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        SUITE(ECDSA_WITH_AES_128_GCM_SHA256),
+        SUITE(RSA_WITH_AES_128_GCM_SHA256),
+        SUITE(ECDSA_WITH_AES_256_GCM_SHA384),
+        SUITE(RSA_WITH_AES_256_GCM_SHA384),
+        SUITE(ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+        SUITE(RSA_WITH_CHACHA20_POLY1305_SHA256),
+        SUITE(ECDSA_WITH_AES_128_GCM_SHA256),
+        SUITE(RSA_WITH_AES_128_GCM_SHA256),
+        SUITE(ECDSA_WITH_AES_256_GCM_SHA384),
+        SUITE(RSA_WITH_AES_256_GCM_SHA384),
     };
     static const br_hash_class *const hashes[] = {
         &br_sha256_vtable, &br_sha384_vtable, &br_sha512_vtable};
@@ -1803,6 +1853,15 @@ static void tls_profile(hbeat_client *c) {
         br_ssl_engine_set_hash(engine, br_sha256_ID + i, hashes[i]);
         br_x509_minimal_set_hash(&c->x509, br_sha256_ID + i, hashes[i]);
     }
+    c->x509_class = br_x509_minimal_vtable;
+    c->x509_class.start_cert = look_start;
+    c->x509_class.append = look_append;
+    c->x509_class.end_chain = look_end;
+    c->x509.vtable = &c->x509_class;
+    c->leaf.oid = (const byte *)"\0\2"; /* the first dNSName of its SAN */
+    c->leaf.buf = c->x.line;            /* where no reply is yet */
+    c->leaf.len = sizeof c->x.line;
+    br_x509_minimal_set_name_elements(&c->x509, &c->leaf, 1);
     br_ssl_engine_set_x509(engine, &c->x509.vtable);
     br_ssl_engine_set_buffer(engine, c->cfg.tls_buffer,
                              c->cfg.tls_buffer_size - HBEAT_WIRE_SIZE, 0);
@@ -1812,77 +1871,72 @@ static byte *wire(const hbeat_client *c) {
     return (byte *)c->cfg.tls_buffer + c->cfg.tls_buffer_size - HBEAT_WIRE_SIZE;
 }
 
-/*
- * Adds the kernel's randomness to what BearSSL finds by itself, which is the
- * processor's alone where it has any.  False where the kernel says that it
- * has none yet, as just after a boot: /dev/urandom would not say so.
- */
-static bool seed(hbeat_client *c) {
-#ifdef GRND_NONBLOCK
-    byte random[32];
-    ssize_t n = getrandom(random, sizeof random, GRND_NONBLOCK);
-    if (n < 0 && errno == EAGAIN) return false;
-    if (n == (ssize_t)sizeof random)
-        br_ssl_engine_inject_entropy(&c->tls.eng, random, sizeof random);
-#endif
-    return true;
-}
-
 /* What an error of BearSSL's means to the operator. */
 static hbeat_error tls_error(int code, const char **what) {
+#define ONE(name) BR_ERR_##name, BR_ERR_##name
+#define SENT_ALERT(n) BR_ERR_RECV_FATAL_ALERT + n
     static const struct {
-        int first, last;
-        hbeat_error error;
-        char what[52];
+        short first, last;
+        byte error;
+        char what[51];
     } meanings[] = {
         {BR_ERR_UNSUPPORTED_VERSION, BR_ERR_BAD_VERSION, HBEAT_ERR_TLS_VERSION,
          "the peer chose another version"},
-        {BR_ERR_RECV_FATAL_ALERT + 70, BR_ERR_RECV_FATAL_ALERT + 70,
-         HBEAT_ERR_TLS_VERSION, "the peer refused the version"},
-        {BR_ERR_RECV_FATAL_ALERT + 40, BR_ERR_RECV_FATAL_ALERT + 40,
-         HBEAT_ERR_TLS, "no cipher suite in common, or an older TLS"},
-        {BR_ERR_RECV_FATAL_ALERT, BR_ERR_RECV_FATAL_ALERT + 255, HBEAT_ERR_TLS,
+        {SENT_ALERT(70), SENT_ALERT(70), HBEAT_ERR_TLS_VERSION,
+         "the peer refused the version"},
+        {SENT_ALERT(40), SENT_ALERT(40), HBEAT_ERR_TLS,
+         "no cipher suite in common, or an older TLS"},
+        {SENT_ALERT(0), SENT_ALERT(255), HBEAT_ERR_TLS,
          "the peer sent an alert"},
-        {BR_ERR_TOO_LARGE, BR_ERR_TOO_LARGE, HBEAT_ERR_TOO_BIG,
-         "a record does not fit tls_buffer"},
-        {BR_ERR_NO_RANDOM, BR_ERR_NO_RANDOM, HBEAT_ERR_TLS,
-         "no source of randomness"},
-        {BR_ERR_X509_TIME_UNKNOWN, BR_ERR_X509_EXPIRED, HBEAT_ERR_CERT_TIME,
-         ""},
-        {BR_ERR_X509_BAD_SERVER_NAME, BR_ERR_X509_BAD_SERVER_NAME,
-         HBEAT_ERR_CERT_NAME, ""},
-        {BR_ERR_X509_WEAK_PUBLIC_KEY, BR_ERR_X509_WEAK_PUBLIC_KEY,
-         HBEAT_ERR_CERT_TRUST, "a key is too short"},
-        {BR_ERR_X509_NOT_TRUSTED, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST,
+        {ONE(TOO_LARGE), HBEAT_ERR_TOO_BIG, "a record does not fit tls_buffer"},
+        {ONE(WRONG_KEY_USAGE), HBEAT_ERR_CERT_TRUST, "it is not for servers"},
+        {ONE(X509_BAD_SIGNATURE), HBEAT_ERR_CERT_TRUST, "a signature is wrong"},
+        {ONE(X509_EXPIRED), HBEAT_ERR_CERT_TIME, ""},
+        {ONE(X509_DN_MISMATCH), HBEAT_ERR_CERT_TRUST,
+         "its chain is out of order"},
+        {ONE(X509_BAD_SERVER_NAME), HBEAT_ERR_CERT_NAME, ""},
+        {ONE(X509_CRITICAL_EXTENSION), HBEAT_ERR_CERT_TRUST,
+         "a critical extension is not known"},
+        {BR_ERR_X509_NOT_CA, BR_ERR_X509_FORBIDDEN_KEY_USAGE,
+         HBEAT_ERR_CERT_TRUST, "its issuer is no CA that may sign it"},
+        {ONE(X509_WEAK_PUBLIC_KEY), HBEAT_ERR_CERT_TRUST, "a key is too short"},
+        {ONE(X509_NOT_TRUSTED), HBEAT_ERR_CERT_TRUST,
          "no anchor vouches for it"},
         {BR_ERR_X509_OK, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST,
          "it is malformed or of a kind that is not accepted"},
+        {0, INT16_MAX, HBEAT_ERR_TLS, "the protocol was broken"},
     };
-    size_t i;
-    for (i = 0; i < COUNT(meanings); i++) {
-        if (code >= meanings[i].first && code <= meanings[i].last) {
-            *what = meanings[i].what[0] ? meanings[i].what : NULL;
-            return meanings[i].error;
-        }
-    }
-    *what = "the protocol was broken";
-    return HBEAT_ERR_TLS;
+    size_t i = 0;
+    while (code < meanings[i].first || code > meanings[i].last) i++;
+    *what = meanings[i].what[0] ? meanings[i].what : NULL;
+    return (hbeat_error)meanings[i].error;
 }
 
 /* ==== The client ======================================================== */
 
 #define DEFAULT_TIMEOUT_MS 30000
 #define LONGEST_TIMEOUT_MS (DAY_S * 1000)
+#define OTHER_FAMILY_MS 200 /* what the second answer of two may take longer */
+#define LAST_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+#define GATHER_MAX 208 /* bytes of small records that go out together */
 
 /* The types of record that a handshake may begin with (RFC 5246 6.2.1). */
 enum { ALERT = 21, HANDSHAKE = 22 };
 
+/* The families that a nameserver is asked for. */
+enum { WANT_AAAA = 1, WANT_A = 2, WANT_BOTH = 3 };
+
 typedef enum client_state {
-    UNFIT, /* hbeat_init() has not succeeded */
-    IDLE,  /* no exchange; a connection may be kept */
-    LOOK,  /* begins on a kept connection */
-    OPEN,  /* begins on a new one */
+    UNFIT,          /* hbeat_init() has not succeeded */
+    IDLE,           /* no exchange; a connection may be kept */
+    LOOK,           /* begins on a kept connection */
+    LOOKUP,         /* begins with a name */
+    LOOKUP_UDP,     /* queries are out */
+    LOOKUP_TCP_OUT, /* an answer was cut: connects, and asks again */
+    LOOKUP_TCP_IN,
+    OPEN, /* begins a connection to the address in turn */
     CONNECTING,
+    TUNNEL,   /* a proxy was asked for one */
     SENDING,  /* the socket took less than there is */
     RECEIVING /* the engine wants input */
 } client_state;
@@ -1897,66 +1951,252 @@ static bool handshaking(const hbeat_client *c) {
     return c->x.piece == 0 && c->x.offset == 0;
 }
 
-/*
- * Ends the connection.  A close_notify goes out if the engine can make one
- * now and the socket takes it now; nobody waits for an answer.
- */
+/* Ends the connection.  A close_notify goes out if the engine can make one
+ * now and the socket takes it now; nobody waits for an answer. */
 static void hang_up(hbeat_client *c) {
-    br_ssl_engine_context *engine = &c->tls.eng;
+    byte *alert;
     size_t size;
     if (c->fd < 0) return;
-    if (c->state > CONNECTING || c->state == IDLE) {
-        if (c->out_at == c->out_end &&
-            !br_ssl_engine_sendrec_buf(engine, &size))
-            br_ssl_engine_close(engine);
-        byte *alert = br_ssl_engine_sendrec_buf(engine, &size);
+    if (c->state == IDLE || c->state == RECEIVING) { /* all is sent */
+        br_ssl_engine_close(&c->tls.eng);
+        alert = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
         if (alert) (void)!send(c->fd, alert, size, MSG_NOSIGNAL);
     }
     close(c->fd);
     c->fd = -1;
 }
 
-/* The exchange is over: with an open connection if it can be used again. */
-static void finish(hbeat_client *c) {
-    size_t unread;
-    if (c->x.state != ENDED || !c->x.keep_alive || c->wire_at < c->wire_end ||
-        br_ssl_engine_recvapp_buf(&c->tls.eng, &unread))
-        hang_up(c);
-    c->state = IDLE;
+/* The next exchange begins with the address of this turn. */
+static void prefer(hbeat_client *c, unsigned turn) {
+    hbeat_addresses *a = &c->addresses;
+    memcpy(a->preferred, address_in_turn(a, turn % count_of(a)), 16);
 }
 
-/*
- * The connection is gone.  One that was kept may have died at any time since
- * the last reply: unless this reply has begun, a new one takes its place.
- */
-static void lost(hbeat_client *c, const char *what, int code) {
-    if (!c->kept || c->answered) {
-        fail(c, HBEAT_ERR_TRUNCATED, what, code);
-        return;
-    }
+/* An address came to nothing before the server had said a word: the next one
+ * is tried.  The last one's error is the exchange's. */
+static void fail_over(hbeat_client *c, hbeat_error e, const char *what,
+                      int code) {
     hang_up(c);
-    c->kept = false;
+    c->until_ms = c->deadline_ms;
     c->state = OPEN;
-    request_rewind(&c->x);
+    if (++c->turn < count_of(&c->addresses)) return;
+    c->addresses.expires_ms = 0;
+    fail(c, e, what, code);
 }
 
-/* A connection stands: TLS begins, always with a name to check. */
-static void begin_tls(hbeat_client *c) {
-    int64_t now_s = (int64_t)time(NULL);
+/* The connection is gone.  One that was kept may have died at any time since
+ * the last reply: unless this reply has begun, a new one takes its place. */
+static void lost(hbeat_client *c, const char *what, int code) {
+    if (c->kept && !c->answered) {
+        hang_up(c);
+        c->kept = false;
+        c->connection = HBEAT_CONNECTION_NONE;
+        c->state = LOOKUP;
+        c->x.piece = c->x.offset = 0;
+    } else if (c->heard == 0) {
+        fail_over(c, HBEAT_ERR_TRUNCATED, what, code);
+    } else {
+        fail(c, HBEAT_ERR_TRUNCATED, what, code);
+    }
+}
+
+/* As long as there is no TLS its buffer is the scratch: for files, messages
+ * from and to nameservers, and the talk with a proxy.  This sends what is in
+ * it once the connection stands.  0: all is out; EAGAIN: not yet; else why it
+ * never will be. */
+static int send_scratch(hbeat_client *c) {
+    struct pollfd p = {c->fd, POLLOUT, 0};
+    const byte *out = c->cfg.tls_buffer;
+    int error = 0;
+    socklen_t size = sizeof error;
+    ssize_t n = 0;
+    if (poll(&p, 1, 0) <= 0) return EAGAIN;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        return errno;
+    if (error != 0) return error;
+    if (c->out_at < c->out_end)
+        n = send(c->fd, out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
+    if (n < 0) return would_block(errno) ? EAGAIN : errno;
+    c->out_at += (uint32_t)n;
+    return c->out_at < c->out_end ? EAGAIN : 0;
+}
+
+/* ---- Names ---- */
+
+/* What is connected to: a name, or an address in figures. */
+static const char *target(const hbeat_client *c) {
+    return c->cfg.proxy     ? c->cfg.proxy
+           : c->cfg.address ? c->cfg.address
+                            : c->cfg.host;
+}
+
+static words open_words(const hbeat_client *c, const char *path) {
+    words w = {.chunk = c->cfg.tls_buffer, .size = c->cfg.tls_buffer_size};
+    w.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return w;
+}
+
+/* The query for one family. */
+static size_t make_query(const hbeat_client *c, unsigned want,
+                         byte out[DNS_QUERY_MAX]) {
     char name[256];
-    c->wire_at = c->wire_end = c->out_at = c->out_end = 0;
-    c->heard = 0;
-    memcpy(name, c->x.host, c->x.host_size);
-    name[c->x.host_size] = '\0';
-    if (now_s < 0) now_s = 0;
-    br_x509_minimal_set_time(&c->x509, (uint32_t)(now_s / DAY_S + DAYS_TO_1970),
-                             (uint32_t)(now_s % DAY_S));
-    if (!seed(c)) {
-        fail(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
+    plain_name(target(c), name);
+    return dns_query(out, c->ids[want == WANT_A], name,
+                     want == WANT_A ? TYPE_A : TYPE_AAAA);
+}
+
+/* Asks a nameserver for what is still wanted.  The queries stand in the scratch
+ * as TCP takes them, each behind its size; UDP takes them one by one. */
+static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
+    byte *start = c->cfg.tls_buffer, *at = start;
+    unsigned want;
+    if (!random_bytes((byte *)c->ids, sizeof c->ids)) return false;
+    c->fd = open_socket(ip, scope, 53, c->over_tcp ? SOCK_STREAM : SOCK_DGRAM);
+    for (want = WANT_AAAA; c->fd >= 0 && want <= WANT_A; want++) {
+        size_t size = make_query(c, want, at + 2);
+        if (!(c->wanted & want)) continue;
+        at = write16(at, (unsigned)size) + size;
+        if (!c->over_tcp && send(c->fd, at - size, size, MSG_NOSIGNAL) < 0)
+            hang_up(c);
+    }
+    c->unheard = c->wanted;
+    c->out_at = c->wire_end = 0;
+    c->out_end = (uint32_t)(at - start);
+    c->state = c->over_tcp ? LOOKUP_TCP_OUT : LOOKUP_UDP;
+    return c->fd >= 0;
+}
+
+/* Asks the next nameserver that can be asked; all come in turn, and again. */
+static void ask(hbeat_client *c) {
+    words w = open_words(c, c->cfg.resolv_path);
+    int64_t now = now_ms(), share_ms;
+    unsigned tries, i;
+    resolver r;
+    read_resolv(&w, &r);
+    tries = r.count * r.attempts;
+    for (; c->tries < tries; c->tries++, c->over_tcp = false) {
+        i = c->tries % r.count;
+        if (!ask_server(c, r.servers[i].ip, r.servers[i].scope)) continue;
+        share_ms = (c->deadline_ms - now) / (tries - c->tries + 1);
+        if (share_ms > r.timeout_s * 1000) share_ms = r.timeout_s * 1000;
+        c->until_ms = now + share_ms;
         return;
     }
-    br_ssl_client_reset(&c->tls, name, 0);
-    c->state = RECEIVING; /* only now may the engine be asked anything */
+    c->state = OPEN;
+    if (count_of(&c->addresses) == 0)
+        fail(c, HBEAT_ERR_RESOLVE, "no nameserver gives an answer", 0);
+}
+
+/* Nothing more comes from this nameserver.  What it did not tell is asked of
+ * the next, unless there is an address to go on with. */
+static void end_try(hbeat_client *c) {
+    hbeat_addresses *a = &c->addresses;
+    hang_up(c);
+    c->until_ms = c->deadline_ms;
+    c->over_tcp = false;
+    c->tries++;
+    if (count_of(a) > 0) {
+        a->expires_ms = now_ms() + (int64_t)a->ttl_s * 1000;
+        c->state = OPEN;
+    } else if (c->wanted > 0) {
+        ask(c);
+    } else {
+        fail(c, HBEAT_ERR_RESOLVE,
+             c->missing ? "the name does not exist" : "the name has no address",
+             0);
+    }
+}
+
+/* Finds addresses: still known, in figures, in a file, or by asking. */
+static void look_up(hbeat_client *c) {
+    hbeat_addresses *a = &c->addresses;
+    char name[256];
+    byte ip[16];
+    words w;
+    c->turn = c->tries = 0;
+    c->wanted = WANT_BOTH;
+    c->missing = c->over_tcp = false;
+    c->state = OPEN;
+    if (count_of(a) > 0 && now_ms() < a->expires_ms) return;
+    a->v6_count = a->v4_count = 0;
+    a->ttl_s = DAY_S;
+    a->expires_ms = 0;
+    if (read_ip(target(c), ip)) {
+        add_address(a, ip);
+        return;
+    }
+    plain_name(target(c), name);
+    w = open_words(c, c->cfg.hosts_path);
+    read_hosts(&w, name, a);
+    if (count_of(a) == 0) ask(c);
+}
+
+/* Takes a message from a nameserver.  From the first answer with addresses on
+ * the other one is not waited for much longer. */
+static void take_answer(hbeat_client *c, span message) {
+    int64_t soon = now_ms() + OTHER_FAMILY_MS;
+    byte query[DNS_QUERY_MAX];
+    dns_answer answer = DNS_STRAY;
+    unsigned want;
+    for (want = WANT_AAAA; want <= WANT_A; want++) {
+        size_t size = make_query(c, want, query);
+        if (c->unheard & want)
+            answer = dns_read(&c->addresses, message,
+                              want == WANT_A ? TYPE_A : TYPE_AAAA, query, size);
+        if (answer != DNS_STRAY) break;
+    }
+    if (answer == DNS_STRAY) return;
+    if (answer == DNS_CUT && !c->over_tcp) {
+        hang_up(c);
+        c->over_tcp = true;
+        ask(c);
+    } else {
+        c->unheard &= (uint8_t)~want;
+        c->missing |= answer == DNS_MISSING;
+        if (answer >= DNS_MISSING) c->wanted &= (uint8_t)~want;
+        if (c->unheard == 0) end_try(c);
+    }
+    if (c->state < OPEN && count_of(&c->addresses) > 0 && c->until_ms > soon)
+        c->until_ms = soon;
+}
+
+static void hear_nameserver(hbeat_client *c) {
+    bool tcp = c->state == LOOKUP_TCP_IN;
+    byte *in = c->cfg.tls_buffer;
+    size_t room = c->cfg.tls_buffer_size - c->wire_end, whole;
+    ssize_t n = recv(c->fd, in + c->wire_end, room, 0);
+    if (n < 0 && would_block(errno)) return;
+    if (!tcp && n >= 0) {
+        take_answer(c, span_of(in, (size_t)n));
+        return;
+    }
+    if (n > 0) c->wire_end += (uint32_t)n;
+    while (tcp && c->wire_end >= 2 && c->wire_end >= (whole = 2 + read16(in))) {
+        take_answer(c, span_of(in + 2, whole - 2));
+        if (c->state != LOOKUP_TCP_IN) return;
+        c->wire_end -= (uint32_t)whole;
+        memmove(in, in + whole, c->wire_end);
+    }
+    if (n <= 0 || c->wire_end == c->cfg.tls_buffer_size) end_try(c);
+}
+
+/* ---- TLS ---- */
+
+/* The time that certificates are held against, in Unix seconds: the latest of
+ * the system's, the floor, and what the server told; to the year 9999. */
+static int64_t certificate_time(hbeat_client *c) {
+    bool told = c->server_lead_s != HBEAT_NONE;
+    const int64_t clocks[] = {(int64_t)time(NULL), c->cfg.clock_floor_s,
+                              told ? c->server_lead_s + now_ms() / 1000 : 0};
+    int64_t s = 0;
+    uint8_t i;
+    c->clock = 0;
+    for (i = 0; i < COUNT(clocks); i++) {
+        if (clocks[i] <= s) continue;
+        s = clocks[i];
+        c->clock = i;
+    }
+    return s < LAST_S ? s : LAST_S;
 }
 
 /* The engine has ended: by the peer's close_notify, or by an error. */
@@ -1968,6 +2208,7 @@ static void tls_ended(hbeat_client *c) {
     if (code != BR_ERR_OK) {
         e = tls_error(code, &what);
         fail(c, e, what, e == HBEAT_ERR_TOO_BIG ? 0 : code);
+        if (handshaking(c)) prefer(c, c->turn + 1u);
         return;
     }
     e = c->answered ? hbeat_push(&c->x, NULL, 0, &used) : HBEAT_ERR_TRUNCATED;
@@ -1978,12 +2219,11 @@ static void tls_ended(hbeat_client *c) {
 }
 
 static void take_reply(hbeat_client *c) {
-    br_ssl_engine_context *engine = &c->tls.eng;
     size_t size, used;
-    byte *in = br_ssl_engine_recvapp_buf(engine, &size);
+    byte *in = br_ssl_engine_recvapp_buf(&c->tls.eng, &size);
     hbeat_error e = hbeat_push(&c->x, in, size, &used);
     c->answered = true;
-    br_ssl_engine_recvapp_ack(engine, used);
+    br_ssl_engine_recvapp_ack(&c->tls.eng, used);
     if (e != HBEAT_AGAIN) fail(c, e, c->x.what, c->x.reply->http_status);
 }
 
@@ -1992,34 +2232,39 @@ static void give_request(hbeat_client *c) {
     br_ssl_engine_context *engine = &c->tls.eng;
     size_t room;
     byte *out = br_ssl_engine_sendapp_buf(engine, &room);
+    if (handshaking(c)) {
+        c->resumable = true;
+        if (c->look.certificates > 0) c->session_s = certificate_time(c);
+        c->connection = c->kept                    ? HBEAT_CONNECTION_KEPT
+                        : c->look.certificates > 0 ? HBEAT_CONNECTION_NEW
+                                                   : HBEAT_CONNECTION_RESUMED;
+        if (!c->kept) prefer(c, c->turn);
+    }
     br_ssl_engine_sendapp_ack(engine, hbeat_pull(&c->x, out, room));
     br_ssl_engine_flush(engine, 0);
 }
 
-/* Moves a small record out of the engine, which can then make the next. */
+/* Moves a small record out of the engine, which can then make the next.  The
+ * wire has room for it as long as no input is there. */
 static bool gather(hbeat_client *c) {
     size_t size;
     byte *record = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
-    if (size > sizeof c->out - c->out_end) return false;
-    memcpy(c->out + c->out_end, record, size);
-    c->out_end = (uint16_t)(c->out_end + size);
+    if (c->wire_at < c->wire_end || size > GATHER_MAX - c->out_end)
+        return false;
+    memcpy(wire(c) + c->out_end, record, size);
+    c->out_end += (uint32_t)size;
     br_ssl_engine_sendrec_ack(&c->tls.eng, size);
     return true;
 }
 
-static void feed(hbeat_client *c) {
-    size_t size, left = (size_t)(c->wire_end - c->wire_at);
-    byte *in = br_ssl_engine_recvrec_buf(&c->tls.eng, &size);
-    if (size > left) size = left;
-    memcpy(in, wire(c) + c->wire_at, size);
-    c->wire_at = (uint16_t)(c->wire_at + size);
-    br_ssl_engine_recvrec_ack(&c->tls.eng, size);
-}
-
 /* Lets the engine work until it needs the socket or the exchange is over. */
 static void pump(hbeat_client *c) {
-    while (c->error == HBEAT_AGAIN && c->state != OPEN) {
-        unsigned can = br_ssl_engine_current_state(&c->tls.eng);
+    br_ssl_engine_context *engine = &c->tls.eng;
+    while (c->error == HBEAT_AGAIN && c->state >= SENDING) {
+        unsigned can = br_ssl_engine_current_state(engine);
+        size_t size, left = c->wire_end - c->wire_at;
+        byte *in = br_ssl_engine_recvrec_buf(engine, &size);
+        if (size > left) size = left;
         if (can & BR_SSL_CLOSED)
             tls_ended(c);
         else if (can & BR_SSL_RECVAPP)
@@ -2028,10 +2273,13 @@ static void pump(hbeat_client *c) {
             give_request(c);
         else if ((can & BR_SSL_SENDREC) && gather(c))
             continue;
-        else if ((can & BR_SSL_RECVREC) && c->wire_at < c->wire_end)
-            feed(c);
-        else
+        else if (size == 0)
             return;
+        else {
+            memcpy(in, wire(c) + c->wire_at, size);
+            c->wire_at += (uint32_t)size;
+            br_ssl_engine_recvrec_ack(engine, size);
+        }
     }
 }
 
@@ -2043,9 +2291,9 @@ static bool has_output(const hbeat_client *c) {
 
 /* One write of all there is: what was gathered, then the engine's record. */
 static void write_out(hbeat_client *c) {
-    size_t size, gathered = (size_t)(c->out_end - c->out_at);
+    size_t size, gathered = c->out_end - c->out_at;
     byte *record = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
-    struct iovec parts[2] = {{c->out + c->out_at, gathered}, {record, size}};
+    struct iovec parts[2] = {{wire(c) + c->out_at, gathered}, {record, size}};
     struct msghdr message;
     ssize_t n;
     memset(&message, 0, sizeof message);
@@ -2054,14 +2302,12 @@ static void write_out(hbeat_client *c) {
     n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
     if (n < 0) {
         if (!would_block(errno)) lost(c, "the connection broke", errno);
-        return;
+    } else if ((size_t)n < gathered) {
+        c->out_at += (uint32_t)n;
+    } else {
+        c->out_at = c->out_end = 0;
+        br_ssl_engine_sendrec_ack(&c->tls.eng, (size_t)n - gathered);
     }
-    if ((size_t)n < gathered) {
-        c->out_at = (uint16_t)(c->out_at + n);
-        return;
-    }
-    c->out_at = c->out_end = 0;
-    br_ssl_engine_sendrec_ack(&c->tls.eng, (size_t)n - gathered);
 }
 
 /* One read of all there is: the record in hand first, then the wire. */
@@ -2070,21 +2316,23 @@ static void read_in(hbeat_client *c) {
     byte *record = br_ssl_engine_recvrec_buf(&c->tls.eng, &size);
     struct iovec parts[2] = {{record, size}, {wire(c), HBEAT_WIRE_SIZE}};
     ssize_t n = readv(c->fd, parts, 2);
-    if (n < 0) {
-        if (!would_block(errno)) lost(c, "the connection broke", errno);
-        return;
-    }
-    if (n == 0) {
-        lost(c, "the connection ended without a close_notify", 0);
+    if (n < 0 && would_block(errno)) return;
+    if (n <= 0) {
+        lost(c,
+             n < 0 ? "the connection broke"
+                   : "the connection ended without a close_notify",
+             n < 0 ? errno : 0);
         return;
     }
     if (c->heard == 0 && record && *record != ALERT && *record != HANDSHAKE) {
         fail(c, HBEAT_ERR_TLS, "what answers there does not speak TLS", 0);
+        prefer(c, c->turn + 1u);
         return;
     }
+    c->until_ms = c->deadline_ms;
     first = (size_t)n < size ? (size_t)n : size;
     c->wire_at = 0;
-    c->wire_end = (uint16_t)((size_t)n - first);
+    c->wire_end = (uint32_t)((size_t)n - first);
     br_ssl_engine_recvrec_ack(&c->tls.eng, first);
     if (handshaking(c)) c->heard += (uint32_t)n;
     if (c->heard > HBEAT_HANDSHAKE_MAX)
@@ -2094,103 +2342,226 @@ static void read_in(hbeat_client *c) {
 /* Goes on with TLS and HTTP until the socket has to be waited for. */
 static void talk(hbeat_client *c) {
     pump(c);
-    if (c->error == HBEAT_AGAIN && c->state != OPEN && has_output(c)) {
+    if (c->error == HBEAT_AGAIN && c->state >= SENDING && has_output(c)) {
         write_out(c);
         pump(c);
     }
-    if (c->state != OPEN) c->state = has_output(c) ? SENDING : RECEIVING;
+    if (c->state >= SENDING) c->state = has_output(c) ? SENDING : RECEIVING;
+}
+
+/* ---- Connections ---- */
+
+/* A connection stands: TLS begins, always with a name to check. */
+static void begin_tls(hbeat_client *c) {
+    int64_t now_s = certificate_time(c);
+    byte random[32];
+    char name[256];
+    c->wire_at = c->wire_end = c->out_at = c->out_end = 0;
+    c->heard = 0;
+    c->look.certificates = 0;
+    c->look.for_others = false;
+    plain_name(c->cfg.host, name);
+    br_x509_minimal_set_time(&c->x509, (uint32_t)(now_s / DAY_S + DAYS_TO_1970),
+                             (uint32_t)(now_s % DAY_S));
+    if (!random_bytes(random, sizeof random)) {
+        fail(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
+        return;
+    }
+    br_ssl_engine_inject_entropy(&c->tls.eng, random, sizeof random);
+    br_ssl_client_reset(&c->tls, name, c->resumable);
+    c->resumable = false;
+    c->state = SENDING; /* only now may the engine be asked anything */
+    talk(c);
+}
+
+/* Writes the request for a tunnel (RFC 9110 section 9.3.6) to the scratch. */
+static void ask_for_tunnel(hbeat_client *c) {
+    char *start = c->cfg.tls_buffer;
+    sink s = {start, start + c->cfg.tls_buffer_size};
+    int i;
+    for (i = 0; i < 2; i++) {
+        put_text(&s, i == 0 ? "CONNECT " : " HTTP/1.1\r\nHost: ");
+        put(&s, c->x.host, c->x.host_size);
+        put_text(&s, ":");
+        put_number(&s, c->cfg.port);
+    }
+    if (c->cfg.proxy_login) {
+        put_text(&s, "\r\nProxy-Authorization: Basic ");
+        put_base64(&s, c->cfg.proxy_login);
+    }
+    put_text(&s, "\r\n\r\n");
+    begin_head(&c->x);
+    c->x.tunnel = true;
+    c->out_end = (uint32_t)(s.at - start);
 }
 
 static void open_connection(hbeat_client *c) {
-    const hbeat_config *cfg = &c->cfg;
-    address a;
-    socklen_t size;
-    if (!cfg->address) {
-        fail(c, HBEAT_ERR_RESOLVE, "config.address is not set", 0);
-        return;
-    }
-    size = read_address(cfg->address, cfg->address_port, &a);
-    c->fd = tcp_socket(a.any.sa_family);
-    if (c->fd < 0 || (connect(c->fd, &a.any, size) != 0 &&
-                      errno != EINPROGRESS && errno != EINTR))
-        fail(c, HBEAT_ERR_CONNECT, NULL, errno);
+    unsigned left = count_of(&c->addresses) - c->turn;
+    int64_t now = now_ms();
+    int one = 1;
+    c->until_ms = now + (c->deadline_ms - now) / left;
+    c->out_at = c->out_end = 0;
+    if (c->cfg.proxy) ask_for_tunnel(c);
     c->state = CONNECTING;
+    c->fd = open_socket(address_in_turn(&c->addresses, c->turn), 0,
+                        c->cfg.proxy ? c->cfg.proxy_port : c->cfg.address_port,
+                        SOCK_STREAM);
+    if (c->fd < 0)
+        fail_over(c, HBEAT_ERR_CONNECT, NULL, errno);
+    else /* records are whole when they are sent: Nagle's wait gains nothing */
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-static void await_connection(hbeat_client *c) {
-    int error = connect_result(c->fd);
-    if (error == EINPROGRESS) return;
-    if (error != 0) {
-        fail(c, HBEAT_ERR_CONNECT, NULL, error);
+static void hear_proxy(hbeat_client *c) {
+    byte *in = c->cfg.tls_buffer;
+    ssize_t n = recv(c->fd, in, c->cfg.tls_buffer_size, 0);
+    size_t used;
+    int status;
+    hbeat_error e;
+    if (n < 0 && would_block(errno)) return;
+    if (n <= 0) {
+        fail_over(c, HBEAT_ERR_PROXY, "it ended the connection", 0);
         return;
     }
+    c->until_ms = c->deadline_ms;
+    e = hbeat_push(&c->x, in, (size_t)n, &used);
+    status = c->x.reply->http_status;
+    if (e == HBEAT_AGAIN) return;
+    if (e != HBEAT_OK || used < (size_t)n) {
+        const char *what =
+            e == HBEAT_OK ? "it sends more than its reply" : c->x.what;
+        if (status == 407 || status == 401)
+            what = "it wants another user or password";
+        fail(c, HBEAT_ERR_PROXY, what, status);
+        prefer(c, c->turn + 1u);
+        return;
+    }
+    c->x.tunnel = false;
+    begin_head(&c->x);
     begin_tls(c);
-    if (c->error == HBEAT_AGAIN) talk(c);
 }
 
-static void time_out(hbeat_client *c) {
-    fail(c, HBEAT_ERR_TIMEOUT,
-         c->state <= CONNECTING ? "while connecting"
-         : handshaking(c)       ? "in the TLS handshake"
-         : c->state == SENDING  ? "while sending"
-                                : "waiting for the reply",
-         0);
+/* ---- Steps ---- */
+
+static const char *occupation(const hbeat_client *c) {
+    return c->state < OPEN          ? "while looking up the name"
+           : c->state <= CONNECTING ? "while connecting"
+           : c->state == TUNNEL     ? "waiting for the proxy"
+           : handshaking(c)         ? "in the TLS handshake"
+           : c->state == SENDING    ? "while sending"
+                                    : "waiting for the reply";
 }
 
 static void advance(hbeat_client *c) {
+    byte waiting;
+    int error;
     switch ((client_state)c->state) {
-    case UNFIT:
-    case IDLE: break;
     case LOOK:
-        if (still_idle(c->fd)) {
+        /* A server has nothing to say between two requests: whatever waits
+         * there is its farewell, or a reply to nobody's request that must not
+         * be taken for the next one (RFC 9112 section 9.2). */
+        if (recv(c->fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno)) {
+            c->state = SENDING;
             talk(c);
             break;
         }
         hang_up(c);
         c->kept = false;
-        c->state = OPEN;
         /* fall through */
+    case LOOKUP: look_up(c); break;
+    case LOOKUP_TCP_OUT:
+        error = send_scratch(c);
+        if (error == 0) c->state = LOOKUP_TCP_IN;
+        if (error != 0 && error != EAGAIN) end_try(c);
+        break;
+    case LOOKUP_UDP:
+    case LOOKUP_TCP_IN: hear_nameserver(c); break;
     case OPEN: open_connection(c); break;
-    case CONNECTING: await_connection(c); break;
+    case CONNECTING:
+        error = send_scratch(c);
+        if (error == EAGAIN) break;
+        c->state = TUNNEL;
+        if (error != 0)
+            fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
+        else if (!c->cfg.proxy)
+            begin_tls(c);
+        break;
+    case TUNNEL: hear_proxy(c); break;
     case RECEIVING:
         read_in(c);
         /* fall through */
-    case SENDING:
-        if (c->error == HBEAT_AGAIN && c->state != OPEN) talk(c);
-        break;
+    case SENDING: talk(c); break;
+    default: break;
     }
 }
 
+/* The exchange is over: with an open connection if it can be used again. */
+static void finish(hbeat_client *c) {
+    hbeat_reply *r = c->x.reply;
+    int status = c->error == HBEAT_ERR_PROXY ? r->http_status : 0;
+    size_t unread;
+    if (c->x.tunnel) { /* nothing else that a proxy says is handed on */
+        reply_clear(r);
+        r->http_status = status;
+        c->x.keep_alive = false;
+    }
+    r->connection = c->connection;
+    if (c->answered && r->server_time_s != HBEAT_NONE) {
+        /* Past the server's own certificate its clock cannot be right. */
+        if (r->server_time_s < c->look.leaf_until_s)
+            c->server_lead_s = r->server_time_s - now_ms() / 1000;
+        r->clock_offset_s = r->server_time_s - (int64_t)time(NULL);
+    }
+    if (c->x.state != ENDED || !c->x.keep_alive || c->wire_at < c->wire_end ||
+        br_ssl_engine_recvapp_buf(&c->tls.eng, &unread))
+        hang_up(c);
+    c->state = IDLE;
+}
+
 hbeat_error hbeat_step(hbeat_client *c) {
+    int64_t now;
     if (c->error != HBEAT_AGAIN) return c->error;
-    if (now_ms() >= c->deadline_ms)
-        time_out(c);
-    else
+    now = now_ms();
+    if (now >= c->deadline_ms)
+        fail(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
+    else if (now < c->until_ms)
         advance(c);
+    else if (c->state < OPEN)
+        end_try(c);
+    else
+        fail_over(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
     if (c->error != HBEAT_AGAIN) finish(c);
     return c->error;
 }
 
 hbeat_wait hbeat_wants(const hbeat_client *c) {
+    static const char waits[] = "----ioi-oioi"; /* by state: in, out, or - */
+    int64_t left_ms = c->until_ms - now_ms();
     hbeat_wait w = {-1, 0, 0};
-    int64_t left = c->deadline_ms - now_ms();
-    if (c->error != HBEAT_AGAIN || c->state == LOOK || c->state == OPEN)
-        return w;
+    if (c->error != HBEAT_AGAIN || waits[c->state] == '-') return w;
     w.fd = c->fd;
-    w.events = c->state == RECEIVING ? POLLIN : POLLOUT;
-    w.timeout_ms = left > 0 ? (int)left : 0;
+    w.events = waits[c->state] == 'i' ? POLLIN : POLLOUT;
+    w.timeout_ms = left_ms > 0 ? (int)left_ms : 0;
     return w;
 }
 
+/* ---- Calls ---- */
+
 /* NULL, or why the client's part of a configuration is not fit for use. */
 static const char *check_client(const hbeat_config *cfg) {
-    address a;
-    if (cfg->address && read_address(cfg->address, 0, &a) == 0)
+    const char *login = cfg->proxy_login;
+    byte ip[16];
+    if (cfg->address && !read_ip(cfg->address, ip))
         return "address: no IPv4 or IPv6 address in figures";
+    if (cfg->proxy && cfg->address) return "address: not with a proxy";
+    if (cfg->proxy && host_length(cfg->proxy) == 0 && !read_ip(cfg->proxy, ip))
+        return "proxy: neither a name nor an address in figures";
+    if (login && (!cfg->proxy || !strchr(login, ':') || strlen(login) > 255))
+        return "proxy_login: user:password, at most 255 bytes, for a proxy";
     if (cfg->timeout_ms > LONGEST_TIMEOUT_MS) return "timeout_ms: over a day";
     if (!cfg->anchors || cfg->anchor_count == 0) return "anchors: none";
-    if (!cfg->tls_buffer || cfg->tls_buffer_size < HBEAT_TLS_BUFFER_SIZE)
-        return "tls_buffer: less than HBEAT_TLS_BUFFER_SIZE";
+    if (!cfg->tls_buffer || cfg->tls_buffer_size < HBEAT_TLS_BUFFER_SMALL)
+        return "tls_buffer: less than HBEAT_TLS_BUFFER_SMALL";
     return NULL;
 }
 
@@ -2204,9 +2575,14 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
         fail(c, HBEAT_ERR_ARGUMENT, what, 0);
         return c->error;
     }
-    if (c->cfg.timeout_ms == 0) c->cfg.timeout_ms = DEFAULT_TIMEOUT_MS;
-    if (c->cfg.port == 0) c->cfg.port = HTTPS_PORT;
-    if (c->cfg.address_port == 0) c->cfg.address_port = c->cfg.port;
+    if (!cfg->host) c->cfg.host = DEFAULT_HOST;
+    if (cfg->timeout_ms == 0) c->cfg.timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (cfg->port == 0) c->cfg.port = HTTPS_PORT;
+    if (cfg->address_port == 0) c->cfg.address_port = c->cfg.port;
+    if (cfg->proxy_port == 0) c->cfg.proxy_port = HTTP_PORT;
+    if (!cfg->hosts_path) c->cfg.hosts_path = "/etc/hosts";
+    if (!cfg->resolv_path) c->cfg.resolv_path = "/etc/resolv.conf";
+    c->server_lead_s = HBEAT_NONE;
     tls_profile(c);
     c->state = IDLE;
     return HBEAT_OK;
@@ -2215,7 +2591,6 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
 hbeat_error hbeat_start_beat(hbeat_client *c, const hbeat_beat *beat,
                              hbeat_reply *reply) {
     hbeat_error e;
-
     if (c->state == UNFIT) {
         reply_clear(reply);
         return HBEAT_ERR_ARGUMENT;
@@ -2227,15 +2602,15 @@ hbeat_error hbeat_start_beat(hbeat_client *c, const hbeat_beat *beat,
     if (e != HBEAT_OK) return e;
     c->kept = c->fd >= 0;
     c->answered = false;
-    c->state = c->kept ? LOOK : OPEN;
-    c->deadline_ms = now_ms() + c->cfg.timeout_ms;
+    c->connection = HBEAT_CONNECTION_NONE;
+    c->state = c->kept ? LOOK : LOOKUP;
+    c->until_ms = c->deadline_ms = now_ms() + c->cfg.timeout_ms;
     return HBEAT_OK;
 }
 
 hbeat_error hbeat_send(hbeat_client *c, const hbeat_beat *beat,
                        hbeat_reply *reply) {
     hbeat_error e = hbeat_start_beat(c, beat, reply);
-
     if (e != HBEAT_OK) return e;
     while ((e = hbeat_step(c)) == HBEAT_AGAIN) {
         hbeat_wait w = hbeat_wants(c);
@@ -2243,6 +2618,63 @@ hbeat_error hbeat_send(hbeat_client *c, const hbeat_beat *beat,
         if (w.fd >= 0) poll(&p, 1, w.timeout_ms);
     }
     return e;
+}
+
+/* A session as bytes: when it was made, the engine's parameters, and a digest
+ * of these, the host and the anchors: it serves only where its certificate
+ * was verified. */
+enum {
+    PARAMETERS = 8,
+    ID_SIZE = offsetof(br_ssl_session_parameters, session_id_len),
+    DIGEST = HBEAT_SESSION_SIZE - br_sha256_SIZE
+};
+
+static void session_digest(const hbeat_client *c, const byte *session,
+                           byte digest[br_sha256_SIZE]) {
+    br_sha256_context sha;
+    char host[256];
+    size_t i;
+    plain_name(c->cfg.host, host);
+    br_sha256_init(&sha);
+    br_sha256_update(&sha, session, DIGEST);
+    br_sha256_update(&sha, host, sizeof host);
+    br_sha256_update(&sha, &c->cfg.port, sizeof c->cfg.port);
+    for (i = 0; i < c->cfg.anchor_count; i++) {
+        const br_x509_trust_anchor *ta = &c->cfg.anchors[i];
+        bool ec = ta->pkey.key_type == BR_KEYTYPE_EC;
+        br_sha256_update(&sha, ta->dn.data, ta->dn.len);
+        br_sha256_update(&sha, ec ? ta->pkey.key.ec.q : ta->pkey.key.rsa.n,
+                         ec ? ta->pkey.key.ec.qlen : ta->pkey.key.rsa.nlen);
+    }
+    br_sha256_out(&sha, digest);
+}
+
+bool hbeat_session_save(const hbeat_client *c,
+                        unsigned char out[HBEAT_SESSION_SIZE]) {
+    if (!c->resumable || c->tls.eng.session.session_id_len == 0) return false;
+    memcpy(out, &c->session_s, PARAMETERS);
+    memcpy(out + PARAMETERS, &c->tls.eng.session, DIGEST - PARAMETERS);
+    session_digest(c, out, out + DIGEST);
+    return true;
+}
+
+bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
+    const byte *session = in;
+    byte digest[br_sha256_SIZE];
+    int64_t session_s;
+    if (c->state != IDLE || c->fd >= 0 || size != HBEAT_SESSION_SIZE)
+        return false;
+    memcpy(&session_s, session, PARAMETERS);
+    session_digest(c, session, digest);
+    if (memcmp(session + DIGEST, digest, sizeof digest) != 0 ||
+        session[PARAMETERS + ID_SIZE] == 0 ||
+        session[PARAMETERS + ID_SIZE] > sizeof c->tls.eng.session.session_id ||
+        session_s < certificate_time(c) - DAY_S)
+        return false;
+    memcpy(&c->tls.eng.session, session + PARAMETERS, DIGEST - PARAMETERS);
+    c->session_s = session_s;
+    c->resumable = true;
+    return true;
 }
 
 void hbeat_close(hbeat_client *c) {
@@ -2258,56 +2690,6 @@ void hbeat_close(hbeat_client *c) {
 
 /* ==== Error texts ======================================================= */
 
-/* Text under construction; what does not fit is left out. */
-typedef struct sink {
-    char *at, *end; /* the last byte is the NUL's */
-} sink;
-
-static void put(sink *s, const char *text, size_t size) {
-    size_t room = (size_t)(s->end - s->at) - 1;
-    if (size > room) size = room;
-    memcpy(s->at, text, size);
-    s->at += size;
-    *s->at = '\0';
-}
-
-static void put_text(sink *s, const char *text) {
-    put(s, text, strlen(text));
-}
-
-static void put_number(sink *s, uint64_t number) {
-    char text[DECIMAL_MAX];
-    write_decimal(text, number);
-    put_text(s, text);
-}
-
-/* Days from 1970-01-01 as YYYY-MM-DD. */
-static void put_date(sink *s, int64_t days) {
-    int year = 1970, month = 1;
-    while (days_since_1970(year + 1, 1, 1) <= days) year++;
-    while (month < 12 && days_since_1970(year, month + 1, 1) <= days) month++;
-    put_number(s, (uint64_t)year);
-    put_text(s, month < 10 ? "-0" : "-");
-    put_number(s, (uint64_t)month);
-    days -= days_since_1970(year, month, 1) - 1;
-    put_text(s, days < 10 ? "-0" : "-");
-    put_number(s, (uint64_t)days);
-}
-
-static const char *errno_text(int error) {
-    switch (error) {
-    case ECONNREFUSED: return "connection refused";
-    case ECONNRESET: return "connection reset";
-    case EPIPE: return "connection closed";
-    case ETIMEDOUT: return "timed out";
-    case ENETUNREACH: return "network unreachable";
-    case EHOSTUNREACH: return "host unreachable";
-    case EMFILE:
-    case ENFILE: return "no descriptor left";
-    default: return "system error";
-    }
-}
-
 /* A sentence an error, in the enum's order; @ is the host. */
 static const char sentences[][44] = {
     "the heartbeat reached @",
@@ -2320,7 +2702,7 @@ static const char sentences[][44] = {
     "@ does not offer TLS 1.2",
     "the certificate is not for @",
     "the certificate of @ is not trusted",
-    "the certificate of @ is not valid today",
+    "the certificate of @",
     "TLS with @ failed",
     "the reply from @ is not whole",
     "the reply from @ is not HTTP/1.1",
@@ -2329,42 +2711,77 @@ static const char sentences[][44] = {
     "the reply from @ is not the API's",
     "a buffer is too small for the reply from @"};
 
-static void put_sentence(sink *s, const char *sentence, const char *host) {
-    size_t before = strcspn(sentence, "@");
-    put(s, sentence, before);
-    if (sentence[before] == '\0') return;
-    put_text(s, host);
-    put_text(s, sentence + before + 1);
+/* A name of any origin: its beginning, and nothing that moves a terminal. */
+static void put_name(sink *s, const char *name) {
+    int i;
+    for (i = 0; i < 60 && name[i] != '\0'; i++)
+        put(s, is_visible((byte)name[i]) ? name + i : "?", 1);
 }
 
-/* The number behind an error, with its kind. */
-static void put_code(sink *s, hbeat_error e, int code) {
-    bool posix = e == HBEAT_ERR_CONNECT || e == HBEAT_ERR_TRUNCATED;
-    if (posix) {
-        put_text(s, ": ");
-        put_text(s, errno_text(code));
+static const char *errno_text(int error) {
+    switch (error) {
+    case ECONNREFUSED: return ": connection refused";
+    case ECONNRESET: return ": connection reset";
+    case ETIMEDOUT: return ": timed out";
+    case ENETUNREACH: return ": network unreachable";
+    case EHOSTUNREACH: return ": host unreachable";
+    case EMFILE: return ": no descriptor left";
+    default: return ": system error";
     }
-    put_text(s, posix ? " (errno "
-                : e >= HBEAT_ERR_TLS_VERSION && e <= HBEAT_ERR_TLS
-                    ? " (BearSSL "
-                    : " (HTTP ");
-    put_number(s, (uint64_t)code);
-    put_text(s, ")");
+}
+
+/* On which side of its dates a certificate was found, and by whose clock. */
+static void put_dates(sink *s, const hbeat_client *c) {
+    static const char clocks[][24] = {"the system's clock", "clock_floor_s",
+                                      "the server's last Date"};
+    int64_t days = (int64_t)c->x509.days - DAYS_TO_1970;
+    int64_t now_s = days * DAY_S + c->x509.seconds;
+    int year = 1970, month = 1;
+    while (days_since_1970(year + 1, 1, 1) <= days) year++;
+    while (month < 12 && days_since_1970(year, month + 1, 1) <= days) month++;
+    days -= days_since_1970(year, month, 1) - 1;
+    put_text(s, now_s < c->look.not_before_s ? " is not valid yet: "
+                                             : " has expired: ");
+    put_text(s, clocks[c->clock]);
+    put_text(s, " says ");
+    put_number(s, (uint64_t)year);
+    put_text(s, month < 10 ? "-0" : "-");
+    put_number(s, (uint64_t)month);
+    put_text(s, days < 10 ? "-0" : "-");
+    put_number(s, (uint64_t)days);
 }
 
 const char *hbeat_explain(hbeat_client *c) {
     sink s = {c->explain, c->explain + sizeof c->explain};
-    put_sentence(&s, sentences[c->error],
-                 c->cfg.host ? c->cfg.host : DEFAULT_HOST);
-    if (c->error == HBEAT_ERR_CERT_TIME) {
-        put_text(&s, ": expired or not valid yet, while the clock says ");
-        put_date(&s, (int64_t)c->x509.days - DAYS_TO_1970);
+    const char *sentence = sentences[c->error];
+    size_t before = strcspn(sentence, "@");
+    const char *host = c->cfg.host ? c->cfg.host : DEFAULT_HOST;
+    bool posix =
+        c->error == HBEAT_ERR_CONNECT || c->error == HBEAT_ERR_TRUNCATED;
+    bool tls = c->error >= HBEAT_ERR_TLS_VERSION && c->error <= HBEAT_ERR_TLS;
+    if (c->error == HBEAT_ERR_RESOLVE || c->error == HBEAT_ERR_CONNECT)
+        host = c->cfg.proxy ? c->cfg.proxy : host;
+    put(&s, sentence, before);
+    if (sentence[before] == '@') {
+        put_name(&s, host);
+        put_text(&s, sentence + before + 1);
     }
+    if (c->error == HBEAT_ERR_CERT_TIME) put_dates(&s, c);
     if (c->what) {
         put_text(&s, ": ");
         put_text(&s, c->what);
     }
-    if (c->error != HBEAT_OK && c->code != 0) put_code(&s, c->error, c->code);
+    if (c->error != HBEAT_OK && c->code != 0) {
+        if (posix) put_text(&s, errno_text(c->code));
+        put_text(&s, posix ? " (errno " : tls ? " (BearSSL " : " (HTTP ");
+        put_number(&s, (uint64_t)c->code);
+        put_text(&s, ")");
+    }
+    if (c->leaf.status == 1 &&
+        (c->error == HBEAT_ERR_CERT_NAME || c->error == HBEAT_ERR_CERT_TRUST)) {
+        put_text(&s, ": it is for ");
+        put_name(&s, c->leaf.buf);
+    }
     return c->explain;
 }
 #endif

@@ -1,7 +1,7 @@
 /*
  * lucit-heartbeat - sends heartbeats from the command line, for cron or a
- * shell script.  The sections stand in the order of a run: options, files,
- * what is printed, the heartbeats, and a reply from a file.
+ * shell script.  The sections stand in the order of a run: options, the proxy,
+ * files, what is printed, the heartbeats, and a reply from a file.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -9,14 +9,18 @@
 
 #include "heartbeat.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#define API "https://api.lucit.app"
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 #define EXIT_USAGE 2
 
@@ -24,7 +28,8 @@
 
 typedef struct options {
     const char *device, *app, *token_file, *lightning_version;
-    const char *url, *connect, *ca, *timeout, *count, *interval, *decode;
+    const char *url, *connect, *proxy, *ca, *session;
+    const char *timeout, *count, *interval, *decode;
     bool json, dry_run;
     const char *const *info;
     size_t info_count;
@@ -37,9 +42,12 @@ static const char usage[] =
     "  --token-file FILE       holds the Bearer token (else: $LUCIT_TOKEN)\n"
     "  --lightning-version V   the version of the player\n"
     "  --info TEXT             a line of device_info; may be repeated\n"
-    "  --url https://HOST[:PORT]        default: https://api.lucit.app\n"
+    "  --url https://HOST[:PORT]        default: " API "\n"
     "  --connect ADDRESS[:PORT]         where HOST is, in figures\n"
+    "  --proxy http://[USER:PASSWORD@]HOST[:PORT]     port 80 if not given;\n"
+    "                          else: $https_proxy, but not for $no_proxy\n"
     "  --ca FILE               trusted roots in PEM; default: the system's\n"
+    "  --session FILE          keeps the TLS session, a secret, between runs\n"
     "  --timeout MS            for a whole heartbeat; default: 30000\n"
     "  --count N               how many; without --interval, 60 s apart\n"
     "  --interval SECONDS      from start to start; without --count, for ever\n"
@@ -67,9 +75,13 @@ static int printed(int status) {
     return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
 }
 
-static void die(const char *what, const char *which) {
+static void warn(const char *what, const char *which) {
     fprintf(stderr, "lucit-heartbeat: %s%s%s\n", what, which ? ": " : "",
             which ? which : "");
+}
+
+static void die(const char *what, const char *which) {
+    warn(what, which);
     exit(EXIT_USAGE);
 }
 
@@ -85,7 +97,9 @@ static const char **value_of(options *o, const char *name, size_t size) {
         {"--lightning-version", &o->lightning_version},
         {"--url", &o->url},
         {"--connect", &o->connect},
+        {"--proxy", &o->proxy},
         {"--ca", &o->ca},
+        {"--session", &o->session},
         {"--timeout", &o->timeout},
         {"--count", &o->count},
         {"--interval", &o->interval},
@@ -118,9 +132,19 @@ static bool take_switch(options *o, const char *name) {
     return true;
 }
 
+static char proxy[1024]; /* its URL, then the parts of that */
+
+static const char *keep_proxy(const char *url, const char *source) {
+    size_t size = strlen(url);
+
+    if (size >= sizeof proxy) die("too long", source);
+    return memcpy(proxy, url, size + 1);
+}
+
 /*
  * `--name value` or `--name=value`.  The values of --info gather at the front
- * of argv, which has room for all of them.
+ * of argv, which has room for all of them.  A password goes out of argv, where
+ * every user of the machine can read it.
  */
 static void parse_options(options *o, int argc, char **argv) {
     int i;
@@ -135,13 +159,19 @@ static void parse_options(options *o, int argc, char **argv) {
         if (take_switch(o, argv[i])) continue;
         if (argv[i][size] == '\0') given = argv[i + 1];
         argv[i][size] = '\0'; /* no error text holds a value */
-        if (!info && !value) die("unknown option, see --help", argv[i]);
+        if (!info && !value)
+            die("unknown option, see --help", *argv[i] == '-' ? argv[i] : NULL);
         if (!given) die("a value is missing", argv[i]);
         if (given == argv[i + 1]) i++;
-        if (value)
+        if (value == &o->proxy) {
+            char *at = strrchr(given, '@');
+            *value = keep_proxy(given, "--proxy");
+            if (at) memset(given, '*', (size_t)(at - given));
+        } else if (value) {
             *value = given;
-        else
+        } else {
             argv[o->info_count++] = given;
+        }
     }
 }
 
@@ -161,27 +191,100 @@ static double whole_number(const char *text, const char *option, double high) {
     return number(text, option, 1, high);
 }
 
-/* Splits NAME, NAME:PORT, [V6] or [V6]:PORT into `name` and *port. */
+/* Splits NAME[:PORT][/] or [V6][:PORT][/] into `name` and *port. */
 static void split_port(const char *text, const char *option, char *name,
                        size_t size, uint16_t *port) {
-    bool bracket = *text == '[';
-    const char *first = strchr(text, ':');
-    const char *end = bracket                            ? strchr(text, ']')
-                      : first && !strchr(first + 1, ':') ? first
-                                                         : text + strlen(text);
-    size_t length;
+    size_t length = strlen(text);
+    char *end;
 
-    if (!end) die("a bracket is not closed", option);
-    text += bracket;
-    length = (size_t)(end - text);
+    if (length > 0 && text[length - 1] == '/') length--;
     if (length >= size) die("too long", option);
     memcpy(name, text, length);
     name[length] = '\0';
-    end += bracket;
-    if (*end == ':')
-        *port = (uint16_t)whole_number(end + 1, option, 65535);
-    else if (*end != '\0')
-        die("not a host and a port", option);
+    if (*name == '[') {
+        memmove(name, name + 1, length);
+        end = strchr(name, ']');
+        if (!end) die("a bracket is not closed", option);
+        *end++ = '\0';
+    } else {
+        end = name + strcspn(name, ":");
+        if (strchr(end, ':') != strrchr(end, ':')) return; /* IPv6 */
+    }
+    if (*end == '\0') return;
+    if (*end != ':') die("not a host and a port", option);
+    *end = '\0';
+    *port = (uint16_t)whole_number(end + 1, option, 65535);
+}
+
+/* ---- The proxy -------------------------------------------------------- */
+
+static void decode_percent(char *text, const char *source) {
+    char *to = text;
+
+    for (; *text; text++, to++) {
+        *to = *text;
+        if (*text == '%') {
+            char digits[3] = {text[1], text[1] ? text[2] : '\0', '\0'};
+            bool hex = strspn(digits, "0123456789abcdefABCDEF") == 2;
+            *to = hex ? (char)strtol(digits, NULL, 16) : '\0';
+            if (*to == '\0') die("a malformed percent code", source);
+            text += 2;
+        }
+    }
+    *to = '\0';
+}
+
+/* Takes [http://][USER[:PASSWORD]@]HOST[:PORT] apart. */
+static void use_proxy(hbeat_config *cfg, const char *source) {
+    static char host[256];
+    char *url = proxy + (strncasecmp(proxy, "http://", 7) == 0 ? 7 : 0);
+    char *at = strrchr(url, '@');
+
+    if (strstr(url, "://")) die("not http://HOST[:PORT]", source);
+    split_port(at ? at + 1 : url, source, host, sizeof host, &cfg->proxy_port);
+    cfg->proxy = host;
+    if (!at) return;
+    if (!memchr(url, ':', (size_t)(at - url))) *at++ = ':';
+    *at = '\0';
+    decode_percent(url, source);
+    cfg->proxy_login = url;
+}
+
+/* A name in the list stands for all below it, too, and `*` for every one. */
+static bool is_exempt(const char *list, const char *host, unsigned port) {
+    size_t host_size = strlen(host);
+
+    if (host_size > 0 && host[host_size - 1] == '.') host_size--;
+    for (; *list; list += strcspn(list, ", \t")) {
+        size_t size = strcspn(list += strspn(list, ", \t.:"), ":, \t");
+        const char *end = list + size;
+        const char *tail = host_size > size ? host + host_size - size : host;
+        bool below = (tail == host || tail[-1] == '.') &&
+                     strncasecmp(tail, list, size) == 0;
+        if ((below || (size == 1 && *list == '*')) &&
+            (*end != ':' || strtoul(end + 1, NULL, 10) == port))
+            return true;
+    }
+    return false;
+}
+
+/* Of a variable of two names; as for curl, that in small letters goes first. */
+static const char *either(const char *name, const char *capitals) {
+    const char *value = getenv(name);
+
+    return value && *value ? value : getenv(capitals);
+}
+
+static void find_proxy(const options *o, hbeat_config *cfg) {
+    const char *source = "--proxy";
+
+    if (!o->proxy && !o->connect) {
+        const char *url = either("https_proxy", "HTTPS_PROXY");
+        const char *list = either("no_proxy", "NO_PROXY");
+        if (!url || (list && is_exempt(list, cfg->host, cfg->port))) return;
+        keep_proxy(url, source = "https_proxy");
+    }
+    if (*proxy) use_proxy(cfg, source);
 }
 
 /* ---- Files ------------------------------------------------------------ */
@@ -189,6 +292,7 @@ static void split_port(const char *text, const char *option, char *name,
 static char token[16384];
 static char name[512], address[128]; /* of --url and --connect */
 static unsigned char arena[262144];  /* room for four hundred roots */
+static hbeat_client client;
 
 static FILE *open_file(const char *path) {
     FILE *file = fopen(path, "rb");
@@ -218,23 +322,73 @@ static void read_token(const options *o) {
 }
 
 static void load_anchors(const char *path, hbeat_anchors *anchors) {
-    char piece[4096];
+    static char pem[1 << 20];
     FILE *file = open_file(path);
+    size_t size = fread(pem, 1, sizeof pem, file);
     hbeat_error e;
-    size_t size;
 
+    fclose(file);
+    if (size == sizeof pem) die("too long", path);
     anchors->arena = arena;
     anchors->arena_size = sizeof arena;
-    while ((size = fread(piece, 1, sizeof piece, file)) > 0)
-        hbeat_anchors_pem(anchors, piece, size);
-    fclose(file);
-    e = hbeat_anchors_pem(anchors, NULL, 0);
+    e = hbeat_anchors_pem(anchors, pem, size);
     if (e == HBEAT_ERR_TRUNCATED) die("ends inside a certificate", path);
     if (e == HBEAT_ERR_TOO_BIG) die("more certificates than fit", path);
     if (e != HBEAT_OK) die("no certificate that can be used", path);
 }
 
+/*
+ * Offers the session that an earlier run left; says whether this one may leave
+ * its own.  A device is not to be replaced by a file.
+ */
+static bool load_session(const char *path) {
+    struct stat s;
+    FILE *file;
+
+    if (stat(path, &s) == 0 && !S_ISREG(s.st_mode)) {
+        warn(path, "not a regular file");
+        return false;
+    }
+    file = fopen(path, "rb");
+    if (file) {
+        unsigned char bytes[HBEAT_SESSION_SIZE + 1];
+        size_t size = fread(bytes, 1, sizeof bytes, file);
+        fclose(file);
+        hbeat_session_load(&client, bytes, size);
+    } else if (errno != ENOENT) {
+        warn(path, strerror(errno));
+    }
+    return true;
+}
+
+/* Whole or not at all, and by mkstemp() for its owner's eyes only. */
+static void save_session(const char *path) {
+    unsigned char bytes[HBEAT_SESSION_SIZE];
+    char beside[4096];
+    bool saved;
+    int fd;
+
+    if (!hbeat_session_save(&client, bytes)) return;
+    snprintf(beside, sizeof beside, "%s.XXXXXX", path);
+    fd = mkstemp(beside);
+    saved = fd >= 0 && write(fd, bytes, sizeof bytes) == sizeof bytes &&
+            fsync(fd) == 0 && rename(beside, path) == 0;
+    if (!saved) warn(path, strerror(errno));
+    if (fd < 0) return;
+    if (!saved) unlink(beside);
+    close(fd);
+}
+
+/* One that was offered and came to nothing must not be so for ever. */
+static void drop_session(const char *path) {
+    unsigned char bytes[HBEAT_SESSION_SIZE];
+
+    if (!hbeat_session_save(&client, bytes)) unlink(path);
+}
+
 /* ---- What is printed -------------------------------------------------- */
+
+static const char *const connections[] = {NULL, "new", "resumed", "kept"};
 
 /* A string in JSON's quotes, which also keep a terminal from obeying it. */
 static void print_string(FILE *out, const char *text) {
@@ -321,6 +475,8 @@ static void print_json(hbeat_error e, const hbeat_reply *r,
     print_member_number("server_time_s", r->server_time_s);
     print_member("message", r->message);
     print_member("detail", detail);
+    print_member("connection", connections[r->connection]);
+    print_member_number("clock_offset_s", r->clock_offset_s);
     puts("}");
 }
 
@@ -336,6 +492,11 @@ static void print_text(hbeat_error e, const hbeat_reply *r,
     }
     if (r->retry_after_s != HBEAT_NONE)
         fprintf(out, "  retry after  %lld s\n", (long long)r->retry_after_s);
+    if (r->connection != HBEAT_CONNECTION_NONE)
+        fprintf(out, "  connection   %s\n", connections[r->connection]);
+    if (r->clock_offset_s != HBEAT_NONE && llabs(r->clock_offset_s) >= 60)
+        fprintf(out, "  clock        %lld s %s\n", llabs(r->clock_offset_s),
+                r->clock_offset_s > 0 ? "slow" : "fast");
     if (!r->instruction.name) return;
     fputs("  instruction  ", out);
     print_string(out, r->instruction.name);
@@ -361,7 +522,22 @@ static void print_outcome(const options *o, hbeat_error e, const hbeat_reply *r,
 
 static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
 static char body[262144];
-static hbeat_client client;
+
+static void read_url(const char *url, hbeat_config *cfg) {
+    static const char scheme[] = "https://";
+    struct in6_addr any;
+
+    if (strncmp(url, scheme, sizeof scheme - 1) != 0)
+        die("not https://HOST[:PORT]", "--url");
+    cfg->port = 443;
+    cfg->host = name;
+    split_port(url + sizeof scheme - 1, "--url", name, sizeof name, &cfg->port);
+    if (inet_pton(AF_INET, name, &any) == 1 ||
+        inet_pton(AF_INET6, name, &any) == 1)
+        die("the host must be a name, which its certificate is checked "
+            "against; an address goes to --connect",
+            "--url");
+}
 
 static void configure(const options *o, hbeat_config *cfg) {
     if (!o->device) die("missing, see --help", "--device");
@@ -374,24 +550,13 @@ static void configure(const options *o, hbeat_config *cfg) {
     if (o->timeout)
         cfg->timeout_ms =
             (uint32_t)whole_number(o->timeout, "--timeout", 86400000);
-    if (o->url) {
-        static const char scheme[] = "https://";
-        char authority[sizeof name];
-        size_t size;
-        if (strncmp(o->url, scheme, sizeof scheme - 1) != 0)
-            die("not https://HOST[:PORT]", "--url");
-        size = strlen(o->url + sizeof scheme - 1);
-        if (size >= sizeof authority) die("too long", "--url");
-        memcpy(authority, o->url + sizeof scheme - 1, size + 1);
-        if (size > 0 && authority[size - 1] == '/') authority[size - 1] = '\0';
-        split_port(authority, "--url", name, sizeof name, &cfg->port);
-        cfg->host = name;
-    }
+    read_url(o->url, cfg);
     if (o->connect) {
         split_port(o->connect, "--connect", address, sizeof address,
                    &cfg->address_port);
         cfg->address = address;
     }
+    find_proxy(o, cfg);
 }
 
 /* The request that would be sent, with another token in its place. */
@@ -441,14 +606,20 @@ static int run(const options *o, const hbeat_config *cfg,
                                  : 1;
     int status = EXIT_SUCCESS;
     struct timespec start;
+    bool keeps;
 
     if (hbeat_init(&client, cfg) != HBEAT_OK) die(hbeat_explain(&client), NULL);
+    keeps = o->session && load_session(o->session);
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (; left > 0; left--) {
         hbeat_reply reply;
         hbeat_error e = hbeat_send(&client, beat, &reply);
         if (e == HBEAT_ERR_ARGUMENT) die(hbeat_explain(&client), NULL);
         print_outcome(o, e, &reply, hbeat_explain(&client));
+        if (keeps && reply.connection == HBEAT_CONNECTION_NEW)
+            save_session(o->session); /* otherwise it is what it was */
+        if (keeps && reply.connection == HBEAT_CONNECTION_NONE)
+            drop_session(o->session);
         if (e != HBEAT_OK) status = EXIT_FAILURE;
         if (left > 1) sleep_until(&start, interval_s);
     }
@@ -464,7 +635,8 @@ static int decode(const options *o) {
     size_t size = fread(body, 1, sizeof body, file);
     hbeat_reply reply = {.http_status = 0,
                          .retry_after_s = HBEAT_NONE,
-                         .server_time_s = HBEAT_NONE};
+                         .server_time_s = HBEAT_NONE,
+                         .clock_offset_s = HBEAT_NONE};
     const char *what = "the file is larger than 256 KiB";
     hbeat_error e = HBEAT_ERR_TOO_BIG;
 
@@ -476,7 +648,7 @@ static int decode(const options *o) {
 }
 
 int main(int argc, char **argv) {
-    options o = {.ca = SYSTEM_CA};
+    options o = {.url = API, .ca = SYSTEM_CA};
     hbeat_config cfg = {.tls_buffer = tls, .tls_buffer_size = sizeof tls};
     hbeat_anchors anchors = {.arena = NULL};
     hbeat_beat beat = {.lightning_version = NULL};

@@ -17,15 +17,15 @@ static long long arena[12000]; /* 96 KB: the whole bundle of a system */
 static hbeat_client client;
 
 static hbeat_error load_anchors(hbeat_anchors *anchors, const char *path) {
-    char piece[512];
-    size_t size;
+    static char pem[1 << 20];
     FILE *file = fopen(path, "r");
+    size_t size;
 
     if (!file) return HBEAT_ERR_ARGUMENT;
-    while ((size = fread(piece, 1, sizeof piece, file)) > 0)
-        hbeat_anchors_pem(anchors, piece, size);
+    size = fread(pem, 1, sizeof pem, file);
     fclose(file);
-    return hbeat_anchors_pem(anchors, NULL, 0);
+    if (size == sizeof pem) return HBEAT_ERR_TOO_BIG; /* there may be more */
+    return hbeat_anchors_pem(anchors, pem, size);
 }
 
 int main(int argc, char **argv) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 /* A request as it must arrive: its body's length and checksum. */
 struct body {
@@ -425,6 +426,178 @@ static void a_close_ends_what_was_under_way(void **state) {
     peer_stop(state);
 }
 
+/* ---- The end of a connection ------------------------------------------ */
+
+/* A close that waits for nobody, and leaves no descriptor. */
+static void close_at_once(struct player *p, int before) {
+    int64_t start = now_ms();
+
+    hbeat_close(&p->client);
+    assert_in_range(now_ms() - start, 0, 20 * peer_patience());
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* Waits until the peer has seen the end of so many connections. */
+static void await_ends(unsigned notified) {
+    int64_t until = now_ms() + 2000 * peer_patience();
+
+    while (peer_log()->notified < notified && now_ms() < until)
+        poll(NULL, 0, 1);
+    assert_int_equal(peer_log()->notified, notified);
+    assert_int_equal(peer_log()->broken, 0);
+}
+
+/* Idle, in the handshake, amid a request: the peer is told wherever it is. */
+static void a_close_tells_the_peer(void **state) {
+    static const struct peer_turn turns[] = {
+        GOOD, {.reply = PEER_HEAD, .waits = true}};
+    static const struct peer_script script = {.turns = turns, .turn_count = 2};
+    static struct player p;
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+
+    (void)state;
+    player_open(&p, port);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    close_at_once(&p, before);
+    await_ends(1);
+
+    player_open(&p, port);
+    assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
+                     HBEAT_OK);
+    while (hbeat_step(&p.client) == HBEAT_AGAIN && p.reply.http_status == 0)
+        poll(NULL, 0, 1);
+    close_at_once(&p, before);
+    peer_go();
+    await_ends(2);
+}
+
+/* A deadline that has passed ends the connection in good order, too. */
+static void an_error_tells_the_peer(void **state) {
+    static const struct peer_turn turns[] = {
+        {.reply = "HTTP/1.1 200 OK\r\n\r\n"}, GOOD};
+    static const struct peer_script script = {.turns = turns, .turn_count = 2};
+    static struct player p;
+
+    (void)state;
+    player_configure(&p, peer_start(&script));
+    p.cfg.timeout_ms = 200 * peer_patience();
+    assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+    player_expect(&p, &player_beat, HBEAT_ERR_TIMEOUT);
+    await_ends(1);
+    hbeat_close(&p.client);
+}
+
+/* How the peer is when the client closes an idle connection. */
+struct gone_row {
+    const char *name;
+    struct peer_turn turn;
+};
+
+static const struct gone_row gone_rows[] = {
+    {"closed behind a RST", {.waits = true, .end = PEER_RESETS}},
+    {"closed behind a FIN", {.waits = true, .end = PEER_FINISHES}},
+    {"closed behind a close_notify", {.waits = true, .end = PEER_NOTIFIES}},
+};
+
+static void is_gone(void **state) {
+    const struct gone_row *row = *state;
+    static struct player p;
+    struct peer_script script = {.turns = &row->turn, .turn_count = 1};
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+
+    player_open(&p, port);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    peer_go();
+    close_at_once(&p, before);
+}
+
+/* Whether the peer has closed its window, so that nothing more goes out. */
+static bool is_full(int fd) {
+    struct pollfd p = {fd, POLLOUT, 0};
+
+    return poll(&p, 1, 20) == 0;
+}
+
+static void a_close_needs_no_room(void **state) {
+    static const struct peer_turn turns[] = {{.waits = true}};
+    static const struct peer_script script = {.turns = turns, .turn_count = 1};
+    static struct player p;
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+    static const char junk[65536];
+
+    (void)state;
+    player_open(&p, port);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    while (!is_full(p.client.fd))
+        (void)!send(p.client.fd, junk, sizeof junk, MSG_NOSIGNAL);
+    close_at_once(&p, before);
+}
+
+/* Steps until the handshake is done and the socket takes no more for now. */
+static void step_to_a_full_socket(hbeat_client *c) {
+    bool heard = false;
+
+    for (;;) {
+        hbeat_error e = hbeat_step(c);
+        hbeat_wait wait = hbeat_wants(c);
+        struct pollfd p = {wait.fd, wait.events, 0};
+
+        assert_int_equal(e, HBEAT_AGAIN);
+        if (heard && wait.events == POLLOUT) break;
+        if (wait.events == POLLIN) heard = true;
+        if (wait.fd >= 0) poll(&p, 1, wait.timeout_ms);
+    }
+}
+
+/* The cut is within a record, most likely: nothing else may follow it. */
+static void a_close_amid_a_request_sends_no_nonsense(void **state) {
+    static const struct peer_script script = {.slow = true};
+    static struct player p;
+    hbeat_beat beat = big_beat(1, MEGABYTE);
+    uint16_t port = peer_start(&script);
+    int before = open_descriptors();
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        player_open(&p, port);
+        assert_int_equal(hbeat_start_beat(&p.client, &beat, &p.reply),
+                         HBEAT_OK);
+        step_to_a_full_socket(&p.client);
+        close_at_once(&p, before);
+    }
+    /* They are served one after another: the others have ended by now. */
+    player_open(&p, port);
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(peer_log()->accepted, 4);
+    assert_int_equal(peer_log()->broken, 0);
+    hbeat_close(&p.client);
+}
+
+static void a_close_waits_for_no_handshake(void **state) {
+    static const struct peer_script scripts[] = {
+        {.silent = true},
+        {.silent = true, .raw = "\x16\x03\x03\x01", .raw_size = 4}};
+    static struct player p;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(scripts); i++) {
+        uint16_t port = peer_start(&scripts[i]);
+        int before = open_descriptors();
+
+        player_open(&p, port);
+        assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
+                         HBEAT_OK);
+        for (int k = 0; k < 20; k++) {
+            assert_int_equal(hbeat_step(&p.client), HBEAT_AGAIN);
+            poll(NULL, 0, 1);
+        }
+        close_at_once(&p, before);
+    }
+}
+
 static bool is_zero(const void *memory, size_t size) {
     const unsigned char *at = memory;
 
@@ -449,7 +622,7 @@ static void a_close_wipes_the_secrets(void **state) {
 
 int main(void) {
     struct CMUnitTest tests[COUNT(between_rows) + COUNT(death_rows) +
-                            COUNT(big_rows) + 10] = {
+                            COUNT(big_rows) + COUNT(gone_rows) + 15] = {
         TEST(one_connection_serves_100_beats),
         TEST(after_a_failure_comes_success),
         TEST(a_refusal_keeps_the_connection),
@@ -460,11 +633,17 @@ int main(void) {
         TEST(a_start_gives_up_what_was_under_way),
         TEST(a_close_ends_what_was_under_way),
         TEST(a_close_wipes_the_secrets),
+        TEST(a_close_tells_the_peer),
+        TEST(an_error_tells_the_peer),
+        TEST(a_close_needs_no_room),
+        TEST(a_close_amid_a_request_sends_no_nonsense),
+        TEST(a_close_waits_for_no_handshake),
     };
-    struct CMUnitTest *to = tests + 10;
+    struct CMUnitTest *to = tests + 15;
 
     to = ROWS(to, is_between, between_rows);
     to = ROWS(to, is_death, death_rows);
-    ROWS(to, is_big, big_rows);
+    to = ROWS(to, is_big, big_rows);
+    ROWS(to, is_gone, gone_rows);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,15 +140,13 @@ static const struct peer_script script = {.turns = turns, .turn_count = 4};
 static int walk(hbeat_json value) {
     hbeat_json key, item;
     char text[32];
-    double number;
-    int64_t integer;
+    int64_t number;
     int count = 0;
 
     while (hbeat_json_next(&value, &key, &item)) {
         hbeat_json_string(&key, text, sizeof text);
         hbeat_json_string(&item, text, sizeof text);
-        hbeat_json_integer(&item, &integer);
-        hbeat_json_double(&item, &number);
+        hbeat_json_number(&item, 2, &number);
         count++;
     }
     return count;
@@ -169,8 +167,7 @@ static void no_call_allocates(void **state) {
     pem = certs_file("ca", "pem", &pem_size);
 
     forbidden = true;
-    hbeat_anchors_pem(&anchors, pem, pem_size);
-    loaded = hbeat_anchors_pem(&anchors, pem, 0);
+    loaded = hbeat_anchors_pem(&anchors, pem, pem_size);
     p.cfg.anchors = anchors.list;
     begun = hbeat_init(&p.client, &p.cfg);
     sent[0] = hbeat_send(&p.client, &player_beat, &p.reply);

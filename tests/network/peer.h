@@ -43,6 +43,16 @@ enum peer_end {
     PEER_RESETS    /* RST */
 };
 
+/* What becomes of a TLS session that the client would resume. */
+enum peer_memory {
+    PEER_FORGETS,
+    PEER_REMEMBERS,
+    PEER_MISTAKES_SECRET, /* resumes it, with a bit of its secret flipped */
+    PEER_MISTAKES_SUITE,  /* resumes it, with another suite */
+    PEER_FORGES, /* resumes whatever it is asked for, with a secret of zeros */
+    PEER_BALKS   /* hangs up on whoever asks */
+};
+
 /* What the peer does with one request. */
 struct peer_turn {
     const char *reply; /* NULL: PEER_REPLY; "": none */
@@ -68,6 +78,8 @@ struct peer_script {
     bool dribbles; /* sends byte by byte */
     bool slow;     /* reads little at a time, from a small window */
     bool ipv6;     /* listens on ::1; the port is 0 where there is no such */
+    bool large;    /* ignores that the client asks for small records */
+    enum peer_memory memory;
     enum peer_end cut; /* PEER_FINISHES or PEER_RESETS: it does so ... */
     size_t cut_at;     /* ... when it has sent so many bytes, TLS and all */
 };
@@ -76,6 +88,9 @@ struct peer_script {
 struct peer_log {
     unsigned accepted; /* connections */
     unsigned requests; /* whole heads */
+    unsigned record; /* bytes in one that the last client wants at most, or 0 */
+    unsigned notified; /* connections that the client ended by close_notify */
+    unsigned broken;   /* ... and by what is not TLS, or by an alert */
     size_t body_size;  /* of the last request, as far as it came ... */
     uint32_t body_sum; /* ... and its peer_sum() */
     unsigned go, gone; /* calls of peer_go(), and those it has followed */
@@ -91,6 +106,9 @@ uint16_t peer_start(const struct peer_script *script);
 
 /* The same for `openssl s_server -rev`, with an option such as "-tls1_3". */
 uint16_t peer_start_openssl(const char *option);
+
+/* The same for nginx, with these directives for its server. */
+uint16_t peer_start_nginx(const char *directives);
 
 const volatile struct peer_log *peer_log(void);
 

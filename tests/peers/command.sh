@@ -4,7 +4,8 @@
 #
 # usage: B=build tests/peers/command.sh
 . "$(dirname "$0")/common.inc"
-need jq openssl socat "$python"
+need jq openssl socat unshare "$python"
+unset HTTPS_PROXY no_proxy NO_PROXY
 
 : >"$tmp/everything" # that any run printed: searched for the token at the end
 
@@ -54,6 +55,7 @@ head -n 5 "$certs/ca.pem" >"$tmp/cut.pem"
 wrong 'no argument at all' device
 wrong 'an empty argument' '' ''
 wrong 'a word' 'unknown option' reload --json
+wrong 'a word that is a secret' 'unknown option' http://me:secret@proxy
 wrong 'a dash' 'unknown option' - --json
 wrong 'two dashes' 'unknown option' -- --json
 wrong 'an equals sign' 'unknown option' = --json
@@ -64,8 +66,8 @@ wrong 'part of an option' '--devic' --devic x
 wrong 'the token as an argument' '--token' --token x
 wrong 'the token behind an equals sign' '--token' "--token=$token"
 wrong 'a switch with a value' '--json' --json=1
-for option in device app token-file lightning-version info url connect ca \
-    timeout count interval decode; do
+for option in device app token-file lightning-version info url connect proxy \
+    ca session timeout count interval decode; do
     wrong "--$option without its value" "--$option" "--$option"
 done
 
@@ -126,10 +128,10 @@ a URL with a path|host|--url|https://api.lucit.app/api
 a URL with a user|host|--url|https://me@api.lucit.app
 a URL with a space|host|--url|https://api lucit.app
 a URL with two ports|host|--url|https://api.lucit.app:1:2
-a URL of IPv4|host|--url|https://127.0.0.1
-a URL of IPv4 and a port|host|--url|https://127.0.0.1:443
-a URL of IPv6|host|--url|https://[::1]
-a URL of IPv6 and a port|host|--url|https://[::1]:443
+a URL of IPv4|--connect|--url|https://127.0.0.1
+a URL of IPv4 and a port|--connect|--url|https://127.0.0.1:443
+a URL of IPv6|--connect|--url|https://[::1]
+a URL of IPv6 and a port|--connect|--url|https://[::1]:443
 a URL with an open bracket|--url|--url|https://[::1
 a port of the URL that is empty|--url|--url|https://api.lucit.app:
 port 0 of the URL|--url|--url|https://api.lucit.app:0
@@ -147,6 +149,23 @@ a port of the address in words|--connect|--connect|127.0.0.1:abc
 a port of the address that is empty|--connect|--connect|127.0.0.1:
 an address with an open bracket|--connect|--connect|[::1
 an address with more behind|--connect|--connect|[::1]x
+an address, and a proxy|address|--proxy|http://127.0.0.1:1
+an empty name of a proxy|proxy|--proxy|http://
+a proxy of a port alone|proxy|--proxy|:3128
+a proxy over TLS|not http://|--proxy|https://proxy:3128
+a proxy of SOCKS|not http://|--proxy|socks5h://proxy:1080
+a proxy over TLS, with a login|not http://|--proxy|https://me:secret@proxy:3128
+port 0 of the proxy|--proxy|--proxy|http://proxy:0
+port 65536 of the proxy|--proxy|--proxy|http://proxy:65536
+a port of the proxy in words|--proxy|--proxy|http://proxy:abc
+a port of the proxy that is empty|--proxy|--proxy|http://me:secret@proxy:
+a path of the proxy|--proxy|--proxy|http://me:secret@proxy:3128/path
+a proxy with an open bracket|--proxy|--proxy|http://me:secret@[::1
+a proxy with more behind|--proxy|--proxy|http://[::1]x
+a percent sign in a password|percent|--proxy|http://me:se%cret@proxy
+a percent sign at the end of it|percent|--proxy|http://me:secret%@proxy
+a percent sign and a digit|percent|--proxy|http://me:secret%4@proxy
+a percent code of NUL|percent|--proxy|http://me:se%00cret@proxy
 a reply's file that is not there|No such file|--decode|$tmp/none
 a reply's file that is a folder|/|--decode|/
 a reply's file without name|No such file|--decode|
@@ -161,6 +180,10 @@ wrong_full 'a URL that is far too long' '--url' $nowhere \
     --url "https://$(head -c 9999 /dev/zero | tr '\0' a)"
 wrong_full 'an address that is far too long' '--connect' \
     --connect "$(head -c 9999 /dev/zero | tr '\0' 1)"
+wrong_full 'a proxy that is far too long' '--proxy' \
+    --proxy "http://$(head -c 9999 /dev/zero | tr '\0' p)"
+long_login=http://me:secret$(head -c 247 /dev/zero | tr '\0' x)@127.0.0.1:1
+wrong_full 'a login of 256 bytes' proxy_login --proxy "$long_login"
 LUCIT_TOKEN= && export LUCIT_TOKEN
 wrong 'an empty LUCIT_TOKEN' token $nowhere --ca "$certs/ca.pem" --device D \
     --app A --lightning-version 1
@@ -171,11 +194,13 @@ unset LUCIT_TOKEN
 run "$command" --help
 check 'help: on standard output, status 0' \
     eval 'ended 0 && [ ! -s "$err" ] && grep -q "^usage: " "$out"'
-for option in device app token-file lightning-version info url connect ca \
-    timeout count interval json dry-run decode version help; do
+for option in device app token-file lightning-version info url connect proxy \
+    ca session timeout count interval json dry-run decode version help; do
     check "help: has --$option" grep -qe "--$option" "$out"
 done
-check 'help: has LUCIT_TOKEN' grep -q LUCIT_TOKEN "$out"
+for variable in LUCIT_TOKEN https_proxy no_proxy; do
+    check "help: has $variable" grep -q "$variable" "$out"
+done
 check 'help: at most 80 columns' eval '! grep -E "^.{81}" "$out"'
 run "$command" --version
 check 'version: one line of two words, status 0' eval 'ended 0 &&
@@ -236,8 +261,10 @@ prints 'a port and a slash' $host:65535 "$plain" \
     --url https://api.lucit.app:65535/
 prints 'a dot behind the host' $host "$plain" --url https://api.lucit.app.
 prints 'where it goes is not in it' $host "$plain" --connect 127.0.0.1:99
+prints 'nor by which proxy' $host "$plain" --proxy http://me:secret@[::1]:99/
 prints 'the other options change nothing' $host "$plain" --json \
-    --timeout 1 --count 3 --interval 0.5 --ca "$tmp/none"
+    --timeout 1 --count 3 --interval 0.5 --ca "$tmp/none" \
+    --session "$tmp/none"
 
 # ---- Replies from a file ---------------------------------------------------
 
@@ -248,7 +275,8 @@ import json, sys
 TEXT, WHOLE, NONE = str, int, type(None)
 LINE = dict(result=[TEXT], http_status=[WHOLE, NONE], success=[bool],
             instruction=[dict, NONE], retry_after_s=[WHOLE, NONE],
-            server_time_s=[WHOLE, NONE], message=[TEXT, NONE], detail=[TEXT])
+            server_time_s=[WHOLE, NONE], message=[TEXT, NONE], detail=[TEXT],
+            connection=[TEXT, NONE], clock_offset_s=[WHOLE, NONE])
 INSTRUCTION = dict(instruction=[TEXT], parameters=None, run_at=[TEXT, NONE],
                    run_at_s=[WHOLE, NONE], status=[WHOLE, NONE],
                    lcuid=[TEXT, NONE], created_at=[TEXT, NONE],
@@ -267,6 +295,7 @@ for line in lines[:-1]:
     i = value["instruction"]
     assert i is None or agrees(i, INSTRUCTION), list(i)
     assert (value["result"] == "ok") == value["success"]
+    assert value["connection"] in (None, "new", "resumed", "kept")
 PYTHON
 lines_are_valid() { "$python" "$tmp/line.py" "$out"; }
 one_line_is() { # RESULT FILTER
@@ -296,6 +325,7 @@ broken() { # NAME KEY VALUE
 }
 
 decode 'all fields' ok '.success and .http_status == null and
+    .connection == null and .clock_offset_s == null and
     .message == null and .retry_after_s == null and .instruction == {
     instruction: "reload", parameters: [], run_at: "2026-01-07T02:15:19+02:00",
     run_at_s: 1767744919, status: 1, lcuid: "LCUID-LDRI-1",
@@ -407,7 +437,7 @@ while read -r size result filter; do
 done <<ROWS
 200000 ok (.instruction.parameters[0]|length)==199903
 262143 ok (.instruction.parameters[0]|length)==262046
-262144 too-big .instruction==null
+262144 too-big .instruction==null and.clock_offset_s==null
 1000000 too-big .instruction==null
 ROWS
 
@@ -459,7 +489,8 @@ now=$(date +%s)
 live
 check 'live: the first instruction' one_line_is ok \
     ".http_status == 200 and .instruction.instruction == \"play\" and
-    (.server_time_s - $now | . >= -1 and . < 10) and .retry_after_s == null"
+    (.server_time_s - $now | . >= -1 and . < 10) and .retry_after_s == null and
+    .connection == \"new\" and (.clock_offset_s | . >= -2 and . <= 2)"
 live --info a --info b
 check 'live: the second instruction' one_line_is ok \
     '.instruction.instruction == "reload" and .instruction.status == 1'
@@ -523,8 +554,18 @@ hb --json --device "$device" --app "$app" --token-file "$tmp/token" \
 check 'ca: without --ca the roots of the system' one_line_is cert-trust true
 
 # Where to.
-full --json
-check 'connect: no address' one_line_is resolve '.http_status == null'
+if unshare -n true 2>/dev/null; then
+    # Where there is no network at all, every nameserver is out of reach.
+    run unshare -n "$command" --json --device "$device" --app "$app" \
+        --token-file "$tmp/token" --lightning-version 4.2.1 \
+        --ca "$certs/ca.pem"
+    check 'connect: no address, and no nameserver' one_line_is resolve \
+        '.http_status == null and .connection == null'
+else
+    echo '# note: no network namespaces, so a name is looked up nowhere'
+fi
+full --json --url "https://localhost:$main"
+check 'connect: by a name of the hosts file' one_line_is ok true
 lucitd gone
 stop "$child"
 full --json --connect "127.0.0.1:$port"
@@ -543,6 +584,141 @@ if grep -q '^0\{31\}1 ' /proc/net/if_inet6 2>/dev/null; then
 else
     echo '# note: no IPv6 on loopback, so it is not tested'
 fi
+
+# ---- Sessions --------------------------------------------------------------
+
+mkdir "$tmp/sessions"
+session=$tmp/sessions/one
+with_session() { # OPTION...
+    live --session "$session" "$@"
+}
+# The last run, to JSON, was on connections of these kinds, and had nothing to
+# complain of.
+connections_are() { # KIND...
+    printf '%s\n' "$@" >"$tmp/wanted"
+    lines_are_valid && jq -r .connection "$out" | diff - "$tmp/wanted" &&
+        [ ! -s "$err" ]
+}
+# There is this one file in the folder, and only its owner may read it.
+is_whole() {
+    [ "$(ls -A "$tmp/sessions")" = one ] &&
+        [ "$(stat -c '%s %a %F' "$session")" = "$size 600 regular file" ]
+}
+
+with_session
+check 'session: none yet' connections_are new
+size=$(stat -c %s "$session")
+check 'session: ... now there is' is_whole
+cp "$session" "$tmp/session"
+written=$(stat -c '%i %y' "$session")
+with_session
+check 'session: the next run resumes it' connections_are resumed
+server_agrees() {
+    [ "$(tail -n 1 "$tmp/main.log" | cut -d' ' -f4)" = resumed ]
+}
+check 'session: ... and the server agrees' await server_agrees
+with_session --count 3 --interval 0
+check 'session: and goes on with it' connections_are resumed kept kept
+check 'session: ... the file is as it was' eval \
+    '[ "$(stat -c "%i %y" "$session")" = "$written" ]'
+live
+check 'session: without the option' connections_are new
+live --session "$tmp/none/one"
+check 'session: a folder that is not there' eval 'one_line_is ok \
+    ".connection == \"new\"" && ended 0 && grep -q "No such file" "$err"'
+
+# What is not a session of this host and these roots is not offered, and is
+# replaced.
+offered() { # NAME OPTION...
+    name=$1
+    shift
+    with_session "$@"
+    check "session: $name: is ignored" connections_are new
+    check "session: $name: is replaced" is_whole
+    with_session "$@"
+    check "session: $name: ... by a good one" connections_are resumed
+    cp "$tmp/session" "$session"
+}
+: >"$session"
+offered 'empty'
+head -c $((size - 1)) "$tmp/session" >"$session"
+offered 'cut off'
+echo >>"$session"
+offered 'too long'
+head -c "$size" /dev/zero >"$session"
+offered 'zeros'
+openssl rand "$size" >"$session"
+offered 'random bytes'
+for at in 1 13 60 "$size"; do
+    "$python" - "$session" "$at" <<'PYTHON'
+import sys
+session = bytearray(open(sys.argv[1], "rb").read())
+session[int(sys.argv[2]) - 1] ^= 1
+open(sys.argv[1], "wb").write(session)
+PYTHON
+    offered "another bit in byte $at"
+done
+offered 'another host' --url https://localhost
+cat "$certs/other-ca.pem" "$certs/ca.pem" >"$tmp/both.pem"
+offered 'other roots' --ca "$tmp/both.pem"
+chmod 644 "$session"
+with_session
+check 'session: others can read it, and it is used' connections_are resumed
+lucitd forgetful
+full --json --session "$session" --connect "127.0.0.1:$port"
+check 'session: a server that does not know it' connections_are new
+check 'session: ... whose own comes in its place' is_whole
+stop "$child"
+cp "$session" "$tmp/session"
+full --json --session "$session" --connect "127.0.0.1:$port"
+check 'session: a heartbeat that fails' one_line_is connect \
+    '.connection == null'
+check 'session: ... leaves it as it was' cmp "$session" "$tmp/session"
+
+# What is no file is neither read nor replaced.
+for path in /dev/null "$tmp/sessions"; do
+    live --session "$path"
+    check "session: $path" eval 'one_line_is ok true && ended 0 &&
+        grep -q "not a regular file" "$err" && lines_are "$err" 1'
+done
+check 'session: ... stays what it is' [ -c /dev/null ]
+mkfifo "$tmp/fifo"
+live --session "$tmp/fifo"
+check 'session: a FIFO' eval \
+    'one_line_is ok true && [ -p "$tmp/fifo" ] && grep -q regular "$err"'
+
+# ---- For people ------------------------------------------------------------
+
+people() { # OPTION...
+    full --connect "127.0.0.1:$main" "$@"
+}
+people
+check 'text: a new connection' grep -qx '  connection   new' "$out"
+people --count 2 --interval 0
+check 'text: a kept one' grep -qx '  connection   kept' "$out"
+check 'text: the clock is right' eval '! grep -q clock "$out"'
+
+# A server whose clock says something else than this machine's.
+identity=cert=$certs/server.pem,key=$certs/server.key
+tells() { # SECONDS
+    date=$(date -u -d "$1 seconds" '+%a, %d %b %Y %H:%M:%S GMT')
+    printf 'HTTP/1.1 200 OK\r\nContent-Length: 16\r\nDate: %s\r\n\r\n%s' \
+        "$date" '{"success":true}' >"$tmp/told"
+    start "$tmp/teller.log" 'listening on' socat -d -d \
+        "OPENSSL-LISTEN:0,bind=127.0.0.1,fork,verify=0,$identity" \
+        "SYSTEM:cat $tmp/told; sleep 1"
+    full --json --connect "127.0.0.1:$port"
+    check "clock: $1 s: as JSON" one_line_is ok \
+        "(.clock_offset_s - ($1) | . >= -3 and . <= 1)"
+    full --connect "127.0.0.1:$port"
+    stop "$child"
+}
+tells 120
+check 'clock: slow' grep -Eqx '  clock        1(1[789]|20) s slow' "$out"
+tells -7200
+check 'clock: fast' grep -Eqx '  clock        720[0-3] s fast' "$out"
+tells 40
+check 'clock: nearly right' eval 'ended 0 && ! grep -q clock "$out"'
 
 # ---- Time ------------------------------------------------------------------
 

@@ -6,15 +6,19 @@
 #include "cases.h"
 
 #define BUNDLE "/etc/ssl/certs/ca-certificates.crt"
-#define FULL_ARENA 32768
+#define BUNDLE_MAX (1 << 20)
+#define BUNDLE_ARENA (1 << 18)
+#define FULL_ARENA 32768 /* for all certificates that are made here ... */
+#define SMALL_ARENA 4096 /* ... and for any two but the greatest */
 
-static fenced arenas;
+static fenced arenas, texts;
 
 /* ---- Certificates for the tests ----------------------------------------- */
 
 #define CA "-addext basicConstraints=critical,CA:TRUE"
 
-/* Row: a certificate, how to make it, and whether BearSSL can use it. */
+/* Row: a certificate, how to make it, and whether BearSSL can use it.  `key`
+   is the one that was made last. */
 static struct made_row {
     const char *name;
     const char *options;
@@ -32,31 +36,39 @@ static struct made_row {
      .options = "-newkey ec -pkeyopt ec_paramgen_curve:P-521 " CA,
      .usable = true},
     {.name = "RSA-2048", .options = "-newkey rsa:2048 " CA, .usable = true},
-    {.name = "RSA-3072", .options = "-newkey rsa:3072 " CA, .usable = true},
-    {.name = "RSA-2048 with exponent 3",
-     .options = "-newkey rsa:2048 -pkeyopt rsa_keygen_pubexp:3 " CA,
-     .usable = true},
     {.name = "no CA",
-     .options = "-newkey rsa:2048 -addext basicConstraints=CA:FALSE",
+     .options = "-key key -addext basicConstraints=CA:FALSE",
      .usable = true},
-    {.name = "no extensions", .options = "-newkey rsa:2048", .usable = true},
+    {.name = "no extensions", .options = "-key key", .usable = true},
     {.name = "a CA among many extensions",
-     .options = "-newkey rsa:2048 -addext keyUsage=critical,keyCertSign"
+     .options = "-key key -addext keyUsage=critical,keyCertSign"
                 " -addext subjectAltName=DNS:a.example,DNS:b.example"
                 " -addext basicConstraints=CA:TRUE,pathlen:0"
                 " -addext extendedKeyUsage=serverAuth",
      .usable = true},
     {.name = "a certificate of 6 KB",
-     .options = "-newkey rsa:2048 " CA " -addext nsComment=$(printf %06000d 0)",
+     .options = "-key key " CA " -addext nsComment=$(printf %06000d 0)",
+     .usable = true},
+    {.name = "a long name",
+     .options = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 " CA
+                " -subj $(printf /OU=%064d 1 2 3 4 5 6 7 8 9)",
+     .usable = true},
+    {.name = "RSA-3072", .options = "-newkey rsa:3072 " CA, .usable = true},
+    {.name = "RSA-2048 with exponent 3",
+     .options = "-newkey rsa:2048 -pkeyopt rsa_keygen_pubexp:3 " CA,
      .usable = true},
     {.name = "RSA-1024", .options = "-newkey rsa:1024 " CA, .usable = false},
     {.name = "Ed25519", .options = "-newkey ed25519 " CA, .usable = false},
     {.name = "secp256k1",
      .options = "-newkey ec -pkeyopt ec_paramgen_curve:secp256k1 " CA,
      .usable = false},
+    {.name = "P-256, its parameters spelt out",
+     .options = "-newkey ec -pkeyopt ec_paramgen_curve:P-256"
+                " -pkeyopt ec_param_enc:explicit " CA,
+     .usable = false},
 };
 
-enum { P256, P384, P521, RSA2048 };
+enum { P256, P384, P521, RSA2048, GREATEST = 7, LONG_NAME };
 
 static char key_pem[4096]; /* a PRIVATE KEY of one of them */
 
@@ -86,10 +98,10 @@ static int run(const char *format, ...) {
 static bool make(struct made_row *row, const char *folder) {
     char path[200];
 
-    if (run("openssl req -x509 -sha256 -nodes -days 30 -config %s/config "
+    if (run("cd %s && openssl req -x509 -sha256 -nodes -days 30 -config config "
             "-utf8 -subj '/C=XX/O=Caf\xC3\xA9/CN=%s' "
-            "-keyout %s/key -out %s/pem %s 2>%s/log",
-            folder, row->name, folder, folder, row->options, folder) != 0)
+            "-keyout key -out pem %s 2>log",
+            folder, row->name, row->options) != 0)
         return false;
     snprintf(path, sizeof path, "%s/pem", folder);
     row->size = read_file(path, row->pem, sizeof row->pem);
@@ -182,6 +194,31 @@ static void decode_references(const char *text, size_t size) {
     }
 }
 
+static void expect_inside(const hbeat_anchors *a, const void *bytes,
+                          size_t size) {
+    uintptr_t begin = (uintptr_t)a->arena, at = (uintptr_t)bytes;
+
+    expect_true("it lies in the arena", at >= begin && size <= a->arena_size &&
+                                            at - begin <= a->arena_size - size);
+}
+
+/* The anchor owns all that it points to.  Returns the bytes that it takes. */
+static size_t expect_kept(const hbeat_anchors *a,
+                          const br_x509_trust_anchor *ta) {
+    const br_rsa_public_key *rsa = &ta->pkey.key.rsa;
+    const br_ec_public_key *ec = &ta->pkey.key.ec;
+
+    expect_inside(a, ta, sizeof *ta);
+    expect_inside(a, ta->dn.data, ta->dn.len);
+    if (ta->pkey.key_type == BR_KEYTYPE_EC) {
+        expect_inside(a, ec->q, ec->qlen);
+        return sizeof *ta + ta->dn.len + ec->qlen;
+    }
+    expect_inside(a, rsa->n, rsa->nlen);
+    expect_inside(a, rsa->e, rsa->elen);
+    return sizeof *ta + ta->dn.len + rsa->nlen + rsa->elen;
+}
+
 static void expect_anchor(const br_x509_trust_anchor *ta, reference *r) {
     const br_x509_pkey *key = br_x509_decoder_get_pkey(&r->x);
 
@@ -201,35 +238,65 @@ static void expect_anchor(const br_x509_trust_anchor *ta, reference *r) {
     }
 }
 
-/* The anchors are the first `a->count` references. */
-static void expect_anchors(const hbeat_anchors *a) {
+/* The anchors are the first references.  Returns the bytes that they take. */
+static size_t expect_anchors(const hbeat_anchors *a) {
+    size_t sum = 0;
+
     expect_true("no more anchors than there are", a->count <= reference_count);
-    for (size_t i = 0; i < a->count; i++)
+    for (size_t i = 0; i < a->count; i++) {
         expect_anchor(&a->list[i], &references[i]);
+        sum += expect_kept(a, &a->list[i]);
+    }
+    return sum;
 }
 
 /* ---- Loading ------------------------------------------------------------ */
 
-/* Loads a text in pieces of `step` bytes, each with a fault behind it. */
-static hbeat_error load(hbeat_anchors *a, char *arena, size_t arena_size,
-                        const char *text, size_t size, size_t step) {
-    static fenced texts;
-    hbeat_error e = HBEAT_OK;
+/* Adds a text that lies before a fault, and that is gone afterwards. */
+static hbeat_error add(hbeat_anchors *a, const char *text, size_t size) {
+    char *copy = at_end(&texts, text, size);
+    hbeat_error e = hbeat_anchors_pem(a, copy, size);
 
-    if (texts.end == NULL) texts = fence(400000);
-    memset(a, 0, sizeof *a);
+    memset(copy, 0x5A, size);
+    return e;
+}
+
+/* Loads a text into an arena inside `arenas`, and looks at what is around. */
+static hbeat_error load(hbeat_anchors *a, char *arena, size_t arena_size,
+                        const char *text, size_t size) {
+    enum { GUARD = 64 };
+    static const char UNTOUCHED[GUARD];
+    char *end = arena + arena_size;
+    size_t before = (size_t)(arena - arenas.begin);
+    size_t after = (size_t)(arenas.end - end);
+    hbeat_error e;
+
+    if (before > GUARD) before = GUARD;
+    if (after > GUARD) after = GUARD;
     memset(arena, 0xA5, arena_size);
-    a->arena = arena;
-    a->arena_size = arena_size;
-    for (size_t at = 0; at < size && e == HBEAT_OK; at += step) {
-        size_t n = size - at < step ? size - at : step;
-        e = hbeat_anchors_pem(a, at_end(&texts, text + at, n), n);
-    }
-    return e != HBEAT_OK ? e : hbeat_anchors_pem(a, texts.end, 0);
+    memset(arena - before, 0, before);
+    memset(end, 0, after);
+    *a = (hbeat_anchors){.arena = arena, .arena_size = arena_size};
+    e = add(a, text, size);
+    expect_bytes("before the arena", arena - before, before, UNTOUCHED, before);
+    expect_bytes("behind the arena", end, after, UNTOUCHED, after);
+    return e;
+}
+
+/* Loads a text into an arena that ends at a fault. */
+static hbeat_error load_into(hbeat_anchors *a, size_t arena_size,
+                             const char *text, size_t size) {
+    return load(a, arenas.end - arena_size, arena_size, text, size);
 }
 
 static hbeat_error load_whole(hbeat_anchors *a, const char *text, size_t size) {
-    return load(a, arenas.end - FULL_ARENA, FULL_ARENA, text, size, size);
+    return load_into(a, FULL_ARENA, text, size);
+}
+
+static void expect_counts(const hbeat_anchors *a, size_t count,
+                          size_t skipped) {
+    expect_int("the anchors", (int64_t)a->count, (int64_t)count);
+    expect_int("the skipped", (int64_t)a->skipped, (int64_t)skipped);
 }
 
 static void test_made(void **state) {
@@ -240,8 +307,7 @@ static void test_made(void **state) {
     decode_references(row->pem, row->size);
     expect_error("the outcome", load_whole(&a, row->pem, row->size),
                  row->usable ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
-    expect_int("the anchors", (int64_t)a.count, row->usable);
-    expect_int("the skipped", (int64_t)a.skipped, !row->usable);
+    expect_counts(&a, row->usable, !row->usable);
     expect_anchors(&a);
 }
 
@@ -272,25 +338,28 @@ static void decode_all(void) {
     for (size_t i = 0; i < COUNT(MADE); i++)
         if (MADE[i].usable) p += sprintf(p, "%s", MADE[i].pem);
     decode_references(usable, (size_t)(p - usable));
+    expect_int("BearSSL's own count", (int64_t)reference_count,
+               (int64_t)all_usable);
 }
 
-static void test_pieces(void **state) {
+/* A text each, between texts that hold nothing, in one arena. */
+static void test_texts(void **state) {
+    static const char WORDS[] = "There is nothing in here.\n";
     hbeat_anchors a;
 
     (void)state;
-    in_hand("pieces of every size", all, all_size);
+    in_hand("a text each", all, all_size);
     decode_all();
-    expect_int("BearSSL's own count", (int64_t)reference_count,
-               (int64_t)all_usable);
-    for (size_t step = 1; step <= 101; step++) {
-        expect_error("the outcome",
-                     load(&a, arenas.begin, FULL_ARENA, all, all_size,
-                          step <= 100 ? step : all_size),
+    expect_error("nothing yet", load_whole(&a, TEXT(WORDS)),
+                 HBEAT_ERR_CERT_TRUST);
+    for (size_t i = 0; i < COUNT(MADE); i++) {
+        expect_error("the outcome", add(&a, MADE[i].pem, MADE[i].size),
                      HBEAT_OK);
-        expect_int("the anchors", (int64_t)a.count, (int64_t)all_usable);
-        expect_int("the skipped", (int64_t)a.skipped, (int64_t)all_skipped);
-        expect_anchors(&a);
+        expect_error("a text of nothing", add(&a, TEXT(WORDS)), HBEAT_OK);
+        expect_error("no text", hbeat_anchors_pem(&a, NULL, 0), HBEAT_OK);
     }
+    expect_counts(&a, all_usable, all_skipped);
+    expect_anchors(&a);
 }
 
 /* ---- Forms of the text: RFC 7468 section 2 ------------------------------ */
@@ -366,10 +435,17 @@ static const struct form_row {
 };
 
 /* The certificate of one row as DER, by BearSSL's decoder of PEM. */
-static const reference *der_of(size_t made) {
+static reference *der_of(size_t made) {
     decode_references(MADE[made].pem, MADE[made].size);
     assert_int_equal(reference_count, 1);
     return &references[0];
+}
+
+static size_t copy_der(unsigned char *out, size_t made) {
+    const reference *r = der_of(made);
+
+    memcpy(out, r->der, r->der_size);
+    return r->der_size;
 }
 
 static void test_form(void **state) {
@@ -385,14 +461,8 @@ static void test_form(void **state) {
     in_hand(row->name, text, (size_t)(p - text));
     expect_error("the outcome", load_whole(&a, text, (size_t)(p - text)),
                  row->count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
-    expect_int("the anchors", (int64_t)a.count, row->count);
-    expect_int("the skipped", (int64_t)a.skipped, row->skipped);
+    expect_counts(&a, (size_t)row->count, (size_t)row->skipped);
     expect_anchors(&a);
-    expect_error(
-        "byte by byte",
-        load(&a, arenas.begin, FULL_ARENA, text, (size_t)(p - text), 1),
-        row->count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
-    expect_int("the anchors", (int64_t)a.count, row->count);
 }
 
 static const struct none_row {
@@ -403,10 +473,10 @@ static const struct none_row {
     {"white space", " \r\n\t\n"},
     {"words", "There is no certificate in here.\n"},
     {"half a BEGIN", "-----BEGIN CERTIF"},
+    {"a BEGIN that lacks a dash", "-----BEGIN CERTIFICATE----"},
     {"an END alone", END "\n"},
 };
 
-/* The end is a size of 0, whatever the pointer. */
 static void test_nothing(void **state) {
     const struct none_row *row = *state;
     hbeat_anchors a;
@@ -414,36 +484,46 @@ static void test_nothing(void **state) {
     in_hand(row->name, row->text, strlen(row->text));
     expect_error("the outcome", load_whole(&a, row->text, strlen(row->text)),
                  HBEAT_ERR_CERT_TRUST);
-    expect_int("the anchors", (int64_t)a.count, 0);
-    expect_int("the skipped", (int64_t)a.skipped, 0);
-    memset(&a, 0, sizeof a);
-    a.arena = arenas.begin;
-    a.arena_size = FULL_ARENA;
-    expect_error("the end by NULL", hbeat_anchors_pem(&a, NULL, 0),
+    expect_counts(&a, 0, 0);
+    a = (hbeat_anchors){.arena = arenas.begin, .arena_size = FULL_ARENA};
+    expect_error("no text at all", hbeat_anchors_pem(&a, NULL, 0),
                  HBEAT_ERR_CERT_TRUST);
 }
 
-/* Cut anywhere between BEGIN and the end of END: truncated. */
+/*
+ * Every prefix of a text with two certificates.  One has begun when its BEGIN
+ * line has its last dash, and ended when its END line has.  What is cut is not
+ * put together again by the text that follows.
+ */
 static void test_cut(void **state) {
-    static char text[32768];
-    size_t size = (size_t)sprintf(text, "%s%s", MADE[P256].pem, MADE[P384].pem);
-    size_t begin = (size_t)(strstr(text + 1, BEGIN) - text);
-    size_t inside = begin + sizeof BEGIN; /* with its newline */
-    size_t end = (size_t)(strstr(text + begin, END) - text) + sizeof END - 1;
+    static char text[65536];
+    size_t size = (size_t)sprintf(text, "Two roots\n\n%s\nthe other\n%s\n",
+                                  MADE[P256].pem, MADE[P384].pem);
     hbeat_anchors a;
 
     (void)state;
     decode_references(text, size);
-    for (size_t cut = begin; cut <= size; cut++) {
-        bool truncated = cut >= inside && cut < end;
-        if (cut == inside - 1)
-            continue; /* whether the line has ended is anybody's guess */
+    for (size_t cut = 0; cut <= size; cut++) {
+        size_t count = 0, lost = 0;
+        bool truncated = false;
+        const char *at = text;
+        while ((at = strstr(at, BEGIN)) != NULL) {
+            size_t begin = (size_t)(at - text);
+            at = strstr(at, END) + sizeof END - 1;
+            size_t end = (size_t)(at - text);
+            count += cut >= end;
+            lost += cut > begin && cut < end;
+            truncated |= cut >= begin + sizeof BEGIN - 1 && cut < end;
+        }
         in_hand("a text that is cut", text, cut);
-        expect_error("the outcome", load_whole(&a, text, cut),
-                     truncated ? HBEAT_ERR_TRUNCATED : HBEAT_OK);
-        expect_int("the anchors", (int64_t)a.count, cut < end ? 1 : 2);
-        expect_int("the skipped", (int64_t)a.skipped, 0);
+        expect_error("the outcome", load_into(&a, SMALL_ARENA, text, cut),
+                     truncated   ? HBEAT_ERR_TRUNCATED
+                     : count > 0 ? HBEAT_OK
+                                 : HBEAT_ERR_CERT_TRUST);
+        expect_counts(&a, count, 0);
         expect_anchors(&a);
+        expect_error("the rest", add(&a, text + cut, size - cut), HBEAT_OK);
+        expect_counts(&a, 2 - lost, 0);
     }
 }
 
@@ -499,8 +579,7 @@ static void expect_one_skipped(const char *name, const char *text,
     in_hand(name, text, size);
     decode_references(MADE[P384].pem, MADE[P384].size);
     expect_error("the outcome", load_whole(&a, text, size), HBEAT_OK);
-    expect_int("the anchors", (int64_t)a.count, 1);
-    expect_int("the skipped", (int64_t)a.skipped, 1);
+    expect_counts(&a, 1, 1);
     expect_anchors(&a);
 }
 
@@ -524,6 +603,13 @@ static size_t write_der(char *out, const unsigned char *der, size_t size) {
     return (size_t)(p - out);
 }
 
+static void expect_der_skipped(const char *name, const unsigned char *der,
+                               size_t size) {
+    static char text[32768];
+
+    expect_one_skipped(name, text, write_der(text, der, size));
+}
+
 /* Row: bytes that replace those at an offset in the DER of P-256, which is
    30 82 xx xx (the certificate) 30 82 xx xx (what is signed) ... */
 static const struct der_row {
@@ -541,6 +627,8 @@ static const struct der_row {
     {"a length of 2^24 - 1", 1, TEXT("\x83\xFF\xFF\xFF")},
     {"an empty certificate", 1, TEXT("\x00")},
     {"a certificate of four bytes", 1, TEXT("\x04")},
+    {"a certificate of a length's first byte", 2, TEXT("\x00\x02")},
+    {"a certificate of half a length", 2, TEXT("\x00\x03")},
     {"no sequence inside", 4, TEXT("\x04")},
     {"a length of 65,535 inside", 6, TEXT("\xFF\xFF")},
     {"a length of 2^64 - 1 inside", 5,
@@ -552,75 +640,61 @@ static const struct der_row {
 
 static void test_lying_der(void **state) {
     const struct der_row *row = *state;
-    const reference *r = der_of(P256);
     unsigned char der[4096];
-    static char text[32768];
+    size_t size = copy_der(der, P256);
 
-    memcpy(der, r->der, r->der_size);
     assert_memory_equal(der, "\x30\x82", 2);
     assert_memory_equal(der + 4, "\x30\x82", 2);
     memcpy(der + row->offset, row->bytes, row->size);
-    expect_one_skipped(row->name, text, write_der(text, der, r->der_size));
+    expect_der_skipped(row->name, der, size);
 }
 
 /* A length that is right in its lowest 32 or 64 bits. */
 static void test_wrapping_length(void **state) {
-    static char text[32768];
-    unsigned char der[4096] = {0x30};
+    unsigned char der[4096];
 
     (void)state;
-    for (size_t bytes = 5; bytes <= 9; bytes += 4) {
-        const reference *r = der_of(P256);
-        size_t size = r->der_size + bytes - 2;
-        memset(der + 1, 0, 1 + bytes);
-        der[1] = (unsigned char)(0x80 | bytes);
+    for (size_t more = 3; more <= 7; more += 4) {
+        size_t size = copy_der(der, P256);
+        memmove(der + 2 + more, der + 2, size - 2);
+        memset(der + 1, 0, 1 + more);
+        der[1] = (unsigned char)(0x82 + more);
         der[2] = 1;
-        memcpy(der + bytes, r->der + 2, r->der_size - 2);
-        expect_one_skipped("a length that wraps around", text,
-                           write_der(text, der, size));
+        expect_der_skipped("a length that wraps around", der, size + more);
     }
 }
 
 /* The point of P-384 under the name of P-521, which is one byte away. */
 static void test_wrong_curve(void **state) {
     static const char NAME[] = "\x2B\x81\x04\x00\x22";
-    static char text[32768];
-    const reference *r = der_of(P384);
     unsigned char der[4096];
-    size_t at = 0;
+    size_t size = copy_der(der, P384), at = 0;
 
     (void)state;
-    memcpy(der, r->der, r->der_size);
     while (memcmp(der + at, NAME, sizeof NAME - 1) != 0) at++;
     der[at + 4] = 0x23;
-    expect_one_skipped("a point of another curve", text,
-                       write_der(text, der, r->der_size));
+    expect_der_skipped("a point of another curve", der, size);
 }
 
 /* A certificate whose end is missing inside good base64. */
 static void test_short_der(void **state) {
     unsigned char der[4096];
-    static char text[32768];
-    size_t size = der_of(P256)->der_size;
+    size_t size = copy_der(der, P256);
 
     (void)state;
-    memcpy(der, references[0].der, size);
-    for (size_t n = 1; n < size; n++)
-        expect_one_skipped("DER that is cut", text, write_der(text, der, n));
+    while (--size > 0) expect_der_skipped("DER that is cut", der, size);
 }
 
 static void test_random_der(void **state) {
     unsigned char der[600];
-    static char text[32768];
     uint64_t seed = 7468;
 
     (void)state;
     for (int i = 0; i < 200; i++) {
         for (size_t k = 0; k < sizeof der; k++)
             der[k] = (unsigned char)next_random(&seed);
-        der[0] = i % 2 == 0 ? 0x30 : der[0];
-        expect_one_skipped("random bytes", text,
-                           write_der(text, der, sizeof der));
+        if (i % 2 == 0) der[0] = 0x30;
+        expect_der_skipped("random bytes", der, sizeof der);
     }
 }
 
@@ -634,17 +708,17 @@ static void test_mutations(void **state) {
     const struct made_row *row = *state;
     unsigned char der[4096];
     static char text[32768];
-    size_t der_size = der_of((size_t)(row - MADE))->der_size, size;
+    size_t der_size = copy_der(der, (size_t)(row - MADE)), size;
     hbeat_anchors a;
     reference *r = &references[0];
 
-    memcpy(der, r->der, der_size);
     for (size_t i = 0; i < der_size * COUNT(FLIPS); i++) {
         unsigned char *b = &der[i / COUNT(FLIPS)];
         *b ^= FLIPS[i % COUNT(FLIPS)];
         size = write_der(text, der, der_size);
         in_hand("a byte changed", der, der_size);
-        expect_error("the outcome", load_whole(&a, text, size), HBEAT_OK);
+        expect_error("the outcome", load_into(&a, SMALL_ARENA, text, size),
+                     HBEAT_OK);
         expect_int("nothing is lost", (int64_t)(a.count + a.skipped), 2);
         expect_true("the next is loaded", a.count >= 1);
         memcpy(r->der, der, der_size);
@@ -654,66 +728,169 @@ static void test_mutations(void **state) {
     }
 }
 
-/* A certificate without END, then whole ones: no more than one is lost with
-   it. */
+/*
+ * Each byte of a certificate's text damaged.  The one behind it is loaded,
+ * whatever the damage.
+ */
+static void test_damage(void **state) {
+    static const char DAMAGE[] = "-!\xFF\0=A\n"; /* four are no base64 */
+    static char text[65536];
+    size_t size = (size_t)sprintf(text, "%s%s", MADE[P256].pem, MADE[P384].pem);
+    size_t end = (size_t)(strstr(text, END) - text);
+    hbeat_anchors a;
+
+    (void)state;
+    for (size_t i = 0; i < end + sizeof END - 1; i++) {
+        char good = text[i];
+        for (size_t k = 0; k < sizeof DAMAGE - 1; k++) {
+            if (DAMAGE[k] == good) continue;
+            text[i] = DAMAGE[k];
+            in_hand("a damaged byte", text, size);
+            expect_error("the outcome", load_into(&a, SMALL_ARENA, text, size),
+                         HBEAT_OK);
+            expect_true("the next is loaded", a.count >= 1);
+            expect_int("what is lost is counted, if it had begun",
+                       (int64_t)(a.count + a.skipped),
+                       i < sizeof BEGIN - 1 ? 1 : 2);
+            if (i >= end || (i >= sizeof BEGIN - 1 && k < 4))
+                expect_counts(&a, 1, 1);
+            for (size_t n = 0; n < a.count; n++) expect_kept(&a, &a.list[n]);
+        }
+        text[i] = good;
+    }
+}
+
+/* A certificate without END is lost, and none of those behind it. */
 static void test_missing_end(void **state) {
     static char text[65536];
     hbeat_anchors a;
-    char *p = text;
+    char *end;
 
     (void)state;
-    p += sprintf(p, "%s%s%s", MADE[P256].pem, MADE[P384].pem, MADE[P521].pem);
-    memmove(strstr(text, END), strstr(text, END) + sizeof END,
-            strlen(strstr(text, END) + sizeof END) + 1);
+    sprintf(text, "%s%s%s", MADE[P256].pem, MADE[P384].pem, MADE[P521].pem);
+    end = strstr(text, END);
+    memmove(end, end + sizeof END, strlen(end + sizeof END) + 1);
     in_hand("a certificate without END", text, strlen(text));
     expect_error("the outcome", load_whole(&a, text, strlen(text)), HBEAT_OK);
-    expect_int("the two behind it are loaded", (int64_t)a.count, 2);
-    expect_int("what is lost is counted", (int64_t)a.skipped, 1);
+    expect_counts(&a, 2, 1);
+    decode_references(strstr(text + 1, BEGIN), strlen(strstr(text + 1, BEGIN)));
+    expect_anchors(&a);
+}
+
+/* ---- The limits of RSA -------------------------------------------------- */
+
+/* Row: a modulus by its bytes and the first of them. */
+static const struct modulus_row {
+    const char *name;
+    size_t size;
+    unsigned char first;
+    bool usable;
+} MODULI[] = {
+    {"RSA of 2,040 bits", 255, 0xFF, false},
+    {"RSA of 2,047 bits", 256, 0x7F, false},
+    {"RSA of 2,048 bits", 256, 0x80, true},
+    {"RSA of 2,049 bits", 257, 0x01, true},
+    {"RSA of 4,095 bits", 512, 0x7F, true},
+    {"RSA of 4,096 bits", 512, 0xFF, true},
+    {"RSA of 4,097 bits", 513, 0x01, false},
+    {"RSA of 8,192 bits", 1024, 0xFF, false},
+};
+
+static void add_length(unsigned char *at, size_t more) {
+    size_t length = ((size_t)at[0] << 8 | at[1]) + more;
+
+    at[0] = (unsigned char)(length >> 8);
+    at[1] = (unsigned char)length;
+}
+
+/*
+ * The certificate with RSA-2048 and a modulus of another size.  In front of
+ * the 256 bytes stand 30 82 xx xx (the key's info), 15 bytes (RSA), 03 82 xx
+ * xx 00 (a string of bits), 30 82 xx xx (the key), 02 82 xx xx 00 (modulus).
+ */
+static size_t write_modulus(unsigned char *der, const struct modulus_row *row) {
+    reference *r = der_of(RSA2048);
+    const br_rsa_public_key *key = &br_x509_decoder_get_pkey(&r->x)->key.rsa;
+    const size_t LENGTHS[] = {31, 12, 7, 3};
+    size_t at = 0, more = row->size - 256;
+
+    while (memcmp(r->der + at, key->n, 256) != 0) at++;
+    memcpy(der, r->der, at);
+    add_length(der + 2, more);
+    add_length(der + 6, more);
+    for (size_t i = 0; i < COUNT(LENGTHS); i++)
+        add_length(der + at - LENGTHS[i], more);
+    memset(der + at, 0xA7, row->size);
+    der[at] = row->first;
+    memcpy(der + at + row->size, r->der + at + 256, r->der_size - at - 256);
+    return r->der_size + more;
+}
+
+static void test_modulus(void **state) {
+    const struct modulus_row *row = *state;
+    unsigned char der[4096];
+    size_t size = write_modulus(der, row);
+    static char text[32768];
+    hbeat_anchors a;
+
+    size = write_der(text, der, size);
+    in_hand(row->name, text, size);
+    expect_error("the outcome", load_whole(&a, text, size), HBEAT_OK);
+    expect_counts(&a, row->usable ? 2 : 1, !row->usable);
+    decode_references(text, size);
+    if (row->usable) expect_anchors(&a);
 }
 
 /* ---- The arena ---------------------------------------------------------- */
 
-/* In an arena of any size the list is what fitted. */
+/* One root in an arena of every size that is too small, and of some more. */
 static void test_arena_sizes(void **state) {
+    const struct made_row *row = *state;
+    size_t der_size = der_of((size_t)(row - MADE))->der_size;
+    size_t enough = sizeof(br_x509_trust_anchor) + 2 * der_size + 16;
+    hbeat_anchors a;
+
+    for (size_t odd = 0; odd < 2; odd++) {
+        size_t count = 0;
+        for (size_t size = 0; size <= enough; size++) {
+            char *arena = odd ? arenas.begin + 1 : arenas.end - size;
+            hbeat_error e = load(&a, arena, size, row->pem, row->size);
+            in_hand("an arena of another size", &size, sizeof size);
+            expect_true("not less in a greater one", a.count >= count);
+            expect_error("the outcome", e,
+                         a.count > 0 ? HBEAT_OK : HBEAT_ERR_TOO_BIG);
+            expect_int("the skipped", (int64_t)a.skipped, 0);
+            expect_anchors(&a);
+            count = a.count;
+        }
+        expect_int("twice the certificate is enough", (int64_t)count, 1);
+    }
+}
+
+/*
+ * Many roots in arenas of many sizes: the list is what fitted, and stays that
+ * when the greatest of them does not fit either.
+ */
+static void test_arena_fills(void **state) {
+    const struct made_row *more = &MADE[GREATEST];
     hbeat_anchors a;
     size_t count = 0;
 
     (void)state;
     decode_all();
-    for (size_t size = 0; size <= FULL_ARENA; size += 40) {
-        char *arena = arenas.end - size;
-        hbeat_error e = load(&a, arena, size, all, all_size, all_size);
+    for (size_t size = 0; size <= FULL_ARENA; size += 152) {
+        hbeat_error e = load_into(&a, size, all, all_size);
         in_hand("an arena of another size", &size, sizeof size);
         expect_error("the outcome", e,
                      a.count == all_usable ? HBEAT_OK : HBEAT_ERR_TOO_BIG);
         expect_true("no fewer in a greater one", a.count >= count);
-        expect_true("the list lies in the arena",
-                    a.count == 0 || ((char *)a.list >= arena &&
-                                     (char *)(a.list + a.count) <= arenas.end));
-        expect_anchors(&a);
         count = a.count;
+        if (e == HBEAT_ERR_TOO_BIG)
+            expect_error("more", add(&a, more->pem, more->size), e);
+        expect_int("the anchors", (int64_t)a.count, (int64_t)count);
+        expect_anchors(&a);
     }
     expect_int("all, at last", (int64_t)count, (int64_t)all_usable);
-}
-
-/* Once full, it stays so, whatever follows. */
-static void test_full_arena(void **state) {
-    hbeat_anchors a;
-
-    (void)state;
-    in_hand("an arena that is full", all, all_size);
-    decode_all();
-    expect_error("the outcome",
-                 load(&a, arenas.begin, 4000, all, all_size, all_size),
-                 HBEAT_ERR_TOO_BIG);
-    size_t count = a.count;
-    expect_true("some fitted", count > 0);
-    expect_error("more text",
-                 hbeat_anchors_pem(&a, MADE[P256].pem, MADE[P256].size),
-                 HBEAT_ERR_TOO_BIG);
-    expect_error("the end", hbeat_anchors_pem(&a, "", 0), HBEAT_ERR_TOO_BIG);
-    expect_int("the anchors", (int64_t)a.count, (int64_t)count);
-    expect_anchors(&a);
 }
 
 static void test_unaligned_arena(void **state) {
@@ -723,12 +900,12 @@ static void test_unaligned_arena(void **state) {
     in_hand("an arena at any address", all, all_size);
     decode_all();
     for (size_t i = 0; i < 32; i++) {
-        expect_error(
-            "the outcome",
-            load(&a, arenas.begin + i, FULL_ARENA, all, all_size, all_size),
-            HBEAT_OK);
+        expect_error("the outcome",
+                     load(&a, arenas.begin + i, FULL_ARENA, all, all_size),
+                     HBEAT_OK);
         expect_int("the list's address",
                    (int64_t)((uintptr_t)a.list % sizeof(void *)), 0);
+        expect_counts(&a, all_usable, all_skipped);
         expect_anchors(&a);
     }
 }
@@ -736,8 +913,8 @@ static void test_unaligned_arena(void **state) {
 /* ---- The system's bundle ------------------------------------------------ */
 
 static void test_bundle(void **state) {
-    static char bundle[400000], arena[96 * 1024];
-    size_t size = read_file(BUNDLE, bundle, sizeof bundle);
+    static char bundle[BUNDLE_MAX];
+    size_t size = read_file(BUNDLE, bundle, sizeof bundle), greatest = 0, kept;
     hbeat_anchors a;
 
     (void)state;
@@ -748,23 +925,30 @@ static void test_bundle(void **state) {
     in_hand(BUNDLE, bundle, size);
     expect_true("all of it was read", size < sizeof bundle - 1);
     decode_references(bundle, size);
-    expect_error("the outcome",
-                 load(&a, arena, sizeof arena, bundle, size, 1000), HBEAT_OK);
-    expect_int("the skipped", (int64_t)a.skipped, 0);
-    expect_int("the anchors", (int64_t)a.count, (int64_t)reference_count);
+    expect_error("the outcome", load_into(&a, BUNDLE_ARENA, bundle, size),
+                 HBEAT_OK);
+    expect_counts(&a, reference_count, 0);
     expect_true("there are many", a.count > 50);
-    expect_anchors(&a);
+    kept = expect_anchors(&a);
+    for (size_t i = 0; i < reference_count; i++)
+        if (references[i].der_size > greatest)
+            greatest = references[i].der_size;
+    print_message("# note: %zu roots in %zu bytes of arena\n", a.count, kept);
+    expect_error("two certificates' room is enough to load",
+                 load_into(&a, kept + 2 * greatest + 16, bundle, size),
+                 HBEAT_OK);
 }
 
 int main(void) {
-    arenas = fence(FULL_ARENA + 64);
+    arenas = fence(BUNDLE_ARENA);
+    texts = fence(BUNDLE_MAX);
     if (!make_all()) {
         printf("not ok - the certificates could not be made\n");
         return 1;
     }
     write_all();
     cases_add_rows(test_made, MADE);
-    cases_add("pieces of every size", test_pieces, NULL);
+    cases_add("a text each", test_texts, NULL);
     cases_add_rows(test_form, FORMS);
     cases_add_rows(test_nothing, NOTHING);
     cases_add("a text that is cut", test_cut, NULL);
@@ -776,9 +960,14 @@ int main(void) {
     cases_add("random bytes", test_random_der, NULL);
     cases_add("bytes of P-256 changed", test_mutations, &MADE[P256]);
     cases_add("bytes of RSA-2048 changed", test_mutations, &MADE[RSA2048]);
+    cases_add("bytes of the text changed", test_damage, NULL);
     cases_add("a certificate without END", test_missing_end, NULL);
-    cases_add("arenas of every size", test_arena_sizes, NULL);
-    cases_add("a full arena", test_full_arena, NULL);
+    cases_add_rows(test_modulus, MODULI);
+    cases_add("P-256 in arenas of every size", test_arena_sizes, &MADE[P256]);
+    cases_add("RSA in arenas of every size", test_arena_sizes, &MADE[RSA2048]);
+    cases_add("a name in arenas of every size", test_arena_sizes,
+              &MADE[LONG_NAME]);
+    cases_add("arenas that fill", test_arena_fills, NULL);
     cases_add("an unaligned arena", test_unaligned_arena, NULL);
     cases_add("the system's bundle", test_bundle, NULL);
     return cases_run("anchors");

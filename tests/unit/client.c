@@ -73,7 +73,7 @@ static void no_tls(hbeat_config *c) {
     c->tls_buffer = NULL;
 }
 static void small_tls(hbeat_config *c) {
-    c->tls_buffer_size--;
+    c->tls_buffer_size = HBEAT_TLS_BUFFER_SMALL - 1;
 }
 static void no_body(hbeat_config *c) {
     c->reply_buffer = NULL;

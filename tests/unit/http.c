@@ -499,7 +499,7 @@ static const struct wire_row {
                   "chunked-chunked\r\n\r\n0\r\n\r\n")},
     {"a length too long to be kept",
      TEXT(OK_LINE "Content-Length: 0000000000000000000000000000000000000000"
-                  "000000000000000000000000000016\r\n\r\n" GOOD)},
+                  "000000000000000000000000000000000000000016\r\n\r\n" GOOD)},
     {"gzip, chunked",
      TEXT(OK_LINE "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")},
     {"gzip and chunked in two fields",
@@ -874,7 +874,7 @@ static const struct answer_row {
      CLOSED, HBEAT_ERR_TRUNCATED, 503, false, 120, DATE_S, NULL},
     {"a broken chunk keeps the head",
      TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
-          "Retry-After: 120\r\nTransfer-Encoding: chunked\r\n\r\nxyz"),
+          "Retry-After: 120\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
      OPEN, HBEAT_ERR_HTTP, 503, false, 120, DATE_S, NULL},
     {"a trailer is no field",
      TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n" DATE

@@ -3,9 +3,7 @@
  * the byte behind it faults.
  */
 #include "cases.h"
-#include <float.h>
 #include <inttypes.h>
-#include <locale.h>
 
 #define LIMIT HBEAT_JSON_DEPTH
 
@@ -820,211 +818,164 @@ static void test_string_of_name(void **state) {
     expect_text("its name", out, "a\"\xF0\x9F\x98\x80");
 }
 
-/* ---- hbeat_json_integer ------------------------------------------------- */
+/* ---- hbeat_json_number -------------------------------------------------- */
 
-static const struct integer_row {
+/* Row: a value and decimals, and what the number times 10^decimals is. */
+static const struct number_row {
     const char *name;
     const char *text;
+    unsigned decimals;
     hbeat_error error;
     int64_t number;
-} INTEGERS[] = {
-    {"zero", "0", HBEAT_OK, 0},
-    {"minus zero", "-0", HBEAT_OK, 0},
-    {"one", "1", HBEAT_OK, 1},
-    {"minus one", "-1", HBEAT_OK, -1},
-    {"past uint32", "4294967296", HBEAT_OK, 4294967296},
-    {"INT64_MAX", "9223372036854775807", HBEAT_OK, INT64_MAX},
-    {"INT64_MIN", "-9223372036854775808", HBEAT_OK, INT64_MIN},
-    {"one above INT64_MIN", "-9223372036854775807", HBEAT_OK, -INT64_MAX},
-    {"one past INT64_MAX", "9223372036854775808", HBEAT_ERR_TOO_BIG, 0},
-    {"one past INT64_MIN", "-9223372036854775809", HBEAT_ERR_TOO_BIG, 0},
-    {"ten past INT64_MAX", "9223372036854775817", HBEAT_ERR_TOO_BIG, 0},
-    {"UINT64_MAX", "18446744073709551615", HBEAT_ERR_TOO_BIG, 0},
-    {"2^64", "18446744073709551616", HBEAT_ERR_TOO_BIG, 0},
-    {"2^64 + 1", "18446744073709551617", HBEAT_ERR_TOO_BIG, 0},
-    {"minus 2^64 - 1", "-18446744073709551617", HBEAT_ERR_TOO_BIG, 0},
-    {"20 nines", "99999999999999999999", HBEAT_ERR_TOO_BIG, 0},
+} NUMBERS[] = {
+    /* integers */
+    {"zero", "0", 0, HBEAT_OK, 0},
+    {"minus zero", "-0", 0, HBEAT_OK, 0},
+    {"one", "1", 0, HBEAT_OK, 1},
+    {"minus one", "-1", 0, HBEAT_OK, -1},
+    {"past uint32", "4294967296", 0, HBEAT_OK, 4294967296},
+    {"INT64_MAX", "9223372036854775807", 0, HBEAT_OK, INT64_MAX},
+    {"INT64_MIN", "-9223372036854775808", 0, HBEAT_OK, INT64_MIN},
+    {"one above INT64_MIN", "-9223372036854775807", 0, HBEAT_OK, -INT64_MAX},
+    {"one past INT64_MAX", "9223372036854775808", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"one past INT64_MIN", "-9223372036854775809", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"ten past INT64_MAX", "9223372036854775817", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"UINT64_MAX", "18446744073709551615", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"2^64", "18446744073709551616", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"2^64 + 1", "18446744073709551617", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"minus 2^64 - 1", "-18446744073709551617", 0, HBEAT_ERR_TOO_BIG, 0},
+    {"20 nines", "99999999999999999999", 0, HBEAT_ERR_TOO_BIG, 0},
     {"60 digits",
-     "-123456789012345678901234567890123456789012345678901234567890",
+     "-123456789012345678901234567890123456789012345678901234567890", 0,
      HBEAT_ERR_TOO_BIG, 0},
-    {"a fraction of zero", "1.0", HBEAT_ERR_JSON, 0},
-    {"a fraction", "-0.5", HBEAT_ERR_JSON, 0},
-    {"an exponent", "1e3", HBEAT_ERR_JSON, 0},
-    {"an exponent in upper case", "1E3", HBEAT_ERR_JSON, 0},
-    {"an exponent of zero", "5e0", HBEAT_ERR_JSON, 0},
-    {"too big, with a fraction", "99999999999999999999.5", HBEAT_ERR_JSON, 0},
-    {"a string of digits", "\"1\"", HBEAT_ERR_JSON, 0},
-    {"null", "null", HBEAT_ERR_JSON, 0},
-    {"true", "true", HBEAT_ERR_JSON, 0},
-    {"an array", "[1]", HBEAT_ERR_JSON, 0},
-    {"an object", "{}", HBEAT_ERR_JSON, 0},
+
+    /* integers get their decimals */
+    {"zero, 1 decimal", "0", 1, HBEAT_OK, 0},
+    {"zero, 20 decimals", "0", 20, HBEAT_OK, 0},
+    {"zero, 100 decimals", "-0", 100, HBEAT_OK, 0},
+    {"an integer, 1 decimal", "12", 1, HBEAT_OK, 120},
+    {"an integer, 2 decimals", "-12", 2, HBEAT_OK, -1200},
+    {"nine, 18 decimals", "9", 18, HBEAT_OK, 9000000000000000000},
+    {"minus nine, 18 decimals", "-9", 18, HBEAT_OK, -9000000000000000000},
+    {"ten, 18 decimals", "10", 18, HBEAT_ERR_TOO_BIG, 0},
+    {"one, 19 decimals", "1", 19, HBEAT_ERR_TOO_BIG, 0},
+    {"minus one, 20 decimals", "-1", 20, HBEAT_ERR_TOO_BIG, 0},
+    {"one, 100 decimals", "1", 100, HBEAT_ERR_TOO_BIG, 0},
+
+    /* fractions: with no decimals none, not even of zeros */
+    {"a fraction of zero", "1.0", 0, HBEAT_ERR_JSON, 0},
+    {"a fraction", "-0.5", 0, HBEAT_ERR_JSON, 0},
+    {"too big, with a fraction", "99999999999999999999.5", 0, HBEAT_ERR_JSON,
+     0},
+
+    /* digits behind the decimals are cut off, those missing are zeros */
+    {"as many digits, 1", "12.5", 1, HBEAT_OK, 125},
+    {"as many digits, 2", "12.34", 2, HBEAT_OK, 1234},
+    {"a missing digit", "12.5", 2, HBEAT_OK, 1250},
+    {"zeros behind the point", "12.05", 2, HBEAT_OK, 1205},
+    {"a half, below zero", "-0.5", 1, HBEAT_OK, -5},
+    {"minus zero with a fraction", "-0.0", 1, HBEAT_OK, 0},
+    {"a cut five", "0.15", 1, HBEAT_OK, 1},
+    {"a cut nine", "0.19", 1, HBEAT_OK, 1},
+    {"a cut nine, below zero", "-0.19", 1, HBEAT_OK, -1},
+    {"nines are not rounded up", "9.9999999999", 2, HBEAT_OK, 999},
+    {"nor down below zero", "-9.9999999999", 2, HBEAT_OK, -999},
+    {"all is cut", "0.09", 1, HBEAT_OK, 0},
+    {"all is cut, below zero", "-0.09", 1, HBEAT_OK, 0},
+    {"18 digits, 18 decimals", "1.234567890123456789", 18, HBEAT_OK,
+     1234567890123456789},
+    {"one digit, 18 decimals", "-1.5", 18, HBEAT_OK, -1500000000000000000},
+    {"one more digit, 18 decimals", "1.2345678901234567899", 18, HBEAT_OK,
+     1234567890123456789},
+    {"19 digits, 19 decimals", "0.1234567890123456789", 19, HBEAT_OK,
+     1234567890123456789},
+    {"one digit, 19 decimals", "0.9", 19, HBEAT_OK, 9000000000000000000},
+    {"20 digits, 20 decimals", "-0.01234567890123456789", 20, HBEAT_OK,
+     -1234567890123456789},
+    {"18 digits, 20 decimals", "0.012345678901234567", 20, HBEAT_OK,
+     1234567890123456700},
+
+    /* the edges of int64 */
+    {"INT64_MAX, 1 decimal", "922337203685477580.7", 1, HBEAT_OK, INT64_MAX},
+    {"one past it", "922337203685477580.8", 1, HBEAT_ERR_TOO_BIG, 0},
+    {"INT64_MIN, 1 decimal", "-922337203685477580.8", 1, HBEAT_OK, INT64_MIN},
+    {"one past it, below zero", "-922337203685477580.9", 1, HBEAT_ERR_TOO_BIG,
+     0},
+    {"the digit that would not fit is cut", "922337203685477580.79", 1,
+     HBEAT_OK, INT64_MAX},
+    {"one past it by its integer", "922337203685477581", 1, HBEAT_ERR_TOO_BIG,
+     0},
+    {"INT64_MAX without its last digit", "922337203685477580", 1, HBEAT_OK,
+     INT64_MAX - 7},
+    {"INT64_MAX, 2 decimals", "92233720368547758.07", 2, HBEAT_OK, INT64_MAX},
+    {"one past it, 2 decimals", "92233720368547758.08", 2, HBEAT_ERR_TOO_BIG,
+     0},
+    {"INT64_MAX, 18 decimals", "9.223372036854775807", 18, HBEAT_OK, INT64_MAX},
+    {"one past it, 18 decimals", "9.223372036854775808", 18, HBEAT_ERR_TOO_BIG,
+     0},
+    {"INT64_MIN, 18 decimals", "-9.223372036854775808", 18, HBEAT_OK,
+     INT64_MIN},
+    {"INT64_MAX, 19 decimals", "0.9223372036854775807", 19, HBEAT_OK,
+     INT64_MAX},
+    {"one past it, 19 decimals", "0.9223372036854775808", 19, HBEAT_ERR_TOO_BIG,
+     0},
+    {"INT64_MIN, 19 decimals", "-0.9223372036854775808", 19, HBEAT_OK,
+     INT64_MIN},
+    {"one past it, below zero, 19 decimals", "-0.9223372036854775809", 19,
+     HBEAT_ERR_TOO_BIG, 0},
+    {"INT64_MAX, 20 decimals", "0.09223372036854775807", 20, HBEAT_OK,
+     INT64_MAX},
+    {"one past it, 20 decimals", "0.09223372036854775808", 20,
+     HBEAT_ERR_TOO_BIG, 0},
+    {"a tenth, 20 decimals", "0.1", 20, HBEAT_ERR_TOO_BIG, 0},
+    {"an integer past int64, 1 decimal", "9223372036854775808.0", 1,
+     HBEAT_ERR_TOO_BIG, 0},
+
+    /* exponents: never, whatever they would make of the number */
+    {"an exponent", "1e3", 0, HBEAT_ERR_JSON, 0},
+    {"an exponent in upper case", "1E3", 0, HBEAT_ERR_JSON, 0},
+    {"an exponent of zero", "5e0", 0, HBEAT_ERR_JSON, 0},
+    {"an exponent with plus", "5e+1", 0, HBEAT_ERR_JSON, 0},
+    {"an exponent with minus", "50e-1", 0, HBEAT_ERR_JSON, 0},
+    {"zero with an exponent", "0e1", 0, HBEAT_ERR_JSON, 0},
+    {"an exponent, 1 decimal", "1e3", 1, HBEAT_ERR_JSON, 0},
+    {"an exponent, 20 decimals", "0e3", 20, HBEAT_ERR_JSON, 0},
+    {"a fraction and an exponent", "1.5e1", 0, HBEAT_ERR_JSON, 0},
+    {"the same, as many digits as decimals", "1.5e1", 1, HBEAT_ERR_JSON, 0},
+    {"the same, fewer digits", "1.5E1", 2, HBEAT_ERR_JSON, 0},
+    {"the same, more digits", "1.555e-1", 1, HBEAT_ERR_JSON, 0},
+    {"too big, with an exponent", "99999999999999999999e-5", 0, HBEAT_ERR_JSON,
+     0},
+    {"the same, with decimals", "99999999999999999999.9e-5", 2, HBEAT_ERR_JSON,
+     0},
+
+    /* what is no number */
+    {"a string of digits", "\"1\"", 0, HBEAT_ERR_JSON, 0},
+    {"a string of digits, 1 decimal", "\"1.5\"", 1, HBEAT_ERR_JSON, 0},
+    {"null", "null", 0, HBEAT_ERR_JSON, 0},
+    {"true", "true", 0, HBEAT_ERR_JSON, 0},
+    {"false, 2 decimals", "false", 2, HBEAT_ERR_JSON, 0},
+    {"an array", "[1]", 0, HBEAT_ERR_JSON, 0},
+    {"an object", "{}", 0, HBEAT_ERR_JSON, 0},
 };
 
-static void test_integer(void **state) {
-    const struct integer_row *row = *state;
-    size_t size = strlen(row->text);
+/* Each text is all there is: no NUL and no other byte ends it. */
+static void expect_number(const char *text, unsigned decimals,
+                          hbeat_error expected, int64_t number) {
     hbeat_json value;
-    int64_t number = 42;
+    int64_t got = 42;
 
-    in_hand(row->name, row->text, size);
-    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
-    expect_error("the outcome", hbeat_json_integer(&value, &number),
-                 row->error);
-    if (row->error == HBEAT_OK) expect_int("the number", number, row->number);
+    expect_error("the text", parse(text, strlen(text), &value), HBEAT_OK);
+    expect_error("the outcome", hbeat_json_number(&value, decimals, &got),
+                 expected);
+    if (expected == HBEAT_OK) expect_int("the number", got, number);
 }
 
-/* ---- hbeat_json_double -------------------------------------------------- */
+static void test_number(void **state) {
+    const struct number_row *row = *state;
 
-/* Row: a number and the bits of the nearest double, ties to even. */
-static const struct double_row {
-    const char *name;
-    const char *text;
-    uint64_t bits;
-} DOUBLES[] = {
-    {"zero", "0", 0x0000000000000000},
-    {"minus zero", "-0", 0x8000000000000000},
-    {"minus zero with a fraction", "-0.0", 0x8000000000000000},
-    {"minus zero with an exponent", "-0e-5", 0x8000000000000000},
-    {"one", "1", 0x3FF0000000000000},
-    {"a tenth", "0.1", 0x3FB999999999999A},
-    {"a tenth and two tenths", "0.30000000000000004", 0x3FD3333333333334},
-    {"a fraction of zeros", "1.000", 0x3FF0000000000000},
-    {"an exponent with plus", "1e+2", 0x4059000000000000},
-    {"an exponent with leading zeros", "1E0003", 0x408F400000000000},
-    {"2^53", "9007199254740992", 0x4340000000000000},
-    {"2^53 + 1: a tie, to even, down", "9007199254740993", 0x4340000000000000},
-    {"2^53 + 3: a tie, to even, up", "9007199254740995", 0x4340000000000002},
-    {"a tie that its last digit breaks, up",
-     "9007199254740993.00000000000000000000000001", 0x4340000000000001},
-    {"a tie that its last digit breaks, down",
-     "9007199254740992.99999999999999999999999999", 0x4340000000000000},
-    {"2^63", "9223372036854775808", 0x43E0000000000000},
-    {"2^64 - 1", "18446744073709551615", 0x43F0000000000000},
-    {"2^64", "18446744073709551616", 0x43F0000000000000},
-    {"2^64 + 2^11: a tie", "18446744073709553664", 0x43F0000000000000},
-    {"19 digits", "1234567890123456789", 0x43B12210F47DE981},
-    {"20 digits", "12345678901234567890", 0x43E56A95319D63E1},
-    {"17 digits behind the point", "0.12345678901234568", 0x3FBF9ADD3746F65F},
-    {"30 digits of pi", "3.14159265358979323846264338327", 0x400921FB54442D18},
-    {"10^22, the last exact power of ten", "1e22", 0x4480F0CF064DD592},
-    {"10^23, which is not exact", "1e23", 0x44B52D02C7E14AF6},
-    {"minus 10^23", "-1e23", 0xC4B52D02C7E14AF6},
-    {"a power of two below one", "9.5367431640625e-7", 0x3EB0000000000000},
-    {"the greatest subnormal", "2.2250738585072009e-308", 0x000FFFFFFFFFFFFF},
-    {"the smallest normal", "2.2250738585072014e-308", 0x0010000000000000},
-    {"between the two, nearer to the subnormal", "2.2250738585072011e-308",
-     0x000FFFFFFFFFFFFF},
-    {"between the two, nearer to the normal", "2.2250738585072012e-308",
-     0x0010000000000000},
-    {"the smallest subnormal", "4.9406564584124654e-324", 0x0000000000000001},
-    {"the smallest subnormal in one digit", "5e-324", 0x0000000000000001},
-    {"just below half of it", "2.4703282292062327e-324", 0x0000000000000000},
-    {"just above half of it", "2.4703282292062328e-324", 0x0000000000000001},
-    {"three halves of it, just above", "7.4109846876186982e-324",
-     0x0000000000000002},
-    {"two bits", "1e-323", 0x0000000000000002},
-    {"a subnormal", "1.2345678901234567e-310", 0x000016B9F4D3CD48},
-    {"underflow", "1e-400", 0x0000000000000000},
-    {"underflow below zero", "-1e-400", 0x8000000000000000},
-    {"underflow with a fraction", "123.456e-789", 0x0000000000000000},
-    {"zero with a great exponent", "0e99999999999999999999",
-     0x0000000000000000},
-    {"a fraction of zero with a great exponent", "0.000e+400",
-     0x0000000000000000},
-    {"an exponent below int64", "1e-99999999999999999999", 0x0000000000000000},
-    {"DBL_MAX", "1.7976931348623157e308", 0x7FEFFFFFFFFFFFFF},
-    {"minus DBL_MAX", "-1.7976931348623157e308", 0xFFEFFFFFFFFFFFFF},
-    {"DBL_MAX in all its digits",
-     "179769313486231570814527423731704356798070567525844996598917476803"
-     "157260780028538760589558632766878171540458953514382464234321326889"
-     "464182768467546703537516986049910576551282076245490090389328944075"
-     "868508455133942304583236903222948165808559332123348274797826204144"
-     "723168738177180919299881250404026184124858368",
-     0x7FEFFFFFFFFFFFFF},
-    {"nearer to DBL_MAX than to 2^1024", "1.7976931348623158e308",
-     0x7FEFFFFFFFFFFFFF},
-    {"zeros behind the point",
-     "0.000000000000000000000000000000000000000000001234", 0x369C2DF8DA5B6CA8},
-    {"zeros that the exponent takes back",
-     "1000000000000000000000000000000000000e-36", 0x3FF0000000000000},
-    {"a fraction that the exponent takes back",
-     "0.00000000000000000000000000000000000001e38", 0x3FF0000000000000},
-    {"Avogadro's number", "6.02214076e23", 0x44DFE185CA57C517},
-    {"minus an electron's charge", "-1.602176634e-19", 0xBC07A4DA290C1653},
-    {"2^54 + 1", "18014398509481985", 0x4350000000000000},
-    {"2^55 + 2: a tie", "36028797018963970", 0x4360000000000000},
-};
-
-/* Reads one number and holds it against the C library's strtod. */
-static hbeat_error read_double(const char *name, const char *text,
-                               uint64_t *bits) {
-    size_t size = strlen(text);
-    double number = 42, reference = strtod(text, NULL);
-    bool over = reference > DBL_MAX || reference < -DBL_MAX;
-    uint64_t expected;
-    hbeat_json value;
-    hbeat_error error;
-
-    in_hand(name, text, size);
-    expect_error("the text", parse(text, size, &value), HBEAT_OK);
-    error = hbeat_json_double(&value, &number);
-    expect_error("the outcome", error, over ? HBEAT_ERR_TOO_BIG : HBEAT_OK);
-    memcpy(bits, &number, sizeof *bits);
-    memcpy(&expected, &reference, sizeof expected);
-    if (!over && *bits != expected) {
-        print_case("the bits, and those of strtod");
-        print_message("#   got      0x%016" PRIX64 " %.17g\n", *bits, number);
-        print_message("#   expected 0x%016" PRIX64 " %.17g\n", expected,
-                      reference);
-        fail();
-    }
-    return error;
-}
-
-static void test_double(void **state) {
-    const struct double_row *row = *state;
-    uint64_t bits;
-
-    expect_error("it fits", read_double(row->name, row->text, &bits), HBEAT_OK);
-    expect_int("the bits", (int64_t)bits, (int64_t)row->bits);
-}
-
-/* Row: a number past DBL_MAX, or a value that is no number. */
-static const struct no_double_row {
-    const char *name;
-    const char *text;
-    hbeat_error error;
-} NO_DOUBLES[] = {
-    {"1e400", "1e400", HBEAT_ERR_TOO_BIG},
-    {"-1e400", "-1e400", HBEAT_ERR_TOO_BIG},
-    {"1e309", "1e309", HBEAT_ERR_TOO_BIG},
-    {"nearer to 2^1024 than to DBL_MAX", "1.7976931348623159e308",
-     HBEAT_ERR_TOO_BIG},
-    {"the tie between DBL_MAX and 2^1024",
-     "179769313486231580793728971405303415079934132710037826936173778980"
-     "444968292764750946649017977587207096330286416692887910946555547851"
-     "940402630657488671505820681908902000708383676273854845817711531764"
-     "475730270069855571366959622842914819860834936475292719074168444365"
-     "510704342711559699508093042880177904174497792",
-     HBEAT_ERR_TOO_BIG},
-    {"an exponent past int64", "1e99999999999999999999", HBEAT_ERR_TOO_BIG},
-    {"the same below zero", "-0.1E+99999999999999999999", HBEAT_ERR_TOO_BIG},
-    {"a string of digits", "\"1\"", HBEAT_ERR_JSON},
-    {"null", "null", HBEAT_ERR_JSON},
-    {"true", "true", HBEAT_ERR_JSON},
-    {"an array", "[1]", HBEAT_ERR_JSON},
-    {"an object", "{\"a\":1}", HBEAT_ERR_JSON},
-};
-
-static void test_no_double(void **state) {
-    const struct no_double_row *row = *state;
-    size_t size = strlen(row->text);
-    hbeat_json value;
-    double number;
-
-    in_hand(row->name, row->text, size);
-    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
-    expect_error("the outcome", hbeat_json_double(&value, &number), row->error);
+    in_hand(row->name, row->text, strlen(row->text));
+    expect_number(row->text, row->decimals, row->error, row->number);
 }
 
 /* Numbers that are long: a head, one digit or more many times, a tail. */
@@ -1032,180 +983,112 @@ static const struct long_row {
     const char *name;
     const char *head, *repeated, *tail;
     int times;
+    unsigned decimals;
+    hbeat_error error;
+    int64_t number;
 } LONG_NUMBERS[] = {
-    {"800 ones", "", "1", "e-500", 800},
-    {"800 nines behind the point", "0.", "9", "", 800},
-    {"800 digits around the point", "3.", "14159265", "e10", 100},
-    {"a tie that its 800th digit breaks", "9007199254740993.", "0", "1", 783},
-    {"a tie of 800 digits", "9007199254740993.", "0", "", 784},
-    {"below a tie for 800 digits", "9007199254740992.", "9", "", 784},
-    {"2,000 zeros in front of a digit", "0.", "0", "1e2001", 2000},
-    {"2,000 zeros behind a digit", "1", "0", "e-2000", 2000},
-    {"2,000 zeros and no exponent", "1", "0", "", 2000},
-    {"2,000 zeros in front, no exponent", "0.", "0", "1", 2000},
-    {"the exponent leads with zeros", "1e", "0", "5", 500},
-    {"an exponent of 500 digits", "1e", "9", "", 500},
-    {"a negative exponent of 500 digits", "-1e-", "9", "", 500},
-    {"a subnormal of 1,000 digits", "0.", "7", "e-310", 1000},
-    {"20,000 digits", "1.", "0123456789", "", 2000},
+    {"800 ones", "", "1", "", 800, 0, HBEAT_ERR_TOO_BIG, 0},
+    {"800 ones, 2 decimals", "-", "1", ".5", 800, 2, HBEAT_ERR_TOO_BIG, 0},
+    {"20,000 digits", "", "1234567890", "", 2000, 0, HBEAT_ERR_TOO_BIG, 0},
+    {"2,000 zeros behind a digit", "1", "0", "", 2000, 0, HBEAT_ERR_TOO_BIG, 0},
+    {"20,000 digits behind the point", "-1.", "9876543210", "", 2000, 2,
+     HBEAT_OK, -198},
+    {"800 nines behind the point", "0.", "9", "", 800, 18, HBEAT_OK,
+     999999999999999999},
+    {"800 nines, 0 decimals", "0.", "9", "", 800, 0, HBEAT_ERR_JSON, 0},
+    {"800 nines and an exponent", "0.", "9", "e1", 800, 1, HBEAT_ERR_JSON, 0},
+    {"2,000 zeros in front of a digit", "-0.", "0", "1", 2000, 20, HBEAT_OK, 0},
+    {"all of them wanted", "-0.", "0", "12", 2000, 2001, HBEAT_OK, -1},
+    {"and more of them", "0.", "0", "12", 2000, 2019, HBEAT_OK,
+     1200000000000000000},
+    {"and too many", "0.", "0", "12", 2000, 2020, HBEAT_ERR_TOO_BIG, 0},
+    {"an exponent of 500 digits", "1e", "9", "", 500, 0, HBEAT_ERR_JSON, 0},
 };
 
-static void test_long_double(void **state) {
+static void test_long_number(void **state) {
     static char text[32768];
     const struct long_row *row = *state;
     char *p = strcpy(text, row->head) + strlen(row->head);
-    uint64_t bits;
 
     for (int i = 0; i < row->times; i++)
         p = strcpy(p, row->repeated) + strlen(row->repeated);
     strcpy(p, row->tail);
-    read_double(row->name, text, &bits);
-}
-
-/* A random number's text: digits, perhaps a point, perhaps an exponent. */
-static void write_random(char *out, uint64_t *seed) {
-    int digits = 1 + (int)(next_random(seed) % 24);
-    int point = (int)(next_random(seed) % 30);
-
-    if (next_random(seed) % 2 == 0) *out++ = '-';
-    for (int i = 0; i < digits; i++) {
-        int digit = (int)(next_random(seed) % 10);
-        *out++ = (char)('0' + (i == 0 && digit == 0 ? 1 : digit));
-        if (i == point && i + 1 < digits) *out++ = '.';
-    }
-    *out = '\0';
-    if (next_random(seed) % 4 != 0)
-        sprintf(out, "e%d", (int)(next_random(seed) % 680) - 350);
-}
-
-static void test_random_texts(void **state) {
-    uint64_t seed = 8259, bits;
-    char text[64];
-
-    (void)state;
-    for (int i = 0; i < 100000; i++) {
-        write_random(text, &seed);
-        read_double("a random number", text, &bits);
-    }
-}
-
-/* Any finite double, written with 17 digits, comes back; with fewer, near. */
-static void test_random_bits(void **state) {
-    uint64_t seed = 754, bits, read;
-    double number;
-    char text[64];
-
-    (void)state;
-    for (int i = 0; i < 100000; i++) {
-        bits = next_random(&seed);
-        memcpy(&number, &bits, sizeof number);
-        if ((bits >> 52 & 0x7FF) == 0x7FF) continue;
-        sprintf(text, "%.*e", i % 2 == 0 ? 16 : i % 23, number);
-        if (read_double("random bits", text, &read) == HBEAT_OK && i % 2 == 0)
-            expect_int("the bits", (int64_t)read, (int64_t)bits);
-    }
-}
-
-/* A natural number in limbs of nine decimal digits, the lowest first. */
-typedef struct natural {
-    uint32_t limb[130];
-    int limbs;
-} natural;
-
-static void multiply(natural *n, uint32_t factor) {
-    uint64_t carry = 0;
-
-    for (int i = 0; i < n->limbs; i++) {
-        carry += (uint64_t)n->limb[i] * factor;
-        n->limb[i] = (uint32_t)(carry % 1000000000);
-        carry /= 1000000000;
-    }
-    for (; carry > 0; carry /= 1000000000)
-        n->limb[n->limbs++] = (uint32_t)(carry % 1000000000);
+    in_hand(row->name, text, strlen(text));
+    expect_number(text, row->decimals, row->error, row->number);
 }
 
 /*
- * Writes m * 2^e exactly: below zero, 2^e is 5^-e / 10^-e.  The tie between
- * two neighbours is an odd m of 54 bits.
+ * Writes n / 10^decimals as a number.  `extra` digits follow that must not
+ * count; where it is below zero that many zeros are left away at the end.
  */
-static void write_exactly(char *out, uint64_t m, int e) {
-    natural n = {{(uint32_t)(m % 1000000000), (uint32_t)(m / 1000000000)}, 2};
+static void write_number(char *out, int64_t n, int decimals, int extra,
+                         uint64_t *seed) {
+    uint64_t size = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    char digits[64];
+    int count = sprintf(digits, "%0*" PRIu64, decimals + 1, size);
+    char *p = out;
 
-    for (int i = 0; i < (e < 0 ? -e : e); i++) multiply(&n, e < 0 ? 5 : 2);
-    while (n.limb[n.limbs - 1] == 0) n.limbs--;
-    out += sprintf(out, "%u", (unsigned)n.limb[n.limbs - 1]);
-    for (int i = n.limbs - 2; i >= 0; i--)
-        out += sprintf(out, "%09u", (unsigned)n.limb[i]);
-    if (e < 0) sprintf(out, "e%d", e);
+    p += sprintf(p, "%s%.*s", n < 0 ? "-" : "", count - decimals, digits);
+    if (decimals == 0) return;
+    p += sprintf(p, ".%s", digits + count - decimals);
+    for (; extra > 0; extra--) *p++ = (char)('0' + next_random(seed) % 10);
+    for (; extra < 0 && p[-1] == '0' && p[-2] != '.'; extra++) p--;
+    *p = '\0';
 }
 
-/*
- * The exact ties between neighbours of every size, and the same numbers a
- * digit above and a digit below.
- */
-static void test_ties(void **state) {
-    uint64_t seed = 1074, bits;
-    char text[1200], more[1200];
+static void test_random_numbers(void **state) {
+    uint64_t seed = 8259;
+    char text[128];
 
     (void)state;
-    for (int e = -1075; e <= 970; e += 3) {
-        uint64_t m = next_random(&seed) >> 11 | 1;
-        if (e > -1075) /* below are the subnormals, of fewer bits */
-            m |= (uint64_t)1 << 53;
-        write_exactly(text, m, e);
-        read_double("a tie", text, &bits);
-
-        size_t digits = strspn(text, "0123456789");
-        sprintf(more, "%.*s.00000000001%s", (int)digits, text, text + digits);
-        read_double("just above a tie", more, &bits);
-        if (text[digits - 1] != '0') {
-            text[digits - 1]--;
-            read_double("just below a tie", text, &bits);
-        }
+    for (int i = 0; i < 20000; i++) {
+        uint64_t bits = next_random(&seed) >> next_random(&seed) % 64;
+        int64_t n = (int64_t)(bits & INT64_MAX);
+        int decimals = (int)(next_random(&seed) % 21);
+        if (i % 3 == 0) n = n / 1000000 * 1000000;
+        if (i % 2 == 0) n = -n;
+        write_number(text, n, decimals, (int)(next_random(&seed) % 13) - 6,
+                     &seed);
+        in_hand("a random number", text, strlen(text));
+        expect_number(text, (unsigned)decimals, HBEAT_OK, n);
     }
 }
 
-/* ---- Locale ------------------------------------------------------------- */
-
-/* Sets a locale whose decimal point is a comma, made for the test if need be;
-   says whether there is one. */
-static bool set_comma_locale(void) {
-    static const char *const NAMES[] = {"de_DE.UTF-8", "de_DE.utf8",
-                                        "de_DE",       "fr_FR.UTF-8",
-                                        "fr_FR.utf8",  "sv_SE.UTF-8"};
-    char folder[] = "/tmp/heartbeat-locale-XXXXXX", command[200];
-    bool found = false;
-
-    for (size_t i = 0; i < COUNT(NAMES) && !found; i++)
-        found = setlocale(LC_ALL, NAMES[i]) != NULL;
-    if (!found && mkdtemp(folder) != NULL) {
-        sprintf(command,
-                "localedef -i de_DE -f ISO-8859-1 %s/de_DE >%s/log 2>&1",
-                folder, folder);
-        found = system(command) == 0 && setenv("LOCPATH", folder, 1) == 0 &&
-                setlocale(LC_ALL, "de_DE") != NULL;
-        sprintf(command, "rm -r %s", folder);
-        if (system(command) != 0)
-            print_message("# note %s is left behind\n", folder);
-    }
-    return found && *localeconv()->decimal_point == ',';
-}
-
-static void test_locale(void **state) {
-    static const char TEXT_OF_HALF[] = "-1.5e1";
-    hbeat_json value;
-    double number = 0;
+/* The numbers of an array end where their elements do. */
+static void test_numbers_in_place(void **state) {
+    static const char ARRAY[] = "[1,-2.55,30 ,4e1,{\"5\":6.0}]";
+    static const struct number_row FOUND[] = {
+        {"the first", "1", 1, HBEAT_OK, 10},
+        {"behind a comma", "-2.55", 1, HBEAT_OK, -25},
+        {"before a space", "30", 1, HBEAT_OK, 300},
+        {"an exponent", "4e1", 1, HBEAT_ERR_JSON, 0},
+        {"no number", "{}", 1, HBEAT_ERR_JSON, 0},
+    };
+    hbeat_json rest, item;
+    int64_t number;
 
     (void)state;
-    in_hand("a decimal comma", TEXT(TEXT_OF_HALF));
-    if (!set_comma_locale()) {
-        print_message("# note no locale with a decimal comma: not run\n");
-        return;
+    in_hand("an array of numbers", TEXT(ARRAY));
+    expect_error("the text", parse(TEXT(ARRAY), &rest), HBEAT_OK);
+    for (size_t i = 0; i < COUNT(FOUND); i++) {
+        expect_true(FOUND[i].name, hbeat_json_next(&rest, NULL, &item));
+        expect_error(FOUND[i].name,
+                     hbeat_json_number(&item, FOUND[i].decimals, &number),
+                     FOUND[i].error);
+        if (FOUND[i].error == HBEAT_OK)
+            expect_int(FOUND[i].name, number, FOUND[i].number);
     }
-    expect_error("the text", parse(TEXT(TEXT_OF_HALF), &value), HBEAT_OK);
-    expect_error("the outcome", hbeat_json_double(&value, &number), HBEAT_OK);
-    setlocale(LC_ALL, "C");
-    expect_true("the number", number <= -15 && number >= -15);
+}
+
+static void test_number_of_nothing(void **state) {
+    hbeat_json none = {HBEAT_JSON_NONE, NULL, 0};
+    int64_t number;
+
+    (void)state;
+    in_hand("HBEAT_JSON_NONE", TEXT(""));
+    for (unsigned decimals = 0; decimals < 3; decimals++)
+        expect_error("the outcome", hbeat_json_number(&none, decimals, &number),
+                     HBEAT_ERR_JSON);
 }
 
 int main(void) {
@@ -1228,13 +1111,10 @@ int main(void) {
     cases_add_rows(test_string_in_place, STRINGS);
     cases_add("the string of no value", test_string_of_nothing, NULL);
     cases_add("the string of a name", test_string_of_name, NULL);
-    cases_add_rows(test_integer, INTEGERS);
-    cases_add_rows(test_double, DOUBLES);
-    cases_add_rows(test_no_double, NO_DOUBLES);
-    cases_add_rows(test_long_double, LONG_NUMBERS);
-    cases_add("100,000 random numbers", test_random_texts, NULL);
-    cases_add("100,000 random doubles", test_random_bits, NULL);
-    cases_add("ties of every size", test_ties, NULL);
-    cases_add("a decimal comma", test_locale, NULL);
+    cases_add_rows(test_number, NUMBERS);
+    cases_add_rows(test_long_number, LONG_NUMBERS);
+    cases_add("20,000 random numbers", test_random_numbers, NULL);
+    cases_add("numbers in an array", test_numbers_in_place, NULL);
+    cases_add("the number of no value", test_number_of_nothing, NULL);
     return cases_run("json");
 }
