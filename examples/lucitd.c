@@ -8,11 +8,15 @@
  *     POST /path 200 | authorization: Bearer *** | content-type: ... |
  *     accept: ... | appidv3: ... | body: {...}
  *
+ * in which the status is followed by "resumed" where the connection began with
+ * a TLS session of an earlier one (by session ID; there are no tickets).
+ *
  * Each connection has a process of its own, so that the code from TLS up to
  * serve_client() is about one client, and may wait.  Three pipes tie it to
  * the first process: `queue` holds the number of every instruction not yet
  * handed out, `done` takes a byte for every request answered, and `life` is
- * held open by the first process alone: its end is everyone's end.
+ * held open by the first process alone: its end is everyone's end.  A file,
+ * `sessions`, is common to all.
  *
  * Where the reference is silent, the answers are those of Laravel, the PHP
  * framework behind the API: their order, their words, `\/` for a slash.
@@ -115,6 +119,45 @@ static void load_pem(const char *path) {
     }
 }
 
+/* ---- TLS sessions ----------------------------------------------------- */
+
+/* They outlast the process that made them, in a file that is only ever added
+ * to: whoever asks for a session has seen the end of the handshake by which it
+ * was written, so nobody need lock anything. */
+static FILE *sessions;
+static bool resumed; /* this connection began with one of them */
+
+static void save_session(const br_ssl_session_cache_class **cache,
+                         br_ssl_server_context *server,
+                         const br_ssl_session_parameters *session) {
+    (void)cache;
+    (void)server;
+    resumed = false;
+    if (write(fileno(sessions), session, sizeof *session) < 0)
+        fprintf(stderr, "tls: no session is kept (%d)\n", errno);
+}
+
+static int load_session(const br_ssl_session_cache_class **cache,
+                        br_ssl_server_context *server,
+                        br_ssl_session_parameters *wanted) {
+    br_ssl_session_parameters found;
+    off_t at = 0;
+
+    (void)cache;
+    (void)server;
+    for (; pread(fileno(sessions), &found, sizeof found, at) == sizeof found;
+         at += (off_t)sizeof found) {
+        if (memcmp(found.session_id, wanted->session_id, 32) != 0) continue;
+        *wanted = found;
+        return resumed = true;
+    }
+    return false;
+}
+
+static const br_ssl_session_cache_class session_class = {
+    sizeof(br_ssl_session_cache_class *), save_session, load_session};
+static const br_ssl_session_cache_class *session_cache = &session_class;
+
 /* ---- TLS -------------------------------------------------------------- */
 
 static int client; /* the socket */
@@ -146,6 +189,7 @@ static void begin_tls(void) {
         br_ssl_engine_set_hash(e, id, NULL);
     br_ssl_engine_add_flags(e, BR_OPT_NO_RENEGOTIATION);
     br_ssl_engine_set_buffer(e, records, sizeof records, 1);
+    br_ssl_server_set_cache(&tls, &session_cache);
     br_ssl_server_reset(&tls); /* if it fails, the engine is closed */
 }
 
@@ -313,7 +357,7 @@ static void log_request(const char *status) {
     log_bytes(method, strlen(method));
     putchar(' ');
     log_bytes(target, strlen(target));
-    printf(" %.3s", status);
+    printf(" %.3s%s", status, resumed ? " resumed" : "");
     for (size_t i = AUTHORIZATION; i <= APP; i++) {
         const char *value = fields[i] != NULL ? fields[i] : "(missing)";
         if (i == AUTHORIZATION && fields[i] != NULL)
@@ -809,6 +853,7 @@ int main(int argc, char **argv) {
     token[strcspn(token, "\r\n")] = '\0';
     if (pipe(queue) != 0 || pipe(done) != 0 || pipe(life) != 0)
         fail(strerror(errno), "pipe");
+    if ((sessions = tmpfile()) == NULL) fail(strerror(errno), "tmpfile");
     fcntl(queue[0], F_SETFL, O_NONBLOCK);
     for (int i = 0; i < instruction_count; i++)
         if (write(queue[1], &i, sizeof i) != sizeof i)
