@@ -24,7 +24,8 @@ COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
-          $(filter-out tests/network/peer.c,$(wildcard tests/network/*.c)))
+          $(filter-out tests/network/peer.c tests/network/nameserver.c,\
+            $(wildcard tests/network/*.c)))
 SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
 SOURCES = heartbeat.h heartbeat.c $(wildcard examples/*.c tests/*/*.[ch])
 
@@ -54,6 +55,10 @@ $B/network/%: tests/network/%.c tests/network/peer.c tests/network/peer.h \
               $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
+
+# Those that look names up have a hostile DNS server, too.
+NAMED = files resolve answers addresses
+$(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
 
 $B/jsonsuite: tests/vectors/jsonsuite.c $B/codec.o
 	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)

@@ -2597,6 +2597,7 @@ hbeat_error hbeat_start_beat(hbeat_client *c, const hbeat_beat *beat,
     }
     if (c->state != IDLE) hang_up(c);
     c->state = IDLE;
+    c->until_ms = c->deadline_ms = now_ms() + c->cfg.timeout_ms;
     e = hbeat_begin_beat(&c->x, &c->cfg, beat, reply);
     fail(c, e == HBEAT_OK ? HBEAT_AGAIN : e, c->x.what, 0);
     if (e != HBEAT_OK) return e;
@@ -2604,7 +2605,6 @@ hbeat_error hbeat_start_beat(hbeat_client *c, const hbeat_beat *beat,
     c->answered = false;
     c->connection = HBEAT_CONNECTION_NONE;
     c->state = c->kept ? LOOK : LOOKUP;
-    c->until_ms = c->deadline_ms = now_ms() + c->cfg.timeout_ms;
     return HBEAT_OK;
 }
 

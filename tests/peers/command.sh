@@ -5,7 +5,6 @@
 # usage: B=build tests/peers/command.sh
 . "$(dirname "$0")/common.inc"
 need jq openssl socat unshare "$python"
-unset HTTPS_PROXY no_proxy NO_PROXY
 
 : >"$tmp/everything" # that any run printed: searched for the token at the end
 

@@ -6,7 +6,6 @@
 . "$(dirname "$0")/common.inc"
 PATH=$PATH:/usr/sbin
 need jq openssl socat squid tinyproxy unshare "$python"
-unset HTTPS_PROXY no_proxy NO_PROXY
 
 # ---- The proxies -----------------------------------------------------------
 
