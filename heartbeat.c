@@ -2490,8 +2490,7 @@ static void advance(hbeat_client *c) {
     case RECEIVING:
         read_in(c);
         /* fall through */
-    case SENDING: talk(c); break;
-    default: break;
+    default: talk(c); break; /* SENDING */
     }
 }
 

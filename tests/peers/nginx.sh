@@ -328,7 +328,7 @@ disturbed 'worker killed' '(ok ){6}' 'kill -s KILL $(worker)'
 disturbed 'stopped gently and started' "$gap" 'again QUIT'
 disturbed 'stopped at once and started' "$gap" 'again TERM'
 disturbed 'started once it was missed' '(ok ){3}(connect ){1,2}(ok )+' \
-    'stop_by TERM; await grep -q connect "$out"; begin moving'
+    'stop_by TERM; await grep -q :.connect. "$out"; begin moving'
 
 wait "$dropping"
 status=$?

@@ -1025,7 +1025,8 @@ static void write_number(char *out, int64_t n, int decimals, int extra,
                          uint64_t *seed) {
     uint64_t size = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
     char digits[64];
-    int count = sprintf(digits, "%0*" PRIu64, decimals + 1, size);
+    int count =
+        snprintf(digits, sizeof digits, "%0*" PRIu64, decimals + 1, size);
     char *p = out;
 
     p += sprintf(p, "%s%.*s", n < 0 ? "-" : "", count - decimals, digits);
