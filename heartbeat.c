@@ -2079,6 +2079,8 @@ static void ask(hbeat_client *c) {
         if (!ask_server(c, r.servers[i].ip, r.servers[i].scope)) continue;
         share_ms = (c->deadline_ms - now) / (tries - c->tries + 1);
         if (share_ms > r.timeout_s * 1000) share_ms = r.timeout_s * 1000;
+        if (count_of(&c->addresses) > 0 && share_ms > OTHER_FAMILY_MS)
+            share_ms = OTHER_FAMILY_MS;
         c->until_ms = now + share_ms;
         return;
     }
@@ -2087,15 +2089,18 @@ static void ask(hbeat_client *c) {
         fail(c, HBEAT_ERR_RESOLVE, "no nameserver gives an answer", 0);
 }
 
-/* Nothing more comes from this nameserver.  What it did not tell is asked of
- * the next, unless there is an address to go on with. */
+/* Nothing more comes from this nameserver.  What it cut is asked of it again;
+ * what it did not tell is asked of the next, unless there is an address. */
 static void end_try(hbeat_client *c) {
     hbeat_addresses *a = &c->addresses;
     hang_up(c);
     c->until_ms = c->deadline_ms;
-    c->over_tcp = false;
-    c->tries++;
-    if (count_of(a) > 0) {
+    c->over_tcp = c->cut;
+    c->cut = false;
+    if (!c->over_tcp) c->tries++;
+    if (c->over_tcp) {
+        ask(c);
+    } else if (count_of(a) > 0) {
         a->expires_ms = now_ms() + (int64_t)a->ttl_s * 1000;
         c->state = OPEN;
     } else if (c->wanted > 0) {
@@ -2115,7 +2120,7 @@ static void look_up(hbeat_client *c) {
     words w;
     c->turn = c->tries = 0;
     c->wanted = WANT_BOTH;
-    c->missing = c->over_tcp = false;
+    c->missing = c->over_tcp = c->cut = false;
     c->state = OPEN;
     if (count_of(a) > 0 && now_ms() < a->expires_ms) return;
     a->v6_count = a->v4_count = 0;
@@ -2131,8 +2136,8 @@ static void look_up(hbeat_client *c) {
     if (count_of(a) == 0) ask(c);
 }
 
-/* Takes a message from a nameserver.  From the first answer with addresses on
- * the other one is not waited for much longer. */
+/* Takes a message from a nameserver.  Once there is an address, or a reason to
+ * ask again, the other answer is not waited for much longer. */
 static void take_answer(hbeat_client *c, span message) {
     int64_t soon = now_ms() + OTHER_FAMILY_MS;
     byte query[DNS_QUERY_MAX];
@@ -2146,17 +2151,13 @@ static void take_answer(hbeat_client *c, span message) {
         if (answer != DNS_STRAY) break;
     }
     if (answer == DNS_STRAY) return;
-    if (answer == DNS_CUT && !c->over_tcp) {
-        hang_up(c);
-        c->over_tcp = true;
-        ask(c);
-    } else {
-        c->unheard &= (uint8_t)~want;
-        c->missing |= answer == DNS_MISSING;
-        if (answer >= DNS_MISSING) c->wanted &= (uint8_t)~want;
-        if (c->unheard == 0) end_try(c);
-    }
-    if (c->state < OPEN && count_of(&c->addresses) > 0 && c->until_ms > soon)
+    c->unheard &= (uint8_t)~want;
+    c->missing |= answer == DNS_MISSING;
+    c->cut |= answer == DNS_CUT && !c->over_tcp;
+    if (answer >= DNS_MISSING) c->wanted &= (uint8_t)~want;
+    if (c->unheard == 0)
+        end_try(c);
+    else if ((c->cut || count_of(&c->addresses) > 0) && c->until_ms > soon)
         c->until_ms = soon;
 }
 

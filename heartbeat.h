@@ -372,7 +372,7 @@ typedef struct hbeat_client {
     uint8_t clock;       /* which one certificates are held against */
     uint8_t turn, tries; /* of the addresses, of the nameservers */
     uint8_t wanted, unheard; /* families to ask for; to wait for */
-    bool over_tcp;
+    bool over_tcp, cut;      /* how they are asked for; TCP has to */
     uint16_t ids[2];
     uint32_t wire_at, wire_end; /* input not yet taken */
     uint32_t out_at, out_end;   /* output that was put together */
@@ -412,7 +412,8 @@ hbeat_error hbeat_start_beat(hbeat_client *c, const hbeat_beat *beat,
 
 /* Moves the exchange on as far as it goes without waiting: HBEAT_AGAIN until
  * it has ended, then HBEAT_OK or its error, which sticks until the next
- * start.  One step makes one read and one write at most. */
+ * start.  One step makes one read and one write at most; the one that looks a
+ * name up reads the two files as well. */
 hbeat_error hbeat_step(hbeat_client *c);
 
 /* What the exchange waits for.  An idle client waits for nothing. */

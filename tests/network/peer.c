@@ -548,7 +548,8 @@ uint16_t peer_start_nginx(const char *directives) {
 
     peer_stop(NULL);
     holder = reserve_port(&port);
-    snprintf(folder, sizeof folder, "%s/nginx", b ? b : "build");
+    snprintf(folder, sizeof folder, "%s/nginx.%d", b ? b : "build",
+             (int)getpid()); /* tests may run side by side */
     snprintf(pid_file, sizeof pid_file, "%s/pid", folder);
     configure_nginx(folder, port, directives);
     unlink(pid_file);

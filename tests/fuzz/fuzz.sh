@@ -1,0 +1,64 @@
+#!/bin/sh
+# Runs the fuzzers, each over its seeds and what it makes of them.  Speaks TAP;
+# a note says how many inputs each has seen, and how much of the code.
+#
+# usage: B=DIR tests/fuzz/fuzz.sh
+#
+# The programs are in $B/fuzz.  Without more, each takes a fixed number of
+# inputs, the same in every run.  With $FUZZ_SECONDS each goes on for so long,
+# from where the last such run ended; what it finds of interest is kept in
+# $B/fuzz/kept.  $FUZZ_TARGETS, in place of all, names some of them.
+#
+# An input that one fails with is in $B/fuzz, named after the fuzzer; the
+# program takes it as its argument.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+fuzz=${B:-build}/fuzz
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+number=0
+
+# Certificates are seeds twice: as they are, and as the bytes they stand for.
+# In front of each are the control bytes of pem.c and cert.c.
+rm -rf "$fuzz/seeds"
+mkdir -p "$fuzz/seeds/pem" "$fuzz/seeds/cert"
+for file in tests/fuzz/seeds/certificates/*.pem; do
+    name=$(basename "$file" .pem)
+    grep -v '^-' "$file" | base64 -d >"$fuzz/seeds/der" || exit 1
+    { printf '@~~' && cat "$file"; } >"$fuzz/seeds/pem/$name"
+    { printf 'H~~' && cat "$fuzz/seeds/der"; } >"$fuzz/seeds/pem/$name.der"
+    { printf '@@' && cat "$fuzz/seeds/der"; } >"$fuzz/seeds/cert/$name"
+done
+
+run() { # NAME INPUTS SIZE-OF-THE-LONGEST
+    name=$1 inputs=$2 longest=$3
+    case " ${FUZZ_TARGETS-$name} " in *" $name "*) ;; *) return ;; esac
+    number=$((number + 1))
+    kept=$fuzz/kept/$name
+    if [ -n "${FUZZ_SECONDS-}" ]; then
+        much=-max_total_time=$FUZZ_SECONDS
+    else
+        much=-runs=$inputs kept=$fuzz/once/$name
+        rm -rf "$kept"
+    fi
+    mkdir -p "$kept" "$fuzz/seeds/$name"
+    if "$fuzz/$name" "$much" -seed=1 -max_len="$longest" -timeout=10 \
+        -dict="tests/fuzz/$name.dict" -artifact_prefix="$fuzz/$name-" \
+        "$kept" "tests/fuzz/seeds/$name" "$fuzz/seeds/$name" >"$log" 2>&1
+    then
+        echo "ok $number - $name"
+    else
+        grep -v '^#.*cov: ' "$log" # nor every step on the way
+        echo "not ok $number - $name"
+    fi
+    echo "# note $name: $(grep '^#.*DONE' "$log" | tr -s '\t ' '  ')"
+}
+
+run json 60000 600
+run http 60000 1500
+run dns 60000 700
+run pem 20000 2500
+run hosts 60000 1000
+run resolv 60000 1000
+run cert 20000 2500
+echo "1..$number"
