@@ -2,6 +2,7 @@
 # make demo       a stand-in server, three heartbeats, the instructions
 # make test       all tests, with one compiler
 # make check      all tests in all builds, and the analysers
+# make fuzz-long  the fuzzers, for FUZZ_SECONDS (600) each
 # make bench      instructions and system calls, beside curl
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
@@ -26,6 +27,7 @@ UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out tests/network/peer.c tests/network/nameserver.c,\
             $(wildcard tests/network/*.c)))
+FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
 SOURCES = heartbeat.h heartbeat.c $(wildcard examples/*.c tests/*/*.[ch])
 
@@ -59,6 +61,12 @@ $B/network/%: tests/network/%.c tests/network/peer.c tests/network/peer.h \
 # Those that look names up have a hostile DNS server, too.
 NAMED = files resolve answers addresses
 $(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
+
+# Each is the library, too.
+$B/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h heartbeat.c heartbeat.h
+	@mkdir -p $(@D)
+	clang -std=c99 $(WARN) $(BR_INC) -O1 -g -fsanitize=fuzzer $(SANITIZE) \
+	    -I. -o $@ $< $(LDFLAGS) $(BR_LIB)
 
 $B/jsonsuite: tests/vectors/jsonsuite.c $B/codec.o
 	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)
@@ -111,6 +119,15 @@ memcheck: programs
 splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
 
+# The same inputs in every run; those that find a fault stay in $B/fuzz.
+fuzz: $(FUZZERS)
+	B=$B tests/run tests/fuzz/fuzz.sh
+
+FUZZ_SECONDS = 600
+
+fuzz-long: $(FUZZERS)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
+
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
 	gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null heartbeat.c
@@ -127,7 +144,7 @@ lint:
 	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 	clang -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 
-check: lint test splits clang sanitized m32 memcheck
+check: lint test splits fuzz clang sanitized m32 memcheck
 
 bench: all $B/certs/made
 	tests/bench/run $B
@@ -135,5 +152,5 @@ bench: all $B/certs/made
 clean:
 	rm -rf $B
 
-.PHONY: all demo programs test suite splits clang sanitized m32 memcheck \
-        lint check bench clean
+.PHONY: all demo programs test suite splits fuzz fuzz-long clang sanitized \
+        m32 memcheck lint check bench clean

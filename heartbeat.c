@@ -514,10 +514,11 @@ static bool read_pattern(span *in, const char *pattern, calendar *t) {
             if (*letter == 'y') /* 50 years from now, and no clock needed */
                 t->year += t->year < 70 ? 2000 : 1900;
         } else if (*pattern == 'b') {
-            while (++t->month <= 12 &&
+            t->month = 1;
+            while (t->month <= 12 &&
                    (length_of(*in) < 3 ||
                     memcmp(in->at, months + 3 * t->month - 3, 3) != 0))
-                continue;
+                t->month++;
             ok = t->month <= 12;
             if (ok) in->at += 3;
         } else if (*pattern == 'e') {
@@ -1030,7 +1031,7 @@ static hbeat_error chunk_line(hbeat_exchange *x, span in) {
     }
     if (in.at == start || in.at - start == sizeof x->line - 1)
         return bad_http(x, "a chunk without size");
-    while (scan_char(&in, " \t")) continue;
+    in.at += strspn((const char *)in.at, " \t");
     if (in.at < in.end && *in.at != ';')
         return bad_http(x, "a malformed chunk size");
     x->trailers = x->left == 0;
@@ -1286,7 +1287,7 @@ typedef struct dns_rr {
 
 /* Takes a record off a message; false where it is malformed. */
 static bool dns_record(span message, const byte **in, dns_rr *r) {
-    const byte *at, *target;
+    const byte *at, *alias;
     size_t size;
     r->name_size = dns_name(message, in, r->name);
     at = *in;
@@ -1295,14 +1296,14 @@ static bool dns_record(span message, const byte **in, dns_rr *r) {
     r->ttl_s = (uint32_t)read16(at + 4) << 16 | read16(at + 6);
     if (r->ttl_s > INT32_MAX) r->ttl_s = 0; /* RFC 2181 section 8 */
     size = read16(at + 8);
-    r->data = target = at + 10;
+    r->data = alias = at + 10;
     if (size > (size_t)(message.end - r->data)) return false;
     *in = r->data + size;
     if (r->type == TYPE_A) return size == 4;
     if (r->type == TYPE_AAAA) return size == 16;
     if (r->type != TYPE_CNAME) return true;
-    r->target_size = dns_name(message, &target, r->target);
-    return r->target_size > 0 && target == *in;
+    r->target_size = dns_name(message, &alias, r->target);
+    return r->target_size > 0 && alias == *in;
 }
 
 /* What a message that came from a nameserver is. */
@@ -1449,7 +1450,6 @@ static void read_option(const char *text, const char *name, unsigned most,
 }
 
 static void read_resolv(words *w, resolver *r) {
-    char local[] = "127.0.0.1";
     bool nameserver = false;
     r->count = 0;
     r->timeout_s = 5;
@@ -1460,7 +1460,7 @@ static void read_resolv(words *w, resolver *r) {
         read_option(w->text, "timeout:", 30, &r->timeout_s);
         read_option(w->text, "attempts:", 5, &r->attempts);
     }
-    if (r->count == 0) add_nameserver(r, local);
+    if (r->count == 0) add_nameserver(r, memcpy(w->text, "127.0.0.1", 10));
 }
 
 /* ==== Sockets =========================================================== */
@@ -1954,12 +1954,11 @@ static bool handshaking(const hbeat_client *c) {
 /* Ends the connection.  A close_notify goes out if the engine can make one
  * now and the socket takes it now; nobody waits for an answer. */
 static void hang_up(hbeat_client *c) {
-    byte *alert;
     size_t size;
     if (c->fd < 0) return;
     if (c->state == IDLE || c->state == RECEIVING) { /* all is sent */
         br_ssl_engine_close(&c->tls.eng);
-        alert = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
+        byte *alert = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
         if (alert) (void)!send(c->fd, alert, size, MSG_NOSIGNAL);
     }
     close(c->fd);
@@ -2070,12 +2069,12 @@ static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
 static void ask(hbeat_client *c) {
     words w = open_words(c, c->cfg.resolv_path);
     int64_t now = now_ms(), share_ms;
-    unsigned tries, i;
+    unsigned tries;
     resolver r;
     read_resolv(&w, &r);
     tries = r.count * r.attempts;
     for (; c->tries < tries; c->tries++, c->over_tcp = false) {
-        i = c->tries % r.count;
+        unsigned i = c->tries % r.count;
         if (!ask_server(c, r.servers[i].ip, r.servers[i].scope)) continue;
         share_ms = (c->deadline_ms - now) / (tries - c->tries + 1);
         if (share_ms > r.timeout_s * 1000) share_ms = r.timeout_s * 1000;

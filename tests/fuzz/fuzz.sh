@@ -56,7 +56,7 @@ run() { # NAME INPUTS SIZE-OF-THE-LONGEST
 
 run json 60000 600
 run http 60000 1500
-run dns 60000 700
+run dns 25000 700
 run pem 20000 2500
 run hosts 60000 1000
 run resolv 60000 1000
