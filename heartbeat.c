@@ -499,7 +499,7 @@ static bool read_digits(span *in, int count, int *number) {
 
 /* Reads a time after a pattern: Y the year, y its last two digits, b the name
  * of the month, m d h i s two digits, e a day that may begin with a space, a
- * the name of the weekday, t a T or space; all else stands for itself. */
+ * any word, as of the weekday, t a T or space; all else stands for itself. */
 static bool read_pattern(span *in, const char *pattern, calendar *t) {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     static const char letters[] = "mdhisyY";
@@ -523,8 +523,7 @@ static bool read_pattern(span *in, const char *pattern, calendar *t) {
             if (ok) in->at += 3;
         } else if (*pattern == 'e') {
             ok = read_digits(in, scan_char(in, " ") ? 1 : 2, &t->day);
-        } else if (*pattern ==
-                   'a') { /* it says nothing that the date does not */
+        } else if (*pattern == 'a') {
             while (in->at < in->end && is_alpha(*in->at)) in->at++;
         } else if (*pattern == 't') {
             ok = scan_char(in, "Tt ");

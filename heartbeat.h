@@ -3,7 +3,7 @@
  *
  * Copy heartbeat.h and heartbeat.c into the firmware tree and link BearSSL.
  * Nothing is ever allocated: all memory is the caller's, so place the big
- * structures in static storage; the stack needs 6 KiB.  Any number of clients
+ * structures in static storage; the stack needs 7 KiB.  Any number of clients
  * may run in any number of threads, one thread to a client at a time.
  *
  *     static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
