@@ -3,6 +3,7 @@
 # make test       all tests, with one compiler
 # make check      all tests in all builds, and the analysers
 # make fuzz-long  the fuzzers, for FUZZ_SECONDS (600) each
+# make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      instructions and system calls, beside curl
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
@@ -128,6 +129,14 @@ FUZZ_SECONDS = 600
 fuzz-long: $(FUZZERS)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
 
+# What of heartbeat.c the C tests reach.
+coverage:
+	$(MAKE) B=$B/coverage CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage programs
+	find $B/coverage -name '*.gcda' -delete
+	B=$B/coverage tests/run $(UNIT:$B/%=$B/coverage/%) \
+	    $(NETWORK:$B/%=$B/coverage/%)
+	gcov -nb -o $B/coverage heartbeat.c | sed -n "/'heartbeat.c'/,/^Calls/p"
+
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
 	gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null heartbeat.c
@@ -153,4 +162,4 @@ clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long clang sanitized \
-        m32 memcheck lint check bench clean
+        m32 memcheck coverage lint check bench clean

@@ -7,7 +7,7 @@
 enum { SHORT = 1, STALE = 2, DATE = 4 };
 
 static const char host[] = "api.lucit.app";
-static const int64_t dates[] = {1767744919, 0, LAST_S, 981173106};
+static const int64_t dates[] = {1650000000, 0, LAST_S, 981173106};
 
 static hbeat_client client;
 static br_x509_minimal_context plain, *verifying;

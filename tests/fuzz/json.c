@@ -114,12 +114,13 @@ static const char *expect_between(const char *at, const char *to,
 }
 
 /* Walks what is in a container.  Of one that was not parsed before only the
- * beginning may be good.  It goes down HBEAT_JSON_DEPTH levels at most. */
-static void walk(hbeat_json container, bool good) {
+ * beginning may be good. */
+static void walk(hbeat_json container, bool good, int depth) {
     bool object = container.type == HBEAT_JSON_OBJECT;
     const char *at = container.text, *end = at + container.size;
     const char *marks = object ? "{" : "[";
     hbeat_json blind = container, key, value, same;
+    EXPECT(depth <= HBEAT_JSON_DEPTH);
     while (hbeat_json_next(&container, &key, &value)) {
         EXPECT(hbeat_json_next(&blind, NULL, &same));
         EXPECT(same.text == value.text && same.size == value.size);
@@ -134,7 +135,7 @@ static void walk(hbeat_json container, bool good) {
         }
         if (good) expect_between(at, value.text, marks);
         check_value(&value);
-        if (value.type >= HBEAT_JSON_ARRAY) walk(value, true);
+        if (value.type >= HBEAT_JSON_ARRAY) walk(value, true, depth + 1);
         at = value.text + value.size;
         marks = ",";
     }
@@ -181,12 +182,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             first = digest;
             digest = 0;
             check_value(&value);
-            if (value.type >= HBEAT_JSON_ARRAY) walk(value, true);
+            if (value.type >= HBEAT_JSON_ARRAY) walk(value, true, 1);
         }
         EXPECT(digest == first);
     }
-    walk(raw, false); /* as a body that breaks off is searched */
+    walk(raw, false, 0); /* as a body that breaks off is searched */
     raw.type = HBEAT_JSON_ARRAY;
-    walk(raw, false);
+    walk(raw, false, 0);
     return 0;
 }

@@ -1108,7 +1108,8 @@ static void is_walked(void **state) {
 /* Functions that make no system call, or none that can fail. */
 static bool is_pure(const char *name) {
     static const char pure[] =
-        " bcmp inet_pton memchr memcmp memcpy memmove memset strchr strcmp "
+        " bcmp htons inet_pton memchr memcmp memcpy memmove memset strchr "
+        "strcmp "
         "strcspn strlen strncmp strspn __errno_location __stack_chk_fail "
         "_GLOBAL_OFFSET_TABLE_ ";
     static const char *const prefixes[] = {
