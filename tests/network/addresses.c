@@ -5,7 +5,6 @@
 #define _DEFAULT_SOURCE
 #include "nameserver.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -57,29 +56,9 @@ static size_t hole_count;
 
 /* ---- Places ----------------------------------------------------------- */
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static socklen_t make_address(union address *a, const char *text,
-                              uint16_t port) {
-    memset(a, 0, sizeof *a);
-    if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
-        a->v4.sin_family = AF_INET;
-        a->v4.sin_port = htons(port);
-        return sizeof a->v4;
-    }
-    assert_int_equal(inet_pton(AF_INET6, text, &a->v6.sin6_addr), 1);
-    a->v6.sin6_family = AF_INET6;
-    a->v6.sin6_port = htons(port);
-    return sizeof a->v6;
-}
-
 static int listen_at(const char *text, uint16_t port, int backlog) {
-    union address a;
-    socklen_t size = make_address(&a, text, port);
+    union ns_address a;
+    socklen_t size = ns_read_address(&a, text, port);
     int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind(fd, &a.any, size) != 0 || listen(fd, backlog) != 0)
@@ -92,8 +71,8 @@ static int listen_at(const char *text, uint16_t port, int backlog) {
  * dropped.  The last connection to it must hang.
  */
 static void make_hole(const char *text, uint16_t port) {
-    union address a;
-    socklen_t size = make_address(&a, text, port);
+    union ns_address a;
+    socklen_t size = ns_read_address(&a, text, port);
     struct pollfd last;
 
     holes[hole_count++] = listen_at(text, port, 0);

@@ -6,12 +6,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "peer.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 /* What a server shows, and what becomes of it. */
 struct row {
     const char *name;
@@ -299,50 +293,6 @@ static void is_row(void **state) {
 
 /* ---- Keys that the peer cannot use ------------------------------------ */
 
-static pid_t openssl_pid;
-
-static int stop_openssl(void **state) {
-    (void)state;
-    if (openssl_pid > 0) {
-        kill(openssl_pid, SIGKILL);
-        waitpid(openssl_pid, NULL, 0);
-        openssl_pid = 0;
-    }
-    return 0;
-}
-
-/* A server that shows LEAF.pem; returns its port. */
-static uint16_t start_openssl(const char *leaf) {
-    static const char ready[] = "ACCEPT 127.0.0.1:";
-    const char *b = getenv("B");
-    char certificate[512], key[512], line[128] = "";
-    int out[2];
-    FILE *said;
-
-    snprintf(certificate, sizeof certificate, "%s/certs/%s.pem",
-             b ? b : "build", leaf);
-    snprintf(key, sizeof key, "%s/certs/%s.key", b ? b : "build", leaf);
-    assert_int_equal(pipe(out), 0);
-    fflush(stdout);
-    openssl_pid = fork();
-    if (openssl_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (dup2(out[1], 1) == 1 && freopen("/dev/null", "w", stderr))
-            execlp("openssl", "openssl", "s_server", "-rev", "-tls1_2",
-                   "-accept", "127.0.0.1:0", "-cert", certificate, "-key", key,
-                   (char *)NULL);
-        _exit(127);
-    }
-    assert_true(openssl_pid > 0);
-    close(out[1]);
-    said = fdopen(out[0], "r");
-    while (strncmp(line, ready, sizeof ready - 1) != 0)
-        if (!fgets(line, sizeof line, said))
-            fail_msg("openssl s_server does not start");
-    fclose(said);
-    return (uint16_t)strtoul(line + sizeof ready - 1, NULL, 10);
-}
-
 static const struct row openssl_rows[] = {
     /* It is understood, and sends the request's lines back to front. */
     {"openssl, a leaf and a root of RSA-4096", "rsa4096", HBEAT_ERR_HTTP,
@@ -357,7 +307,7 @@ static void is_openssl(void **state) {
     const struct row *row = *state;
     static struct player p;
     const hbeat_anchors *anchors = trust(row->anchor ? row->anchor : "ca");
-    uint16_t port = start_openssl(row->chain);
+    uint16_t port = peer_start_openssl(row->chain, "-tls1_2");
     int before = open_descriptors();
 
     player_configure(&p, port);
@@ -379,6 +329,5 @@ int main(void) {
     to = ROWS(to, is_row, chain_rows);
     to = ROWS(to, is_row, usage_rows);
     ROWS(to, is_openssl, openssl_rows);
-    for (; to < tests + COUNT(tests); to++) to->teardown_func = stop_openssl;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,12 +21,6 @@ enum { SERVERS = 4, HEADER = 12, MESSAGE = 20000, BATCH = 4, FILL = 3 };
 
 typedef unsigned char byte;
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
 struct message {
     byte bytes[MESSAGE];
     size_t size;
@@ -35,7 +29,7 @@ struct message {
 /* One server as its process has it. */
 struct post {
     const struct ns_server *script;
-    union address address;
+    union ns_address address;
     unsigned number;
     int udp, tcp;
     int fill[FILL]; /* of NS_TCP_HOLE */
@@ -61,8 +55,8 @@ const char *ns_address(unsigned server) {
     return text[server];
 }
 
-static socklen_t read_address(union address *a, const char *text,
-                              uint16_t port) {
+socklen_t ns_read_address(union ns_address *a, const char *text,
+                          uint16_t port) {
     memset(a, 0, sizeof *a);
     if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
         a->v4.sin_family = AF_INET;
@@ -75,11 +69,11 @@ static socklen_t read_address(union address *a, const char *text,
     return sizeof a->v6;
 }
 
-static socklen_t size_of(const union address *a) {
+static socklen_t size_of(const union ns_address *a) {
     return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6;
 }
 
-static uint16_t port_of(const union address *a) {
+static uint16_t port_of(const union ns_address *a) {
     return ntohs(a->any.sa_family == AF_INET ? a->v4.sin_port
                                              : a->v6.sin6_port);
 }
@@ -123,7 +117,7 @@ static void note_name(struct ns_query *to, const byte *at) {
 
 /* Notes a question. */
 static void note(const struct post *p, bool tcp, const struct message *q,
-                 const union address *from) {
+                 const union ns_address *from) {
     unsigned number = __sync_fetch_and_add(&shared->count, 1);
     size_t end = question_end(q);
     struct ns_query *to;
@@ -186,11 +180,11 @@ static void nap_us(long us) {
 
 /* Sends from another port, or another address, than the client knows. */
 static void send_from_elsewhere(const struct post *p, const struct message *m,
-                                const union address *to, unsigned wrong) {
-    union address from = p->address;
+                                const union ns_address *to, unsigned wrong) {
+    union ns_address from = p->address;
     int fd = socket(from.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    if (wrong & NS_ADDRESS) read_address(&from, ns_address(SERVERS - 1), 53);
+    if (wrong & NS_ADDRESS) ns_read_address(&from, ns_address(SERVERS - 1), 53);
     if (wrong & NS_PORT) from.v4.sin_port = 0;
     if (bind(fd, &from.any, size_of(&from)) != 0) abort();
     sendto(fd, m->bytes, m->size, 0, &to->any, size_of(to));
@@ -198,7 +192,7 @@ static void send_from_elsewhere(const struct post *p, const struct message *m,
 }
 
 static void send_answer(const struct post *p, const struct message *q,
-                        const union address *to, const struct ns_answer *a) {
+                        const union ns_address *to, const struct ns_answer *a) {
     struct message m;
 
     make_answer(&m, q, a);
@@ -221,7 +215,8 @@ static bool in_background(void) {
 }
 
 static void send_answers(const struct post *p, const struct message *q,
-                         const union address *to, const struct ns_answer *a) {
+                         const union ns_address *to,
+                         const struct ns_answer *a) {
     for (; a; a = a->then) {
         if (a->silent) continue;
         if (a->delay_ms == 0 && a->flood == 0) {
@@ -245,7 +240,7 @@ static const struct ns_answer *choose(const struct post *p, bool tcp,
 
 static void serve_datagram(struct post *p) {
     struct message q;
-    union address from;
+    union ns_address from;
     socklen_t from_size = sizeof from;
     ssize_t n = recvfrom(p->udp, q.bytes, sizeof q.bytes, MSG_DONTWAIT,
                          &from.any, &from_size);
@@ -284,7 +279,7 @@ static bool read_question(struct message *q, int fd) {
 static size_t read_batch(const struct post *p, int fd,
                          struct message q[BATCH]) {
     struct pollfd more = {fd, POLLIN, 0};
-    union address from;
+    union ns_address from;
     socklen_t size = sizeof from;
     size_t count = 0;
 
@@ -383,7 +378,7 @@ static void serve_all(void) {
 }
 
 /* A socket on port 53; another run of these tests may have to end first. */
-static int bind_53(const union address *a, int type) {
+static int bind_53(const union ns_address *a, int type) {
     int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC, 0), yes = 1;
     int64_t until = now_ms() + 10000;
 
@@ -416,7 +411,7 @@ static void open_post(struct post *p) {
     const char *text = p->script->address;
     bool hole = p->script->tcp == NS_TCP_HOLE;
 
-    read_address(&p->address, text ? text : ns_address(p->number), 53);
+    ns_read_address(&p->address, text ? text : ns_address(p->number), 53);
     p->udp = p->tcp = -1;
     for (int i = 0; i < FILL; i++) p->fill[i] = -1;
     p->deaf = p->script->deaf;
@@ -599,7 +594,7 @@ const int64_t *tried_ms(void) {
     return tries.at_ms;
 }
 
-static void note_try(const union address *a) {
+static void note_try(const union ns_address *a) {
     size_t size = strlen(tries.text);
 
     if (tries.count == TRIES_MAX) return;
@@ -613,7 +608,7 @@ static void note_try(const union address *a) {
 
 /* In the place of the C library's. */
 int connect(int fd, const struct sockaddr *address, socklen_t size) {
-    union address a;
+    union ns_address a;
 
     memset(&a, 0, sizeof a);
     memcpy(&a, address, size < sizeof a ? size : sizeof a);

@@ -466,15 +466,17 @@ uint16_t peer_start(const struct peer_script *script) {
     return port;
 }
 
-uint16_t peer_start_openssl(const char *option) {
+uint16_t peer_start_openssl(const char *leaf, const char *option) {
     static const char ready[] = "ACCEPT 127.0.0.1:";
     const char *b = getenv("B");
-    char folder[512], line[128] = "";
+    char folder[512], certificate[64], key_file[64], line[128] = "";
     int out[2];
     FILE *said;
 
     peer_stop(NULL);
     snprintf(folder, sizeof folder, "%s/certs", b ? b : "build");
+    snprintf(certificate, sizeof certificate, "%s.pem", leaf ? leaf : "server");
+    snprintf(key_file, sizeof key_file, "%s.key", leaf ? leaf : "server");
     assert_int_equal(pipe(out), 0);
     fflush(stdout);
     peer_pid = fork();
@@ -483,7 +485,7 @@ uint16_t peer_start_openssl(const char *option) {
         if (chdir(folder) == 0 && dup2(out[1], 1) == 1 &&
             freopen("/dev/null", "w", stderr))
             execlp("openssl", "openssl", "s_server", "-rev", "-accept",
-                   "127.0.0.1:0", "-cert", "server.pem", "-key", "server.key",
+                   "127.0.0.1:0", "-cert", certificate, "-key", key_file,
                    "-cipher", "ALL:@SECLEVEL=0", option, (char *)NULL);
         _exit(127);
     }

@@ -104,8 +104,11 @@ struct peer_log {
 /* The port on loopback where the peer now listens. */
 uint16_t peer_start(const struct peer_script *script);
 
-/* The same for `openssl s_server -rev`, with an option such as "-tls1_3". */
-uint16_t peer_start_openssl(const char *option);
+/*
+ * The same for `openssl s_server -rev`, which shows a leaf of the certificate
+ * folder (NULL: server), with an option such as "-tls1_3".
+ */
+uint16_t peer_start_openssl(const char *leaf, const char *option);
 
 /* The same for nginx, with these directives for its server. */
 uint16_t peer_start_nginx(const char *directives);

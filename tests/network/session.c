@@ -231,7 +231,7 @@ static void is_server(void **state) {
     static struct player p;
 
     clock_s = 0; /* as nginx has it */
-    server_port = row->openssl ? peer_start_openssl(row->openssl)
+    server_port = row->openssl ? peer_start_openssl(NULL, row->openssl)
                   : row->nginx ? peer_start_nginx(row->nginx)
                                : peer_start(&row->script);
     open_player(&p);

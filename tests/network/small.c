@@ -178,7 +178,8 @@ static void a_request_may_be_as_large_as_ever(void **state) {
 /* This one understands, and sends the request's lines back to front. */
 static void openssl_complies(void **state) {
     (void)state;
-    assert_int_equal(open_with(peer_start_openssl("-tls1_2"), SMALL), HBEAT_OK);
+    assert_int_equal(open_with(peer_start_openssl(NULL, "-tls1_2"), SMALL),
+                     HBEAT_OK);
     player_expect(&p, &player_beat, HBEAT_ERR_HTTP);
     assert_int_equal(p.reply.connection, NEW);
     close_with(SMALL);

@@ -267,7 +267,7 @@ static const struct openssl_row openssl_rows[] = {
 static void is_openssl(void **state) {
     const struct openssl_row *row = *state;
     static struct player p;
-    uint16_t port = peer_start_openssl(row->option);
+    uint16_t port = peer_start_openssl(NULL, row->option);
     int before = open_descriptors();
 
     player_open(&p, port);

@@ -15,20 +15,7 @@ mkdir "$tmp/site" "$tmp/logs" "$tmp/bodies"
 echo '{}' >"$tmp/site/heartbeat"
 certs=$(cd "$certs" && pwd)
 
-# Below the ports that the kernel gives to clients, so that none is taken
-# between the look and the start.
-ports=$("$python" - 25 <<'PYTHON'
-import random, socket, sys
-held = []
-while len(held) < int(sys.argv[1]):
-    try:
-        held.append(socket.create_server(
-            ("127.0.0.1", random.randrange(15000, 32000))))
-    except OSError:
-        pass
-print(*(s.getsockname()[1] for s in held))
-PYTHON
-)
+ports=$(free_ports 25)
 
 # The file of a whole nginx, its servers on standard input.
 configuration() { # FILE

@@ -9,20 +9,7 @@ need jq openssl socat squid tinyproxy unshare "$python"
 
 # ---- The proxies -----------------------------------------------------------
 
-# Below the ports that the kernel gives to clients, so that none is taken
-# between the look and the start.
-set -- $("$python" - 5 <<'PYTHON'
-import random, socket, sys
-held = []
-while len(held) < int(sys.argv[1]):
-    try:
-        held.append(socket.create_server(
-            ("127.0.0.1", random.randrange(15000, 32000))))
-    except OSError:
-        pass
-print(*(s.getsockname()[1] for s in held))
-PYTHON
-)
+set -- $(free_ports 5)
 tiny=$1 tiny_locked=$2 squid=$3 squid_locked=$4 nothing=$5
 
 lucitd() { # NAME OPTION...

@@ -13,20 +13,7 @@ session=$tmp/sessions/one
 
 # ---- The servers -----------------------------------------------------------
 
-# Below the ports that the kernel gives to clients, so that none is taken
-# between the look and the start.
-ports=$("$python" - 4 <<'PYTHON'
-import random, socket, sys
-held = []
-while len(held) < int(sys.argv[1]):
-    try:
-        held.append(socket.create_server(
-            ("127.0.0.1", random.randrange(15000, 32000))))
-    except OSError:
-        pass
-print(*(s.getsockname()[1] for s in held))
-PYTHON
-)
+ports=$(free_ports 4)
 
 # One that closes each connection behind its reply, and logs whether it was
 # resumed; its port becomes the value of port_NAME.
