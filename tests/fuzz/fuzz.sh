@@ -5,9 +5,10 @@
 # usage: B=DIR tests/fuzz/fuzz.sh
 #
 # The programs are in $B/fuzz.  Without more, each takes a fixed number of
-# inputs, the same in every run.  With $FUZZ_SECONDS each goes on for so long,
-# from where the last such run ended; what it finds of interest is kept in
-# $B/fuzz/kept.  $FUZZ_TARGETS, in place of all, names some of them.
+# inputs, the same in every run where addresses can be fixed.  With
+# $FUZZ_SECONDS each goes on for so long, from where the last such run ended;
+# what it finds of interest is kept in $B/fuzz/kept.  $FUZZ_TARGETS, in place
+# of all, names some of them.
 #
 # An input that one fails with is in $B/fuzz, named after the fuzzer; the
 # program takes it as its argument.
@@ -17,6 +18,10 @@ fuzz=${B:-build}/fuzz
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 number=0
+
+# libFuzzer's choices depend on addresses; and, unless told, on the clock.
+fixed=
+if setarch -R true 2>/dev/null; then fixed="setarch -R"; fi
 
 # Certificates are seeds twice: as they are, and as the bytes they stand for.
 # In front of each are the control bytes of pem.c and cert.c.
@@ -38,11 +43,11 @@ run() { # NAME INPUTS SIZE-OF-THE-LONGEST
     if [ -n "${FUZZ_SECONDS-}" ]; then
         much=-max_total_time=$FUZZ_SECONDS
     else
-        much=-runs=$inputs kept=$fuzz/once/$name
+        much="-runs=$inputs -reload=0" kept=$fuzz/once/$name
         rm -rf "$kept"
     fi
     mkdir -p "$kept" "$fuzz/seeds/$name"
-    if "$fuzz/$name" "$much" -seed=1 -max_len="$longest" -timeout=10 \
+    if $fixed "$fuzz/$name" $much -seed=1 -max_len="$longest" -timeout=10 \
         -dict="tests/fuzz/$name.dict" -artifact_prefix="$fuzz/$name-" \
         "$kept" "tests/fuzz/seeds/$name" "$fuzz/seeds/$name" >"$log" 2>&1
     then
