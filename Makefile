@@ -122,7 +122,7 @@ memcheck: programs
 splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
 
-# The same inputs in every run; those that find a fault stay in $B/fuzz.
+# An input that finds a fault stays in $B/fuzz.
 fuzz: $(FUZZERS)
 	B=$B tests/run tests/fuzz/fuzz.sh
 

@@ -1777,18 +1777,20 @@ static void see_byte(hbeat_look *l, byte b) {
 }
 
 static void look_start(const br_x509_class **x509, uint32_t size) {
-    hbeat_look *l = &client_of(x509)->look;
+    hbeat_client *c = client_of(x509);
+    hbeat_look *l = &c->look;
     if (l->certificates < UINT8_MAX) l->certificates++;
     memset(l->window, 0, sizeof l->window);
-    l->dated = false;
+    l->dated = c->x509.err != 0; /* the dates that count are those before */
+    if (!l->dated) l->not_before_s = 0;
+    if (l->certificates == 1) l->leaf_until_s = 0;
     br_x509_minimal_vtable.start_cert(x509, size);
 }
 
 static void look_append(const br_x509_class **x509, const byte *in,
                         size_t size) {
-    hbeat_client *c = client_of(x509);
     size_t i;
-    for (i = 0; i < size && c->x509.err == 0; i++) see_byte(&c->look, in[i]);
+    for (i = 0; i < size; i++) see_byte(&client_of(x509)->look, in[i]);
     br_x509_minimal_vtable.append(x509, in, size);
 }
 
@@ -2440,7 +2442,7 @@ static void hear_proxy(hbeat_client *c) {
     begin_tls(c);
 }
 
-/* ---- Steps ---- */
+/* ---- Steps and calls ---- */
 
 static const char *occupation(const hbeat_client *c) {
     return c->state < OPEN          ? "while looking up the name"
@@ -2506,7 +2508,8 @@ static void finish(hbeat_client *c) {
     r->connection = c->connection;
     if (c->answered && r->server_time_s != HBEAT_NONE) {
         /* Past the server's own certificate its clock cannot be right. */
-        if (r->server_time_s < c->look.leaf_until_s)
+        if (c->look.leaf_until_s == 0 || /* not seen: resumed from a file */
+            r->server_time_s < c->look.leaf_until_s)
             c->server_lead_s = r->server_time_s - now_ms() / 1000;
         r->clock_offset_s = r->server_time_s - (int64_t)time(NULL);
     }
@@ -2542,8 +2545,6 @@ hbeat_wait hbeat_wants(const hbeat_client *c) {
     w.timeout_ms = left_ms > 0 ? (int)left_ms : 0;
     return w;
 }
-
-/* ---- Calls ---- */
 
 /* NULL, or why the client's part of a configuration is not fit for use. */
 static const char *check_client(const hbeat_config *cfg) {

@@ -428,11 +428,11 @@ hbeat_wait hbeat_wants(const hbeat_client *c);
 const char *hbeat_explain(hbeat_client *c);
 
 /* A TLS session spares the next process most of the handshake: 1.5 million
- * instructions instead of 27.  _save() writes the last one, if there is one that is still good; its
- * bytes are a secret like the token.  _load(), before the first heartbeat, says
- * whether the bytes will be offered to the server: not those of another host or
- * other anchors, nor what is damaged or older than a day.  What the server does
- * not know any more costs nothing but the full handshake. */
+ * instructions instead of 27.  _save() writes the last one, if there is one
+ * that is still good; its bytes are a secret like the token.  _load(), before
+ * the first heartbeat, says whether they will be offered to the server: not
+ * those of another host or other anchors, nor what is damaged or older than a
+ * day.  What the server forgot costs nothing but the full handshake. */
 bool hbeat_session_save(const hbeat_client *c,
                         unsigned char out[HBEAT_SESSION_SIZE]);
 bool hbeat_session_load(hbeat_client *c, const void *in, size_t size);

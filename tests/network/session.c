@@ -898,6 +898,24 @@ static void a_slow_clock_loses_no_session(void **state) {
     }
 }
 
+/* No certificate was seen, but one was when the session was made. */
+static void a_resumed_beat_tells_the_time(void **state) {
+    unsigned char saved[HBEAT_SESSION_SIZE];
+    static struct player p;
+
+    (void)state;
+    clock_s = PEER_TIME_S;
+    save_one(saved);
+    clock_s = 1;
+    open_player(&p);
+    assert_true(load(&p, saved));
+    good_beat(&p, 'r');
+    server_port = peer_start(&good); /* which knows no session */
+    p.client.cfg.address_port = server_port;
+    good_beat(&p, 'n');
+    hbeat_close(&p.client);
+}
+
 /* ---- What it costs ---------------------------------------------------- */
 
 /* The bytes of one beat, both ways. */
@@ -1005,6 +1023,7 @@ int main(void) {
         TEST(all_of_the_anchors_count),
         TEST(a_slow_clock_loses_no_session),
         TEST(a_close_amid_a_flight_sends_no_nonsense),
+        TEST(a_resumed_beat_tells_the_time),
         TEST(what_it_costs),
         TEST(a_close_leaves_no_master_secret),
     };
