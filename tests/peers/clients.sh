@@ -41,7 +41,7 @@ request() { # CLIENT [LIGHTNING-VERSION [INFO...]]
             --output "$tmp/body" --write-out '%{http_code}\n' "$@" "$URL" &&
             cat "$tmp/body"
         ;;
-    fetch) node "$clients/client.js" ;;
+    fetch) node --dns-result-order=ipv4first "$clients/client.js" ;;
     guzzle) php "$clients/client.php" ;;
     requests) "$python" "$clients/client.py" ;;
     lucit-heartbeat)

@@ -74,6 +74,7 @@ pid_filename $tmp/squid/pid
 cache_log $tmp/squid/cache.log
 access_log stdio:$tmp/squid/access.log
 coredump_dir $tmp/squid
+visible_hostname localhost
 cache deny all
 auth_param basic program /usr/lib/squid/basic_ncsa_auth $tmp/squid-logins
 auth_param basic children 1 startup=1 idle=1
