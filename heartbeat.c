@@ -946,6 +946,7 @@ static hbeat_error field_line(hbeat_exchange *x, size_t size) {
     field = x->trailers || x->tunnel ? OTHER : find_name(names, OTHER, line, i);
     if (cut && (field == LENGTH || field == CODING))
         return bad_http(x, "a field that frames the body is too long");
+    if (cut && field != CONNECTION) field = OTHER;
     value = line + i + 1 + strspn(line + i + 1, " \t");
     while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t'))
         line[--size] = '\0';

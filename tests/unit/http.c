@@ -1061,6 +1061,10 @@ static const struct retry_row {
     {"a number and a unit", NOW, "120s", NONE},
     {"two numbers", NOW, "120, 60", NONE},
     {"a number past int64", NOW, "99999999999999999999", NONE},
+    {"a number of more digits than are kept", NOW,
+     "00000000000000000000000000000000000000000000"
+     "00000000000000000000000000000000000000000005",
+     NONE},
 };
 
 /* The order of the two fields does not matter. */
