@@ -661,10 +661,8 @@ static piece head_piece(const hbeat_exchange *x, size_t n) {
 static piece body_piece(const hbeat_exchange *x, size_t n) {
     const hbeat_beat *beat = x->beat;
     piece p = {NULL, SIZE_MAX, n % 2 == 1};
-    if (n == 0)
-        p.text = "{\"lightning_version\":\"";
-    else if (n == 1)
-        p.text = beat->lightning_version;
+    if (n == 0) p.text = "{\"lightning_version\":\"";
+    else if (n == 1) p.text = beat->lightning_version;
     else if (n / 2 <= beat->device_info_count)
         p.text = p.json   ? beat->device_info[n / 2 - 1]
                  : n == 2 ? "\",\"device_info\":[\""
@@ -686,10 +684,8 @@ static bool pull_piece(hbeat_exchange *x, const piece *p, byte **out,
         const byte *from = (const byte *)p->text + x->offset;
         byte unit[UNIT_MAX];
         size_t taken = 1, length = 1;
-        if (p->json)
-            length = json_escape(from, unit, &taken);
-        else
-            unit[0] = *from;
+        if (p->json) length = json_escape(from, unit, &taken);
+        else unit[0] = *from;
         if (length > (size_t)(end - *out)) return false;
         memcpy(*out, unit, length);
         *out += length;
@@ -1412,10 +1408,8 @@ static void read_hosts(words *w, const char *name, hbeat_addresses *a) {
     while (next_word(w)) {
         size_t size = w->length;
         if (w->text[size - 1] == '.') size--;
-        if (w->number == 1)
-            valid = read_ip(w->text, ip);
-        else if (valid && same_word(w->text, size, name))
-            add_address(a, ip);
+        if (w->number == 1) valid = read_ip(w->text, ip);
+        else if (valid && same_word(w->text, size, name)) add_address(a, ip);
     }
 }
 
@@ -2156,8 +2150,7 @@ static void take_answer(hbeat_client *c, span message) {
     c->missing |= answer == DNS_MISSING;
     c->cut |= answer == DNS_CUT && !c->over_tcp;
     if (answer >= DNS_MISSING) c->wanted &= (uint8_t)~want;
-    if (c->unheard == 0)
-        end_try(c);
+    if (c->unheard == 0) end_try(c);
     else if ((c->cut || count_of(&c->addresses) > 0) && c->until_ms > soon)
         c->until_ms = soon;
 }
@@ -2214,10 +2207,8 @@ static void tls_ended(hbeat_client *c) {
         return;
     }
     e = c->answered ? hbeat_push(&c->x, NULL, 0, &used) : HBEAT_ERR_TRUNCATED;
-    if (e == HBEAT_ERR_TRUNCATED)
-        lost(c, "the server ended the connection", 0);
-    else
-        fail(c, e, c->x.what, c->x.reply->http_status);
+    if (e == HBEAT_ERR_TRUNCATED) lost(c, "the server ended the connection", 0);
+    else fail(c, e, c->x.what, c->x.reply->http_status);
 }
 
 static void take_reply(hbeat_client *c) {
@@ -2267,16 +2258,12 @@ static void pump(hbeat_client *c) {
         size_t size, left = c->wire_end - c->wire_at;
         byte *in = br_ssl_engine_recvrec_buf(engine, &size);
         if (size > left) size = left;
-        if (can & BR_SSL_CLOSED)
-            tls_ended(c);
-        else if (can & BR_SSL_RECVAPP)
-            take_reply(c);
+        if (can & BR_SSL_CLOSED) tls_ended(c);
+        else if (can & BR_SSL_RECVAPP) take_reply(c);
         else if ((can & BR_SSL_SENDAPP) && request_piece(&c->x).text)
             give_request(c);
-        else if ((can & BR_SSL_SENDREC) && gather(c))
-            continue;
-        else if (size == 0)
-            return;
+        else if ((can & BR_SSL_SENDREC) && gather(c)) continue;
+        else if (size == 0) return;
         else {
             memcpy(in, wire(c) + c->wire_at, size);
             c->wire_at += (uint32_t)size;
@@ -2408,8 +2395,7 @@ static void open_connection(hbeat_client *c) {
     c->fd = open_socket(address_in_turn(&c->addresses, c->turn), 0,
                         c->cfg.proxy ? c->cfg.proxy_port : c->cfg.address_port,
                         SOCK_STREAM);
-    if (c->fd < 0)
-        fail_over(c, HBEAT_ERR_CONNECT, NULL, errno);
+    if (c->fd < 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, errno);
     else /* records are whole when they are sent: Nagle's wait gains nothing */
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
@@ -2483,10 +2469,8 @@ static void advance(hbeat_client *c) {
         error = send_scratch(c);
         if (error == EAGAIN) break;
         c->state = TUNNEL;
-        if (error != 0)
-            fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
-        else if (!c->cfg.proxy)
-            begin_tls(c);
+        if (error != 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
+        else if (!c->cfg.proxy) begin_tls(c);
         break;
     case TUNNEL: hear_proxy(c); break;
     case RECEIVING:
@@ -2524,14 +2508,10 @@ hbeat_error hbeat_step(hbeat_client *c) {
     int64_t now;
     if (c->error != HBEAT_AGAIN) return c->error;
     now = now_ms();
-    if (now >= c->deadline_ms)
-        fail(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
-    else if (now < c->until_ms)
-        advance(c);
-    else if (c->state < OPEN)
-        end_try(c);
-    else
-        fail_over(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
+    if (now >= c->deadline_ms) fail(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
+    else if (now < c->until_ms) advance(c);
+    else if (c->state < OPEN) end_try(c);
+    else fail_over(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
     if (c->error != HBEAT_AGAIN) finish(c);
     return c->error;
 }
