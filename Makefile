@@ -3,6 +3,7 @@
 # make test       all tests, with one compiler
 # make check      all tests in all builds, and the analysers
 # make fuzz-long  the fuzzers, for FUZZ_SECONDS (600) each
+# make fleet      a million devices for a day, simulated
 # make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      instructions and system calls, beside curl
 #
@@ -131,6 +132,14 @@ FUZZ_SECONDS = 600
 fuzz-long: $(FUZZERS)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
 
+$B/fleet: tests/fleet/fleet.c $B/codec.o
+	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)
+
+# The drawing in the tree is what it draws now.
+fleet: $B/fleet
+	ARGUMENT=$B/fleet.svg tests/run $B/fleet
+	cmp $B/fleet.svg tests/fleet/fleet.svg
+
 # What of heartbeat.c the C tests reach.
 coverage:
 	$(MAKE) B=$B/coverage CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage programs
@@ -155,7 +164,7 @@ lint:
 	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 	clang -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 
-check: lint test splits fuzz clang sanitized m32 memcheck
+check: lint test splits fuzz fleet clang sanitized m32 memcheck
 
 bench: all $B/certs/made
 	tests/bench/run $B
@@ -163,5 +172,5 @@ bench: all $B/certs/made
 clean:
 	rm -rf $B
 
-.PHONY: all demo programs test suite splits fuzz fuzz-long clang sanitized \
+.PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
         m32 memcheck coverage lint check bench clean

@@ -17,58 +17,58 @@
 static char body[HBEAT_REPLY_BUFFER_SIZE];
 
 static void tls_write(const char *data, size_t size) {
-    fwrite(data, 1, size, stdout);
-    fflush(stdout);
+  fwrite(data, 1, size, stdout);
+  fflush(stdout);
 }
 
 /* The bytes that are there, at least one; 0 after a close_notify. */
 static size_t tls_read(char *data) {
-    int c = getchar();
+  int c = getchar();
 
-    *data = (char)c;
-    return c != EOF;
+  *data = (char)c;
+  return c != EOF;
 }
 
 static hbeat_error exchange(hbeat_exchange *x) {
-    hbeat_error e = HBEAT_AGAIN;
-    char window[512];
-    size_t n, used;
+  hbeat_error e = HBEAT_AGAIN;
+  char window[512];
+  size_t n, used;
 
-    while ((n = hbeat_pull(x, window, sizeof window)) > 0) tls_write(window, n);
-    while (e == HBEAT_AGAIN) {
-        n = tls_read(window);
-        e = hbeat_push(x, window, n, &used);
-    }
-    return e;
+  while ((n = hbeat_pull(x, window, sizeof window)) > 0) tls_write(window, n);
+  while (e == HBEAT_AGAIN) {
+    n = tls_read(window);
+    e = hbeat_push(x, window, n, &used);
+  }
+  return e;
 }
 
 /* The first line of a file; false where there is none. */
 static bool read_line(const char *path, char *line, int size) {
-    FILE *file = fopen(path, "r");
-    bool ok = file && fgets(line, size, file);
-    if (file) fclose(file);
-    line[strcspn(line, "\r\n")] = '\0';
-    return ok;
+  FILE *file = fopen(path, "r");
+  bool ok = file && fgets(line, size, file);
+  if (file) fclose(file);
+  line[strcspn(line, "\r\n")] = '\0';
+  return ok;
 }
 
 int main(int argc, char **argv) {
-    static char token[4096];
-    hbeat_config cfg = {
-        .token = token, .reply_buffer = body, .reply_buffer_size = sizeof body};
-    hbeat_beat beat = {.lightning_version = "4.2.1"};
-    hbeat_exchange x;
-    hbeat_reply reply;
+  static char token[4096];
+  hbeat_config cfg = {
+      .token = token, .reply_buffer = body, .reply_buffer_size = sizeof body};
+  hbeat_request beat = {.lightning_version = "4.2.1"};
+  hbeat_exchange x;
+  hbeat_reply reply;
 
-    if (argc != 4 || !read_line(argv[3], token, sizeof token)) {
-        fputs("usage: own_transport DEVICE APP TOKEN-FILE\n", stderr);
-        return 2;
-    }
-    cfg.device = argv[1];
-    cfg.app = argv[2];
-    hbeat_error e = hbeat_begin_beat(&x, &cfg, &beat, &reply);
-    if (e == HBEAT_OK) e = exchange(&x);
-    fprintf(stderr, "%s%s%s\n", hbeat_error_name(e), x.what ? ": " : "",
-            x.what ? x.what : "");
-    if (reply.instruction.name) fprintf(stderr, "%s\n", reply.instruction.name);
-    return e != HBEAT_OK;
+  if (argc != 4 || !read_line(argv[3], token, sizeof token)) {
+    fputs("usage: own_transport DEVICE APP TOKEN-FILE\n", stderr);
+    return 2;
+  }
+  cfg.device = argv[1];
+  cfg.app = argv[2];
+  hbeat_error e = hbeat_begin(&x, &cfg, &beat, &reply);
+  if (e == HBEAT_OK) e = exchange(&x);
+  fprintf(stderr, "%s%s%s\n", hbeat_error_name(e), x.what ? ": " : "",
+      x.what ? x.what : "");
+  if (reply.instruction.name) fprintf(stderr, "%s\n", reply.instruction.name);
+  return e != HBEAT_OK;
 }

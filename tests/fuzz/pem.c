@@ -9,160 +9,156 @@ enum { ALL = 1 << 14, ARENA_BIG = 1 << 17 };
 
 /* Every pointer leads into the arena, and nothing overlaps the list. */
 static void check_anchors(const hbeat_anchors *a) {
-    const byte *start = a->arena, *end = start + a->arena_size;
-    const byte *kept = end - a->used;
-    size_t i, used = 0;
-    EXPECT(a->used <= a->arena_size);
-    if (a->count == 0) return;
-    EXPECT((uintptr_t)a->list % sizeof(void *) == 0);
-    EXPECT((const byte *)a->list >= start);
-    EXPECT((const byte *)(a->list + a->count) <= kept);
-    for (i = 0; i < a->count; i++) {
-        const br_x509_trust_anchor *ta = &a->list[i];
-        const br_rsa_public_key *rsa = &ta->pkey.key.rsa;
-        const br_ec_public_key *ec = &ta->pkey.key.ec;
-        used += ta->dn.len;
-        EXPECT(ta->dn.data >= kept && ta->dn.data + ta->dn.len <= end);
-        EXPECT(ta->dn.len >= 2 && ta->dn.data[0] == 0x30);
-        EXPECT((ta->flags & ~(unsigned)BR_X509_TA_CA) == 0);
-        if (ta->pkey.key_type == BR_KEYTYPE_RSA) {
-            EXPECT(rsa->n >= kept && rsa->n + rsa->nlen <= end);
-            EXPECT(rsa->e >= kept && rsa->e + rsa->elen <= end);
-            EXPECT(rsa->nlen >= RSA_MIN && rsa->nlen <= RSA_MAX);
-            EXPECT(rsa->elen > 0 && rsa->n[0] != 0 && rsa->e[0] != 0);
-            used += rsa->nlen + rsa->elen;
-        } else {
-            EXPECT(ta->pkey.key_type == BR_KEYTYPE_EC);
-            EXPECT(ec->q >= kept && ec->q + ec->qlen <= end);
-            EXPECT(ec->curve >= BR_EC_secp256r1 &&
-                   ec->curve <= BR_EC_secp521r1);
-            used += ec->qlen;
-        }
+  const byte *start = a->arena, *end = start + a->arena_size;
+  const byte *kept = end - a->used;
+  size_t i, used = 0;
+  EXPECT(a->used <= a->arena_size);
+  if (a->count == 0) return;
+  EXPECT((uintptr_t)a->list % sizeof(void *) == 0);
+  EXPECT((const byte *)a->list >= start);
+  EXPECT((const byte *)(a->list + a->count) <= kept);
+  for (i = 0; i < a->count; i++) {
+    const br_x509_trust_anchor *ta = &a->list[i];
+    const br_rsa_public_key *rsa = &ta->pkey.key.rsa;
+    const br_ec_public_key *ec = &ta->pkey.key.ec;
+    used += ta->dn.len;
+    EXPECT(ta->dn.data >= kept && ta->dn.data + ta->dn.len <= end);
+    EXPECT(ta->dn.len >= 2 && ta->dn.data[0] == 0x30);
+    EXPECT((ta->flags & ~(unsigned)BR_X509_TA_CA) == 0);
+    if (ta->pkey.key_type == BR_KEYTYPE_RSA) {
+      EXPECT(rsa->n >= kept && rsa->n + rsa->nlen <= end);
+      EXPECT(rsa->e >= kept && rsa->e + rsa->elen <= end);
+      EXPECT(rsa->nlen >= RSA_MIN && rsa->nlen <= RSA_MAX);
+      EXPECT(rsa->elen > 0 && rsa->n[0] != 0 && rsa->e[0] != 0);
+      used += rsa->nlen + rsa->elen;
+    } else {
+      EXPECT(ta->pkey.key_type == BR_KEYTYPE_EC);
+      EXPECT(ec->q >= kept && ec->q + ec->qlen <= end);
+      EXPECT(ec->curve >= BR_EC_secp256r1 && ec->curve <= BR_EC_secp521r1);
+      used += ec->qlen;
     }
-    EXPECT(used == a->used);
+  }
+  EXPECT(used == a->used);
 }
 
-static bool same_anchor(const br_x509_trust_anchor *a,
-                        const br_x509_trust_anchor *b) {
-    const br_x509_pkey *k = &a->pkey, *l = &b->pkey;
-    if (a->flags != b->flags || a->dn.len != b->dn.len ||
-        memcmp(a->dn.data, b->dn.data, a->dn.len) != 0 ||
-        k->key_type != l->key_type)
-        return false;
-    if (k->key_type == BR_KEYTYPE_EC)
-        return k->key.ec.curve == l->key.ec.curve &&
-               k->key.ec.qlen == l->key.ec.qlen &&
-               memcmp(k->key.ec.q, l->key.ec.q, k->key.ec.qlen) == 0;
-    return k->key.rsa.nlen == l->key.rsa.nlen &&
-           k->key.rsa.elen == l->key.rsa.elen &&
-           memcmp(k->key.rsa.n, l->key.rsa.n, k->key.rsa.nlen) == 0 &&
-           memcmp(k->key.rsa.e, l->key.rsa.e, k->key.rsa.elen) == 0;
+static bool same_anchor(
+    const br_x509_trust_anchor *a, const br_x509_trust_anchor *b) {
+  const br_x509_pkey *k = &a->pkey, *l = &b->pkey;
+  if (a->flags != b->flags || a->dn.len != b->dn.len ||
+      memcmp(a->dn.data, b->dn.data, a->dn.len) != 0 ||
+      k->key_type != l->key_type)
+    return false;
+  if (k->key_type == BR_KEYTYPE_EC)
+    return k->key.ec.curve == l->key.ec.curve &&
+        k->key.ec.qlen == l->key.ec.qlen &&
+        memcmp(k->key.ec.q, l->key.ec.q, k->key.ec.qlen) == 0;
+  return k->key.rsa.nlen == l->key.rsa.nlen &&
+      k->key.rsa.elen == l->key.rsa.elen &&
+      memcmp(k->key.rsa.n, l->key.rsa.n, k->key.rsa.nlen) == 0 &&
+      memcmp(k->key.rsa.e, l->key.rsa.e, k->key.rsa.elen) == 0;
 }
 
 static hbeat_error load(hbeat_anchors *a, const void *text, size_t size) {
-    size_t count = a->count, skipped = a->skipped;
-    hbeat_error e = hbeat_anchors_pem(a, at_end(text, size), size);
-    EXPECT(e == HBEAT_OK || e == HBEAT_ERR_TOO_BIG ||
-           e == HBEAT_ERR_TRUNCATED || e == HBEAT_ERR_CERT_TRUST);
-    EXPECT(e != HBEAT_OK || a->count > 0);
-    EXPECT(e != HBEAT_ERR_CERT_TRUST || a->count == 0);
-    EXPECT(a->count >= count && a->skipped >= skipped);
-    check_anchors(a);
-    return e;
+  size_t count = a->count, skipped = a->skipped;
+  hbeat_error e = hbeat_anchors_pem(a, at_end(text, size), size);
+  EXPECT(e == HBEAT_OK || e == HBEAT_ERR_TOO_BIG || e == HBEAT_ERR_TRUNCATED ||
+      e == HBEAT_ERR_CERT_TRUST);
+  EXPECT(e != HBEAT_OK || a->count > 0);
+  EXPECT(e != HBEAT_ERR_CERT_TRUST || a->count == 0);
+  EXPECT(a->count >= count && a->skipped >= skipped);
+  check_anchors(a);
+  return e;
 }
 
 /* What fitted a small arena is what begins the big one's list. */
 static void check_small(const hbeat_anchors *big, hbeat_error expected,
-                        const void *text, size_t size, size_t room,
-                        size_t offset) {
-    hbeat_anchors a = {.arena_size = room};
-    byte *block = memory(offset + room);
-    hbeat_error e;
-    size_t i;
-    memset(block, 0xA5, offset);
-    a.arena = block + offset;
-    e = load(&a, text, size);
-    EXPECT(e == HBEAT_ERR_TOO_BIG || e == expected);
-    EXPECT(a.count <= big->count && a.skipped <= big->skipped);
-    EXPECT(e == HBEAT_ERR_TOO_BIG ||
-           (a.count == big->count && a.skipped == big->skipped));
-    for (i = 0; i < a.count; i++)
-        EXPECT(same_anchor(&a.list[i], &big->list[i]));
-    for (i = 0; i < offset; i++) EXPECT(block[i] == 0xA5);
-    free(block);
+    const void *text, size_t size, size_t room, size_t offset) {
+  hbeat_anchors a = {.arena_size = room};
+  byte *block = memory(offset + room);
+  hbeat_error e;
+  size_t i;
+  memset(block, 0xA5, offset);
+  a.arena = block + offset;
+  e = load(&a, text, size);
+  EXPECT(e == HBEAT_ERR_TOO_BIG || e == expected);
+  EXPECT(a.count <= big->count && a.skipped <= big->skipped);
+  EXPECT(e == HBEAT_ERR_TOO_BIG ||
+      (a.count == big->count && a.skipped == big->skipped));
+  for (i = 0; i < a.count; i++) EXPECT(same_anchor(&a.list[i], &big->list[i]));
+  for (i = 0; i < offset; i++) EXPECT(block[i] == 0xA5);
+  free(block);
 }
 
 /* A text is the same with the line ends of DOS. */
-static void check_line_ends(const hbeat_anchors *big, hbeat_error expected,
-                            span text) {
-    hbeat_anchors a = {.arena = memory(ARENA_BIG), .arena_size = ARENA_BIG};
-    byte *dos = memory(2 * length_of(text)), *at = dos;
-    for (; text.at < text.end; *at++ = *text.at++)
-        if (*text.at == '\n') *at++ = '\r';
-    EXPECT(load(&a, dos, (size_t)(at - dos)) == expected);
-    EXPECT(a.count == big->count && a.skipped == big->skipped);
-    free(dos);
-    free(a.arena);
+static void check_line_ends(
+    const hbeat_anchors *big, hbeat_error expected, span text) {
+  hbeat_anchors a = {.arena = memory(ARENA_BIG), .arena_size = ARENA_BIG};
+  byte *dos = memory(2 * length_of(text)), *at = dos;
+  for (; text.at < text.end; *at++ = *text.at++)
+    if (*text.at == '\n') *at++ = '\r';
+  EXPECT(load(&a, dos, (size_t)(at - dos)) == expected);
+  EXPECT(a.count == big->count && a.skipped == big->skipped);
+  free(dos);
+  free(a.arena);
 }
 
 static struct {
-    byte bytes[1 << 16];
-    size_t size;
+  byte bytes[1 << 16];
+  size_t size;
 } subject;
 
 static void add_subject(void *context, const void *bytes, size_t size) {
-    (void)context;
-    if (size > sizeof subject.bytes - subject.size) return;
-    memcpy(subject.bytes + subject.size, bytes, size);
-    subject.size += size;
+  (void)context;
+  if (size > sizeof subject.bytes - subject.size) return;
+  memcpy(subject.bytes + subject.size, bytes, size);
+  subject.size += size;
 }
 
 /* Where BearSSL's own decoder takes the certificate, too, it sees the same. */
 static void check_decoder(const hbeat_anchors *big, span der) {
-    br_x509_decoder_context decoder;
-    br_x509_trust_anchor ta;
-    subject.size = 0;
-    br_x509_decoder_init(&decoder, add_subject, NULL);
-    br_x509_decoder_push(&decoder, der.at, length_of(der));
-    if (br_x509_decoder_last_error(&decoder) != 0 || big->count == 0) return;
-    EXPECT(big->count == 1);
-    ta.dn.data = subject.bytes;
-    ta.dn.len = subject.size;
-    ta.pkey = *br_x509_decoder_get_pkey(&decoder);
-    ta.flags = br_x509_decoder_isCA(&decoder) ? BR_X509_TA_CA : 0;
-    EXPECT(same_anchor(&ta, &big->list[0]));
+  br_x509_decoder_context decoder;
+  br_x509_trust_anchor ta;
+  subject.size = 0;
+  br_x509_decoder_init(&decoder, add_subject, NULL);
+  br_x509_decoder_push(&decoder, der.at, length_of(der));
+  if (br_x509_decoder_last_error(&decoder) != 0 || big->count == 0) return;
+  EXPECT(big->count == 1);
+  ta.dn.data = subject.bytes;
+  ta.dn.len = subject.size;
+  ta.pkey = *br_x509_decoder_get_pkey(&decoder);
+  ta.flags = br_x509_decoder_isCA(&decoder) ? BR_X509_TA_CA : 0;
+  EXPECT(same_anchor(&ta, &big->list[0]));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    span in = span_of(data, size), text;
-    byte kind = control(&in);
-    size_t room = (size_t)control(&in) << 8;
-    hbeat_anchors a = {.arena = memory(ARENA_BIG), .arena_size = ARENA_BIG};
-    char *pem = NULL;
-    hbeat_error first, e;
-    size_t i, count;
-    room |= control(&in);
-    text = in;
-    if (kind & DER) {
-        unsigned flags = kind / FLAGS & (BR_PEM_LINE64 | BR_PEM_CRLF);
-        size_t length = length_of(in);
-        pem =
-            memory(br_pem_encode(NULL, NULL, length, "CERTIFICATE", flags) + 1);
-        text = span_of(pem,
-                       br_pem_encode(pem, in.at, length, "CERTIFICATE", flags));
-    }
-    first = load(&a, text.at, length_of(text));
-    room = (a.count * sizeof *a.list + a.used + length_of(text)) * room / ALL;
-    check_small(&a, first, text.at, length_of(text), room, kind & OFFSET);
-    check_line_ends(&a, first, text);
-    if (kind & DER) check_decoder(&a, in);
-    count = a.count;
-    e = load(&a, text.at, length_of(text));
-    EXPECT(e == first || e == HBEAT_ERR_TOO_BIG);
-    EXPECT(e == HBEAT_ERR_TOO_BIG || a.count == 2 * count);
-    for (i = 0; count + i < a.count; i++)
-        EXPECT(same_anchor(&a.list[i], &a.list[count + i]));
-    free(pem);
-    free(a.arena);
-    return 0;
+  span in = span_of(data, size), text;
+  byte kind = control(&in);
+  size_t room = (size_t)control(&in) << 8;
+  hbeat_anchors a = {.arena = memory(ARENA_BIG), .arena_size = ARENA_BIG};
+  char *pem = NULL;
+  hbeat_error first, e;
+  size_t i, count;
+  room |= control(&in);
+  text = in;
+  if (kind & DER) {
+    unsigned flags = kind / FLAGS & (BR_PEM_LINE64 | BR_PEM_CRLF);
+    size_t length = length_of(in);
+    pem = memory(br_pem_encode(NULL, NULL, length, "CERTIFICATE", flags) + 1);
+    text =
+        span_of(pem, br_pem_encode(pem, in.at, length, "CERTIFICATE", flags));
+  }
+  first = load(&a, text.at, length_of(text));
+  room = (a.count * sizeof *a.list + a.used + length_of(text)) * room / ALL;
+  check_small(&a, first, text.at, length_of(text), room, kind & OFFSET);
+  check_line_ends(&a, first, text);
+  if (kind & DER) check_decoder(&a, in);
+  count = a.count;
+  e = load(&a, text.at, length_of(text));
+  EXPECT(e == first || e == HBEAT_ERR_TOO_BIG);
+  EXPECT(e == HBEAT_ERR_TOO_BIG || a.count == 2 * count);
+  for (i = 0; count + i < a.count; i++)
+    EXPECT(same_anchor(&a.list[i], &a.list[count + i]));
+  free(pem);
+  free(a.arena);
+  return 0;
 }

@@ -16,21 +16,21 @@
 
 /* What there is at an address. */
 enum manner {
-    GOOD,    /* the peer */
-    NOBODY,  /* refuses connections */
-    HOLE,    /* swallows all that is sent to it */
-    MUTE,    /* takes connections, and never says a word */
-    SLAMS,   /* takes them, and sends RST at once */
-    RESETS,  /* takes them, and answers with RST */
-    ENDS,    /* takes them, and ends them in good order */
-    STARTS,  /* says the first byte of TLS, and no more */
-    STOPS,   /* says it, then RST */
-    IS_PLAIN /* speaks HTTP without TLS */
+  GOOD,    /* the peer */
+  NOBODY,  /* refuses connections */
+  HOLE,    /* swallows all that is sent to it */
+  MUTE,    /* takes connections, and never says a word */
+  SLAMS,   /* takes them, and sends RST at once */
+  RESETS,  /* takes them, and answers with RST */
+  ENDS,    /* takes them, and ends them in good order */
+  STARTS,  /* says the first byte of TLS, and no more */
+  STOPS,   /* says it, then RST */
+  IS_PLAIN /* speaks HTTP without TLS */
 };
 
 struct place {
-    const char *address;
-    enum manner manner;
+  const char *address;
+  enum manner manner;
 };
 
 enum { PLACES = 8, FILL = 4 };
@@ -41,12 +41,12 @@ enum { PLACES = 8, FILL = 4 };
 
 /* How much slower this run may be: here most of the time is spent waiting, */
 static uint32_t pace(void) {
-    return peer_patience() < 7 ? peer_patience() : 7;
+  return peer_patience() < 7 ? peer_patience() : 7;
 }
 
 /* and what is not is a handshake, at both ends: what it may take at most. */
 static uint32_t slack_ms(void) {
-    return 100 * peer_patience() * peer_patience();
+  return 100 * peer_patience() * peer_patience();
 }
 
 static struct player player;
@@ -57,13 +57,13 @@ static size_t hole_count;
 /* ---- Places ----------------------------------------------------------- */
 
 static int listen_at(const char *text, uint16_t port, int backlog) {
-    union ns_address a;
-    socklen_t size = ns_read_address(&a, text, port);
-    int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  union ns_address a;
+  socklen_t size = ns_read_address(&a, text, port);
+  int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, &a.any, size) != 0 || listen(fd, backlog) != 0)
-        fail_msg("cannot listen at %s: %s", text, strerror(errno));
-    return fd;
+  if (fd < 0 || bind(fd, &a.any, size) != 0 || listen(fd, backlog) != 0)
+    fail_msg("cannot listen at %s: %s", text, strerror(errno));
+  return fd;
 }
 
 /*
@@ -71,98 +71,96 @@ static int listen_at(const char *text, uint16_t port, int backlog) {
  * dropped.  The last connection to it must hang.
  */
 static void make_hole(const char *text, uint16_t port) {
-    union ns_address a;
-    socklen_t size = ns_read_address(&a, text, port);
-    struct pollfd last;
+  union ns_address a;
+  socklen_t size = ns_read_address(&a, text, port);
+  struct pollfd last;
 
-    holes[hole_count++] = listen_at(text, port, 0);
-    for (int i = 0; i < FILL; i++) {
-        int fd = socket(a.any.sa_family,
-                        SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  holes[hole_count++] = listen_at(text, port, 0);
+  for (int i = 0; i < FILL; i++) {
+    int fd =
+        socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-        connect(fd, &a.any, size);
-        holes[hole_count++] = fd;
-    }
-    last = (struct pollfd){holes[hole_count - 1], POLLOUT, 0};
-    if (poll(&last, 1, 20) != 0) fail_msg("%s takes connections", text);
+    connect(fd, &a.any, size);
+    holes[hole_count++] = fd;
+  }
+  last = (struct pollfd){holes[hole_count - 1], POLLOUT, 0};
+  if (poll(&last, 1, 20) != 0) fail_msg("%s takes connections", text);
 }
 
 static void reset(int fd) {
-    struct linger at_once = {1, 0};
+  struct linger at_once = {1, 0};
 
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(fd);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(fd);
 }
 
 /* Takes a connection, and does with it as the place's manner is. */
 static void receive(int listener, enum manner manner) {
-    static const char http[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
-    char hello[4096];
-    int fd = accept(listener, NULL, NULL);
+  static const char http[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+  char hello[4096];
+  int fd = accept(listener, NULL, NULL);
 
-    if (fd < 0) return;
-    if (manner == SLAMS) {
-        reset(fd);
-        return;
-    }
-    while (recv(fd, hello, sizeof hello, 0) < 0 && errno == EINTR)
-        ;
-    if (manner == IS_PLAIN) send(fd, http, sizeof http - 1, MSG_NOSIGNAL);
-    if (manner == STARTS || manner == STOPS) send(fd, "\x16", 1, MSG_NOSIGNAL);
-    if (manner == STOPS) poll(NULL, 0, 20);
-    if (manner == STOPS || manner == RESETS) {
-        reset(fd);
-    } else if (manner != STARTS) {
-        shutdown(fd, SHUT_WR);
-    }
+  if (fd < 0) return;
+  if (manner == SLAMS) {
+    reset(fd);
+    return;
+  }
+  while (recv(fd, hello, sizeof hello, 0) < 0 && errno == EINTR)
+    ;
+  if (manner == IS_PLAIN) send(fd, http, sizeof http - 1, MSG_NOSIGNAL);
+  if (manner == STARTS || manner == STOPS) send(fd, "\x16", 1, MSG_NOSIGNAL);
+  if (manner == STOPS) poll(NULL, 0, 20);
+  if (manner == STOPS || manner == RESETS) {
+    reset(fd);
+  } else if (manner != STARTS) {
+    shutdown(fd, SHUT_WR);
+  }
 }
 
 static void serve_places(const struct place *places, const int *listeners) {
-    struct pollfd polled[PLACES];
+  struct pollfd polled[PLACES];
 
-    for (;;) {
-        for (int i = 0; i < PLACES; i++)
-            polled[i] = (struct pollfd){listeners[i], POLLIN, 0};
-        poll(polled, PLACES, -1);
-        for (int i = 0; i < PLACES; i++)
-            if (polled[i].revents & POLLIN)
-                receive(listeners[i], places[i].manner);
-    }
+  for (;;) {
+    for (int i = 0; i < PLACES; i++)
+      polled[i] = (struct pollfd){listeners[i], POLLIN, 0};
+    poll(polled, PLACES, -1);
+    for (int i = 0; i < PLACES; i++)
+      if (polled[i].revents & POLLIN) receive(listeners[i], places[i].manner);
+  }
 }
 
 static int stop_places(void **state) {
-    if (stub_pid > 0) {
-        kill(stub_pid, SIGKILL);
-        waitpid(stub_pid, NULL, 0);
-        stub_pid = 0;
-    }
-    while (hole_count > 0) close(holes[--hole_count]);
-    ns_stop(NULL);
-    return peer_stop(state);
+  if (stub_pid > 0) {
+    kill(stub_pid, SIGKILL);
+    waitpid(stub_pid, NULL, 0);
+    stub_pid = 0;
+  }
+  while (hole_count > 0) close(holes[--hole_count]);
+  ns_stop(NULL);
+  return peer_stop(state);
 }
 
 /* Opens all places but the peer's, which has its own process. */
 static void start_places(const struct place places[PLACES], uint16_t port) {
-    int listeners[PLACES];
+  int listeners[PLACES];
 
-    for (int i = 0; i < PLACES; i++) {
-        listeners[i] = -1;
-        if (places[i].manner == HOLE)
-            make_hole(places[i].address, port);
-        else if (places[i].manner == MUTE)
-            holes[hole_count++] = listen_at(places[i].address, port, 8);
-        else if (places[i].manner > MUTE)
-            listeners[i] = listen_at(places[i].address, port, 8);
-    }
-    fflush(stdout);
-    stub_pid = fork();
-    if (stub_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve_places(places, listeners);
-    }
-    assert_true(stub_pid > 0);
-    for (int i = 0; i < PLACES; i++)
-        if (listeners[i] >= 0) close(listeners[i]);
+  for (int i = 0; i < PLACES; i++) {
+    listeners[i] = -1;
+    if (places[i].manner == HOLE) make_hole(places[i].address, port);
+    else if (places[i].manner == MUTE)
+      holes[hole_count++] = listen_at(places[i].address, port, 8);
+    else if (places[i].manner > MUTE)
+      listeners[i] = listen_at(places[i].address, port, 8);
+  }
+  fflush(stdout);
+  stub_pid = fork();
+  if (stub_pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    serve_places(places, listeners);
+  }
+  assert_true(stub_pid > 0);
+  for (int i = 0; i < PLACES; i++)
+    if (listeners[i] >= 0) close(listeners[i]);
 }
 
 /* ---- Beats ------------------------------------------------------------ */
@@ -175,163 +173,129 @@ static const struct peer_script ends_v6 = {
 
 /* A player with these places in its hosts file; false: no IPv6 for them. */
 static bool open_player(const struct place places[PLACES]) {
-    char hosts[512] = "";
-    const struct peer_script *script = &ends;
-    size_t size = 0;
-    uint16_t port;
+  char hosts[512] = "";
+  const struct peer_script *script = &ends;
+  size_t size = 0;
+  uint16_t port;
 
-    stop_places(NULL);
-    for (int i = 0; i < PLACES && places[i].address; i++) {
-        size += (size_t)snprintf(hosts + size, sizeof hosts - size,
-                                 "%s api.lucit.app\n", places[i].address);
-        if (places[i].manner == GOOD && strchr(places[i].address, ':'))
-            script = &ends_v6;
-    }
-    port = peer_start(&ends_v6);
-    if (port == 0 && strchr(hosts, ':')) {
-        puts("# note: no IPv6 on this machine's loopback, so it was not tried");
-        return false;
-    }
-    if (script != &ends_v6) port = peer_start(script);
-    start_places(places, port);
-    player_configure_name(&player, ns_text("hosts", hosts), NULL);
-    player.cfg.address_port = port;
-    player.cfg.timeout_ms = WHOLE_MS * pace();
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    return true;
+  stop_places(NULL);
+  for (int i = 0; i < PLACES && places[i].address; i++) {
+    size += (size_t)snprintf(hosts + size, sizeof hosts - size,
+        "%s api.lucit.app\n", places[i].address);
+    if (places[i].manner == GOOD && strchr(places[i].address, ':'))
+      script = &ends_v6;
+  }
+  port = peer_start(&ends_v6);
+  if (port == 0 && strchr(hosts, ':')) {
+    puts("# note: no IPv6 on this machine's loopback, so it was not tried");
+    return false;
+  }
+  if (script != &ends_v6) port = peer_start(script);
+  start_places(places, port);
+  player_configure_name(&player, ns_text("hosts", hosts), NULL);
+  player.cfg.address_port = port;
+  player.cfg.timeout_ms = WHOLE_MS * pace();
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  return true;
 }
 
 /* One beat, and what is expected of it. */
 struct beat {
-    hbeat_error error;
-    const char *tried; /* NULL: there is no such beat */
-    const char *says;  /* where it is an error */
-    uint32_t takes_ms; /* and up to slack_ms() more */
+  hbeat_error error;
+  const char *tried; /* NULL: there is no such beat */
+  const char *says;  /* where it is an error */
+  uint32_t takes_ms; /* and up to slack_ms() more */
 };
 
 static void check_beat(const struct beat *want) {
-    int64_t took = now_ms();
-    const char *text;
-    hbeat_error e;
+  int64_t took = now_ms();
+  const char *text;
+  hbeat_error e;
 
-    tried_watch();
-    e = hbeat_send(&player.client, &player_beat, &player.reply);
-    took = now_ms() - took;
-    text = hbeat_explain(&player.client);
-    if (e != want->error)
-        fail_msg("wanted %s, got %s: %s", hbeat_error_name(want->error),
-                 hbeat_error_name(e), text);
-    if (strcmp(tried(), want->tried) != 0)
-        fail_msg("wanted the addresses \"%s\", got \"%s\": %s", want->tried,
-                 tried(), text);
-    if (want->says && !strstr(text, want->says))
-        fail_msg("wanted \"%s\" in \"%s\"", want->says, text);
-    if (took + 5 < want->takes_ms * pace() ||
-        took > want->takes_ms * pace() + slack_ms())
-        fail_msg("wanted %u ms, got %d (x %u)", want->takes_ms, (int)took,
-                 pace());
-    player_check_text(&player);
+  tried_watch();
+  e = hbeat_send(&player.client, &player_beat, &player.reply);
+  took = now_ms() - took;
+  text = hbeat_explain(&player.client);
+  if (e != want->error)
+    fail_msg("wanted %s, got %s: %s", hbeat_error_name(want->error),
+        hbeat_error_name(e), text);
+  if (strcmp(tried(), want->tried) != 0)
+    fail_msg("wanted the addresses \"%s\", got \"%s\": %s", want->tried,
+        tried(), text);
+  if (want->says && !strstr(text, want->says))
+    fail_msg("wanted \"%s\" in \"%s\"", want->says, text);
+  if (took + 5 < want->takes_ms * pace() ||
+      took > want->takes_ms * pace() + slack_ms())
+    fail_msg("wanted %u ms, got %d (x %u)", want->takes_ms, (int)took, pace());
+  player_check_text(&player);
 }
 
 /* ---- One address is good ---------------------------------------------- */
 
 struct place_row {
-    const char *name;
-    struct place places[PLACES];
-    struct beat first, second;
+  const char *name;
+  struct place places[PLACES];
+  struct beat first, second;
 };
 
 #define OK_AFTER(addresses, ms)                                                \
-    { HBEAT_OK, addresses, NULL, ms }
+  { HBEAT_OK, addresses, NULL, ms }
 #define OK_WITH(addresses) OK_AFTER(addresses, 0)
 
 static const struct place_row place_rows[] = {
-    {"one that is good",
-     {{"127.0.0.1", GOOD}},
-     OK_WITH("127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"the second is not needed",
-     {{"127.0.0.1", GOOD}, {"127.0.0.2", HOLE}},
-     OK_WITH("127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"a black hole first",
-     {{"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}},
-     OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)),
-     OK_WITH("127.0.0.1")},
+    {"one that is good", {{"127.0.0.1", GOOD}}, OK_WITH("127.0.0.1"),
+        OK_WITH("127.0.0.1")},
+    {"the second is not needed", {{"127.0.0.1", GOOD}, {"127.0.0.2", HOLE}},
+        OK_WITH("127.0.0.1"), OK_WITH("127.0.0.1")},
+    {"a black hole first", {{"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}},
+        OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)), OK_WITH("127.0.0.1")},
     {"two black holes first",
-     {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE}, {"127.0.0.1", GOOD}},
-     OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.1", SHARES(2, 3)),
-     OK_WITH("127.0.0.1")},
-    {"a black hole of IPv6 first",
-     {{"127.0.0.1", GOOD}, {"::1", HOLE}},
-     OK_AFTER("::1 127.0.0.1", SHARES(1, 2)),
-     OK_WITH("127.0.0.1")},
-    {"IPv6 goes first",
-     {{"127.0.0.2", HOLE}, {"::1", GOOD}},
-     OK_WITH("::1"),
-     OK_WITH("::1")},
+        {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE}, {"127.0.0.1", GOOD}},
+        OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.1", SHARES(2, 3)),
+        OK_WITH("127.0.0.1")},
+    {"a black hole of IPv6 first", {{"127.0.0.1", GOOD}, {"::1", HOLE}},
+        OK_AFTER("::1 127.0.0.1", SHARES(1, 2)), OK_WITH("127.0.0.1")},
+    {"IPv6 goes first", {{"127.0.0.2", HOLE}, {"::1", GOOD}}, OK_WITH("::1"),
+        OK_WITH("::1")},
     {"IPv6 that is refused",
-     {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}, {"::1", NOBODY}},
-     OK_WITH("::1 127.0.0.2 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"refused first",
-     {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}},
-     OK_WITH("127.0.0.2 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"no way to the first",
-     {{"255.255.255.255", NOBODY}, {"127.0.0.1", GOOD}},
-     OK_WITH("255.255.255.255 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
+        {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}, {"::1", NOBODY}},
+        OK_WITH("::1 127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
+    {"refused first", {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}},
+        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
+    {"no way to the first", {{"255.255.255.255", NOBODY}, {"127.0.0.1", GOOD}},
+        OK_WITH("255.255.255.255 127.0.0.1"), OK_WITH("127.0.0.1")},
     {"refused by seven",
-     {{"127.0.0.2", NOBODY},
-      {"127.0.0.3", NOBODY},
-      {"127.0.0.4", NOBODY},
-      {"127.0.0.5", NOBODY},
-      {"127.0.0.6", NOBODY},
-      {"127.0.0.7", NOBODY},
-      {"127.0.0.8", NOBODY},
-      {"127.0.0.1", GOOD}},
-     OK_WITH("127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 "
-             "127.0.0.8 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"a mute one first",
-     {{"127.0.0.2", MUTE}, {"127.0.0.1", GOOD}},
-     OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)),
-     OK_WITH("127.0.0.1")},
-    {"RST first",
-     {{"127.0.0.2", RESETS}, {"127.0.0.1", GOOD}},
-     OK_WITH("127.0.0.2 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"RST at once first",
-     {{"127.0.0.2", SLAMS}, {"127.0.0.1", GOOD}},
-     OK_WITH("127.0.0.2 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
-    {"FIN first",
-     {{"127.0.0.2", ENDS}, {"127.0.0.1", GOOD}},
-     OK_WITH("127.0.0.2 127.0.0.1"),
-     OK_WITH("127.0.0.1")},
+        {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY}, {"127.0.0.4", NOBODY},
+            {"127.0.0.5", NOBODY}, {"127.0.0.6", NOBODY}, {"127.0.0.7", NOBODY},
+            {"127.0.0.8", NOBODY}, {"127.0.0.1", GOOD}},
+        OK_WITH("127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 "
+                "127.0.0.8 127.0.0.1"),
+        OK_WITH("127.0.0.1")},
+    {"a mute one first", {{"127.0.0.2", MUTE}, {"127.0.0.1", GOOD}},
+        OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)), OK_WITH("127.0.0.1")},
+    {"RST first", {{"127.0.0.2", RESETS}, {"127.0.0.1", GOOD}},
+        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
+    {"RST at once first", {{"127.0.0.2", SLAMS}, {"127.0.0.1", GOOD}},
+        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
+    {"FIN first", {{"127.0.0.2", ENDS}, {"127.0.0.1", GOOD}},
+        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
     {"one of each kind first",
-     {{"127.0.0.2", NOBODY},
-      {"127.0.0.3", RESETS},
-      {"127.0.0.4", ENDS},
-      {"127.0.0.5", MUTE},
-      {"127.0.0.1", GOOD}},
-     OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.1",
-              SHARES(1, 2)),
-     OK_WITH("127.0.0.1")},
+        {{"127.0.0.2", NOBODY}, {"127.0.0.3", RESETS}, {"127.0.0.4", ENDS},
+            {"127.0.0.5", MUTE}, {"127.0.0.1", GOOD}},
+        OK_AFTER(
+            "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.1", SHARES(1, 2)),
+        OK_WITH("127.0.0.1")},
     /* What has spoken is not left for another within one beat. */
-    {"plain HTTP first",
-     {{"127.0.0.2", IS_PLAIN}, {"127.0.0.1", GOOD}},
-     {HBEAT_ERR_TLS, "127.0.0.2", "does not speak TLS", 0},
-     OK_WITH("127.0.0.1")},
+    {"plain HTTP first", {{"127.0.0.2", IS_PLAIN}, {"127.0.0.1", GOOD}},
+        {HBEAT_ERR_TLS, "127.0.0.2", "does not speak TLS", 0},
+        OK_WITH("127.0.0.1")},
     {"one that speaks, then RST, first",
-     {{"127.0.0.2", STOPS}, {"127.0.0.1", GOOD}},
-     {HBEAT_ERR_TRUNCATED, "127.0.0.2", NULL, 0},
-     {0}},
+        {{"127.0.0.2", STOPS}, {"127.0.0.1", GOOD}},
+        {HBEAT_ERR_TRUNCATED, "127.0.0.2", NULL, 0}, {0}},
     {"one that speaks, then falls silent, first",
-     {{"127.0.0.2", STARTS}, {"127.0.0.1", GOOD}},
-     {HBEAT_ERR_TIMEOUT, "127.0.0.2", "in the TLS handshake", WHOLE_MS},
-     {0}},
+        {{"127.0.0.2", STARTS}, {"127.0.0.1", GOOD}},
+        {HBEAT_ERR_TIMEOUT, "127.0.0.2", "in the TLS handshake", WHOLE_MS},
+        {0}},
 };
 
 /* ---- None is good ----------------------------------------------------- */
@@ -340,235 +304,225 @@ static const struct place_row place_rows[] = {
 
 static const struct place_row none_rows[] = {
     {"all refuse",
-     {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY}, {"127.0.0.4", NOBODY}},
-     {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", 0},
-     {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", 0}},
+        {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY}, {"127.0.0.4", NOBODY}},
+        {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", 0},
+        {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", 0}},
     {"all are black holes",
-     {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE}, {"127.0.0.4", HOLE}},
-     {HBEAT_ERR_TIMEOUT, ALL_THREE, "while connecting", WHOLE_MS},
-     {0}},
+        {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE}, {"127.0.0.4", HOLE}},
+        {HBEAT_ERR_TIMEOUT, ALL_THREE, "while connecting", WHOLE_MS}, {0}},
     {"all are mute",
-     {{"127.0.0.2", MUTE}, {"127.0.0.3", MUTE}, {"127.0.0.4", MUTE}},
-     {HBEAT_ERR_TIMEOUT, ALL_THREE, "in the TLS handshake", WHOLE_MS},
-     {0}},
+        {{"127.0.0.2", MUTE}, {"127.0.0.3", MUTE}, {"127.0.0.4", MUTE}},
+        {HBEAT_ERR_TIMEOUT, ALL_THREE, "in the TLS handshake", WHOLE_MS}, {0}},
     {"all reset",
-     {{"127.0.0.2", RESETS}, {"127.0.0.3", RESETS}, {"127.0.0.4", RESETS}},
-     {HBEAT_ERR_TRUNCATED, ALL_THREE, "", 0},
-     {0}},
+        {{"127.0.0.2", RESETS}, {"127.0.0.3", RESETS}, {"127.0.0.4", RESETS}},
+        {HBEAT_ERR_TRUNCATED, ALL_THREE, "", 0}, {0}},
     {"the last refuses",
-     {{"127.0.0.2", MUTE}, {"127.0.0.3", RESETS}, {"127.0.0.4", NOBODY}},
-     {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", SHARES(1, 3)},
-     {0}},
+        {{"127.0.0.2", MUTE}, {"127.0.0.3", RESETS}, {"127.0.0.4", NOBODY}},
+        {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", SHARES(1, 3)},
+        {0}},
     {"the last is a black hole",
-     {{"127.0.0.2", NOBODY}, {"127.0.0.3", ENDS}, {"127.0.0.4", HOLE}},
-     {HBEAT_ERR_TIMEOUT, ALL_THREE, "while connecting", WHOLE_MS},
-     {0}},
-    {"no way to any",
-     {{"255.255.255.255", NOBODY}},
-     {HBEAT_ERR_CONNECT, "255.255.255.255", "unreachable", 0},
-     {0}},
+        {{"127.0.0.2", NOBODY}, {"127.0.0.3", ENDS}, {"127.0.0.4", HOLE}},
+        {HBEAT_ERR_TIMEOUT, ALL_THREE, "while connecting", WHOLE_MS}, {0}},
+    {"no way to any", {{"255.255.255.255", NOBODY}},
+        {HBEAT_ERR_CONNECT, "255.255.255.255", "unreachable", 0}, {0}},
 };
 
 static void is_place(void **state) {
-    const struct place_row *row = *state;
-    int before;
+  const struct place_row *row = *state;
+  int before;
 
-    if (!open_player(row->places)) return;
-    before = open_descriptors();
-    check_beat(&row->first);
-    if (row->second.tried) check_beat(&row->second);
-    hbeat_close(&player.client);
-    assert_int_equal(open_descriptors(), before);
+  if (!open_player(row->places)) return;
+  before = open_descriptors();
+  check_beat(&row->first);
+  if (row->second.tried) check_beat(&row->second);
+  hbeat_close(&player.client);
+  assert_int_equal(open_descriptors(), before);
 }
 
 /* ---- One by one ------------------------------------------------------- */
 
 /* Each gets what is left, divided by how many are left; nobody longer. */
 static void each_address_has_its_share(void **state) {
-    static const struct place places[PLACES] = {{"127.0.0.2", HOLE},
-                                                {"127.0.0.3", MUTE},
-                                                {"127.0.0.4", NOBODY},
-                                                {"127.0.0.5", HOLE}};
-    const int64_t want[] = {0, SHARES(1, 4), SHARES(1, 2), SHARES(1, 2)};
-    int64_t start = now_ms();
+  static const struct place places[PLACES] = {{"127.0.0.2", HOLE},
+      {"127.0.0.3", MUTE}, {"127.0.0.4", NOBODY}, {"127.0.0.5", HOLE}};
+  const int64_t want[] = {0, SHARES(1, 4), SHARES(1, 2), SHARES(1, 2)};
+  int64_t start = now_ms();
 
-    (void)state;
-    assert_true(open_player(places));
-    start = now_ms();
-    check_beat(&(struct beat){HBEAT_ERR_TIMEOUT,
-                              "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5",
-                              "while connecting", WHOLE_MS});
-    for (size_t i = 0; i < COUNT(want); i++) {
-        int64_t at = tried_ms()[i] - start, p = pace();
+  (void)state;
+  assert_true(open_player(places));
+  start = now_ms();
+  check_beat(&(struct beat){HBEAT_ERR_TIMEOUT,
+      "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5", "while connecting", WHOLE_MS});
+  for (size_t i = 0; i < COUNT(want); i++) {
+    int64_t at = tried_ms()[i] - start, p = pace();
 
-        if (at < want[i] * p - 2 || at > want[i] * p + 40 * peer_patience())
-            fail_msg("address %d: wanted %d ms, got %d", (int)i,
-                     (int)(want[i] * p), (int)at);
-    }
-    hbeat_close(&player.client);
+    if (at < want[i] * p - 2 || at > want[i] * p + 40 * peer_patience())
+      fail_msg("address %d: wanted %d ms, got %d", (int)i, (int)(want[i] * p),
+          (int)at);
+  }
+  hbeat_close(&player.client);
 }
 
 /* A certificate for another name is no reason to look elsewhere. */
 static void a_wrong_certificate_is_the_outcome(void **state) {
-    static const struct peer_script script = {.chain = "name"};
-    static const struct place places[PLACES] = {{"127.0.0.1", GOOD},
-                                                {"127.0.0.2", MUTE}};
-    uint16_t port;
+  static const struct peer_script script = {.chain = "name"};
+  static const struct place places[PLACES] = {
+      {"127.0.0.1", GOOD}, {"127.0.0.2", MUTE}};
+  uint16_t port;
 
-    (void)state;
-    stop_places(NULL);
-    port = peer_start(&script);
-    start_places(places, port);
-    player_configure_name(&player,
-                          ns_text("hosts", "127.0.0.1 api.lucit.app\n"
-                                           "127.0.0.2 api.lucit.app\n"),
-                          NULL);
-    player.cfg.address_port = port;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    check_beat(
-        &(struct beat){HBEAT_ERR_CERT_NAME, "127.0.0.1", "api.lucit.app", 0});
-    hbeat_close(&player.client);
+  (void)state;
+  stop_places(NULL);
+  port = peer_start(&script);
+  start_places(places, port);
+  player_configure_name(&player,
+      ns_text("hosts",
+          "127.0.0.1 api.lucit.app\n"
+          "127.0.0.2 api.lucit.app\n"),
+      NULL);
+  player.cfg.address_port = port;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  check_beat(
+      &(struct beat){HBEAT_ERR_CERT_NAME, "127.0.0.1", "api.lucit.app", 0});
+  hbeat_close(&player.client);
 }
 
 /* A connection that was kept dies with its server. */
 static void all_are_tried_where_a_kept_connection_is_dead(void **state) {
-    static const struct peer_script keeps = {0};
-    static const struct place places[PLACES] = {{"127.0.0.1", GOOD},
-                                                {"127.0.0.2", NOBODY}};
-    uint16_t port;
+  static const struct peer_script keeps = {0};
+  static const struct place places[PLACES] = {
+      {"127.0.0.1", GOOD}, {"127.0.0.2", NOBODY}};
+  uint16_t port;
 
-    (void)state;
-    stop_places(NULL);
-    port = peer_start(&keeps);
-    start_places(places, port);
-    player_configure_name(&player,
-                          ns_text("hosts", "127.0.0.2 api.lucit.app\n"
-                                           "127.0.0.1 api.lucit.app\n"),
-                          NULL);
-    player.cfg.address_port = port;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    check_beat(&(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, 0});
-    check_beat(&(struct beat){HBEAT_OK, "", NULL, 0});
-    peer_stop(NULL);
-    check_beat(&(struct beat){HBEAT_ERR_CONNECT, "127.0.0.1 127.0.0.2",
-                              "connection refused", 0});
-    hbeat_close(&player.client);
+  (void)state;
+  stop_places(NULL);
+  port = peer_start(&keeps);
+  start_places(places, port);
+  player_configure_name(&player,
+      ns_text("hosts",
+          "127.0.0.2 api.lucit.app\n"
+          "127.0.0.1 api.lucit.app\n"),
+      NULL);
+  player.cfg.address_port = port;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  check_beat(&(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, 0});
+  check_beat(&(struct beat){HBEAT_OK, "", NULL, 0});
+  peer_stop(NULL);
+  check_beat(&(struct beat){
+      HBEAT_ERR_CONNECT, "127.0.0.1 127.0.0.2", "connection refused", 0});
+  hbeat_close(&player.client);
 }
 
 /* ---- With a nameserver ------------------------------------------------ */
 
 /* A player for the peer and a nameserver that tells these addresses. */
 static void open_player_with(const struct ns_server *servers, size_t count,
-                             const struct place places[PLACES],
-                             const char *resolv) {
-    uint16_t port;
+    const struct place places[PLACES], const char *resolv) {
+  uint16_t port;
 
-    stop_places(NULL);
-    port = peer_start(&ends);
-    start_places(places, port);
-    ns_start(servers, count);
-    player_configure_name(&player, NULL, ns_text("resolv.conf", resolv));
-    player.cfg.address_port = port;
-    player.cfg.timeout_ms = WHOLE_MS * pace();
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  stop_places(NULL);
+  port = peer_start(&ends);
+  start_places(places, port);
+  ns_start(servers, count);
+  player_configure_name(&player, NULL, ns_text("resolv.conf", resolv));
+  player.cfg.address_port = port;
+  player.cfg.timeout_ms = WHOLE_MS * pace();
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
 }
 
 static void the_one_that_worked_goes_first_after_its_ttl(void **state) {
-    static const struct ns_server server = {.a = {R(2, A("\2") A("\1"))}};
-    static const struct place places[PLACES] = {{"127.0.0.2", HOLE}};
+  static const struct ns_server server = {.a = {R(2, A("\2") A("\1"))}};
+  static const struct place places[PLACES] = {{"127.0.0.2", HOLE}};
 
-    (void)state;
-    open_player_with(&server, 1, places, "nameserver $0\n");
-    check_beat(
-        &(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, SHARES(1, 2)});
-    check_beat(&(struct beat){HBEAT_OK, "127.0.0.1", NULL, 0});
-    assert_string_equal(ns_asked(), "0");
-    clock_skip_s(61);
-    check_beat(&(struct beat){HBEAT_OK, "127.0.0.1", NULL, 0});
-    assert_string_equal(ns_asked(), "0 0");
-    assert_int_equal(player.reply.http_status, 200);
-    hbeat_close(&player.client);
+  (void)state;
+  open_player_with(&server, 1, places, "nameserver $0\n");
+  check_beat(
+      &(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, SHARES(1, 2)});
+  check_beat(&(struct beat){HBEAT_OK, "127.0.0.1", NULL, 0});
+  assert_string_equal(ns_asked(), "0");
+  clock_skip_s(61);
+  check_beat(&(struct beat){HBEAT_OK, "127.0.0.1", NULL, 0});
+  assert_string_equal(ns_asked(), "0 0");
+  assert_int_equal(player.reply.http_status, 200);
+  hbeat_close(&player.client);
 }
 
 /* One deadline: a silent nameserver, a black hole, and the beat itself. */
 static void names_and_addresses_share_the_time(void **state) {
-    static const struct ns_server servers[] = {
-        {.a = {.silent = true}, .aaaa = {.silent = true}},
-        {.a = {R(2, A("\2") A("\1"))}}};
-    static const struct place places[PLACES] = {{"127.0.0.2", HOLE}};
+  static const struct ns_server servers[] = {
+      {.a = {.silent = true}, .aaaa = {.silent = true}},
+      {.a = {R(2, A("\2") A("\1"))}}};
+  static const struct place places[PLACES] = {{"127.0.0.2", HOLE}};
 
-    (void)state;
-    open_player_with(servers, 2, places,
-                     "nameserver $0\nnameserver $1\noptions attempts:1\n");
-    check_beat(
-        &(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, SHARES(2, 3)});
-    hbeat_close(&player.client);
+  (void)state;
+  open_player_with(
+      servers, 2, places, "nameserver $0\nnameserver $1\noptions attempts:1\n");
+  check_beat(
+      &(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, SHARES(2, 3)});
+  hbeat_close(&player.client);
 }
 
 /* TTL 0: for one connection, but that one is the same for many beats. */
 static void a_kept_connection_needs_no_name(void **state) {
-    static const struct ns_server server = {
-        .a = {R(1, A_TTL("\0\0\0\0", "\1"))}};
-    static const struct peer_script keeps = {0};
-    static const struct place places[PLACES] = {{NULL, NOBODY}};
+  static const struct ns_server server = {.a = {R(1, A_TTL("\0\0\0\0", "\1"))}};
+  static const struct peer_script keeps = {0};
+  static const struct place places[PLACES] = {{NULL, NOBODY}};
 
-    (void)state;
-    open_player_with(&server, 1, places, "nameserver $0\n");
-    player.cfg.address_port = peer_start(&keeps);
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    for (int i = 0; i < 3; i++)
-        check_beat(
-            &(struct beat){HBEAT_OK, i == 0 ? "127.0.0.1" : "", NULL, 0});
-    assert_string_equal(ns_asked(), "0");
-    hbeat_close(&player.client);
+  (void)state;
+  open_player_with(&server, 1, places, "nameserver $0\n");
+  player.cfg.address_port = peer_start(&keeps);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  for (int i = 0; i < 3; i++)
+    check_beat(&(struct beat){HBEAT_OK, i == 0 ? "127.0.0.1" : "", NULL, 0});
+  assert_string_equal(ns_asked(), "0");
+  hbeat_close(&player.client);
 }
 
 /* ---- In an event loop of others --------------------------------------- */
 
 static void the_wait_ends_with_the_share(void **state) {
-    static const struct place places[PLACES] = {{"127.0.0.2", HOLE},
-                                                {"127.0.0.1", GOOD}};
-    int64_t start;
-    hbeat_wait w;
+  static const struct place places[PLACES] = {
+      {"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}};
+  int64_t start;
+  hbeat_wait w;
 
-    (void)state;
-    assert_true(open_player(places));
-    tried_watch();
-    start = now_ms();
-    hbeat_start_beat(&player.client, &player_beat, &player.reply);
-    while ((w = hbeat_wants(&player.client)).fd < 0)
-        assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
-    assert_string_equal(tried(), "127.0.0.2");
-    assert_true(fcntl(w.fd, F_GETFD) >= 0);
-    assert_int_equal(w.events, POLLOUT);
-    assert_in_range(w.timeout_ms, 1, SHARES(1, 2) * pace());
-    assert_int_equal(poll(&(struct pollfd){w.fd, w.events, 0}, 1, w.timeout_ms),
-                     0);
-    assert_in_range(now_ms() - start, SHARES(1, 2) * pace() - 1,
-                    SHARES(1, 2) * pace() + 80 * peer_patience());
+  (void)state;
+  assert_true(open_player(places));
+  tried_watch();
+  start = now_ms();
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while ((w = hbeat_wants(&player.client)).fd < 0)
     assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
-    while (hbeat_wants(&player.client).fd < 0)
-        assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
-    assert_string_equal(tried(), "127.0.0.2 127.0.0.1");
-    hbeat_close(&player.client);
+  assert_string_equal(tried(), "127.0.0.2");
+  assert_true(fcntl(w.fd, F_GETFD) >= 0);
+  assert_int_equal(w.events, POLLOUT);
+  assert_in_range(w.timeout_ms, 1, SHARES(1, 2) * pace());
+  assert_int_equal(
+      poll(&(struct pollfd){w.fd, w.events, 0}, 1, w.timeout_ms), 0);
+  assert_in_range(now_ms() - start, SHARES(1, 2) * pace() - 1,
+      SHARES(1, 2) * pace() + 80 * peer_patience());
+  assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  while (hbeat_wants(&player.client).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  assert_string_equal(tried(), "127.0.0.2 127.0.0.1");
+  hbeat_close(&player.client);
 }
 
 int main(void) {
-    struct CMUnitTest tests[COUNT(place_rows) + COUNT(none_rows) + 7] = {
-        TEST(each_address_has_its_share),
-        TEST(a_wrong_certificate_is_the_outcome),
-        TEST(all_are_tried_where_a_kept_connection_is_dead),
-        TEST(the_one_that_worked_goes_first_after_its_ttl),
-        TEST(names_and_addresses_share_the_time),
-        TEST(a_kept_connection_needs_no_name),
-        TEST(the_wait_ends_with_the_share),
-    };
-    struct CMUnitTest *to = tests + 7;
-    int failed;
+  struct CMUnitTest tests[COUNT(place_rows) + COUNT(none_rows) + 7] = {
+      TEST(each_address_has_its_share),
+      TEST(a_wrong_certificate_is_the_outcome),
+      TEST(all_are_tried_where_a_kept_connection_is_dead),
+      TEST(the_one_that_worked_goes_first_after_its_ttl),
+      TEST(names_and_addresses_share_the_time),
+      TEST(a_kept_connection_needs_no_name),
+      TEST(the_wait_ends_with_the_share),
+  };
+  struct CMUnitTest *to = tests + 7;
+  int failed;
 
-    to = ROWS(to, is_place, place_rows);
-    ROWS(to, is_place, none_rows);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    stop_places(NULL);
-    return failed;
+  to = ROWS(to, is_place, place_rows);
+  ROWS(to, is_place, none_rows);
+  failed = cmocka_run_group_tests(tests, NULL, NULL);
+  stop_places(NULL);
+  return failed;
 }

@@ -10,20 +10,20 @@
 static struct player player;
 
 static void open_player(const char *hosts, const char *resolv) {
-    player_configure_name(&player, hosts, resolv);
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  player_configure_name(&player, hosts, resolv);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
 }
 
 /* Whether this machine has ::1; says so where it has not. */
 static bool has_ipv6(void) {
-    struct sockaddr_in6 a = {.sin6_family = AF_INET6,
-                             .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
-    bool is = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+  struct sockaddr_in6 a = {
+      .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+  bool is = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
 
-    if (fd >= 0) close(fd);
-    if (!is) puts("# note: no IPv6 on this machine's loopback, not tried");
-    return is;
+  if (fd >= 0) close(fd);
+  if (!is) puts("# note: no IPv6 on this machine's loopback, not tried");
+  return is;
 }
 
 /* ---- The hosts file --------------------------------------------------- */
@@ -32,11 +32,11 @@ static bool has_ipv6(void) {
 #define NOT_THERE "127.0.0.53"
 
 struct hosts_row {
-    const char *name;
-    const char *text;
-    size_t size;
-    const char *tried;
-    const char *host; /* NULL: api.lucit.app */
+  const char *name;
+  const char *text;
+  size_t size;
+  const char *tried;
+  const char *host; /* NULL: api.lucit.app */
 };
 
 #define TEXT(text) text, sizeof(text) - 1
@@ -44,108 +44,109 @@ struct hosts_row {
 static const struct hosts_row hosts_rows[] = {
     {"a line", TEXT("127.0.0.2 api.lucit.app\n"), "127.0.0.2", NULL},
     {"among others",
-     TEXT("127.0.0.1 localhost\n127.0.0.2 api.lucit.app\n::1 ip6\n"),
-     "127.0.0.2", NULL},
+        TEXT("127.0.0.1 localhost\n127.0.0.2 api.lucit.app\n::1 ip6\n"),
+        "127.0.0.2", NULL},
     {"the second name of a line", TEXT("127.0.0.2 kiosk api.lucit.app\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"the first of three", TEXT("127.0.0.2 api.lucit.app kiosk kiosk2\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"tabs", TEXT("127.0.0.2\t\tkiosk\tapi.lucit.app\t\n"), "127.0.0.2", NULL},
     {"blanks everywhere", TEXT(" \t 127.0.0.2 \t api.lucit.app  \n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"CR LF", TEXT("127.0.0.1 localhost\r\n127.0.0.2 api.lucit.app\r\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"no newline at the end", TEXT("127.0.0.2 api.lucit.app"), "127.0.0.2",
-     NULL},
+        NULL},
     {"empty lines", TEXT("\n\r\n \t\n127.0.0.2 api.lucit.app\n\n"), "127.0.0.2",
-     NULL},
+        NULL},
     {"a comment behind", TEXT("127.0.0.2 api.lucit.app # the API\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"a comment right behind", TEXT("127.0.0.2 api.lucit.app#the API\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"a line that is a comment", TEXT("#127.0.0.2 api.lucit.app\n"), NOT_THERE,
-     NULL},
+        NULL},
     {"a name in a comment", TEXT("127.0.0.2 kiosk # api.lucit.app\n"),
-     NOT_THERE, NULL},
+        NOT_THERE, NULL},
     {"a comment behind the address", TEXT("127.0.0.2# api.lucit.app\n"),
-     NOT_THERE, NULL},
+        NOT_THERE, NULL},
     {"upper case in the file", TEXT("127.0.0.2 API.Lucit.APP\n"), "127.0.0.2",
-     NULL},
+        NULL},
     {"upper case in the configuration", TEXT("127.0.0.2 api.lucit.app\n"),
-     "127.0.0.2", "API.LUCIT.App"},
+        "127.0.0.2", "API.LUCIT.App"},
     {"a dot at the end in the configuration", TEXT("127.0.0.2 api.lucit.app\n"),
-     "127.0.0.2", "api.lucit.app."},
+        "127.0.0.2", "api.lucit.app."},
     {"a name without a dot", TEXT("127.0.0.2 kiosk\n"), "127.0.0.2", "kiosk"},
 
     {"IPv6", TEXT("2001:db8::2 api.lucit.app\n"), "2001:db8::2", NULL},
     {"IPv6 with IPv4 in it", TEXT("::ffff:127.0.0.2 api.lucit.app\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"IPv4, then IPv6",
-     TEXT("127.0.0.2 api.lucit.app\n2001:db8::2 api.lucit.app\n"),
-     "2001:db8::2 127.0.0.2", NULL},
+        TEXT("127.0.0.2 api.lucit.app\n2001:db8::2 api.lucit.app\n"),
+        "2001:db8::2 127.0.0.2", NULL},
     {"three of IPv4, two of IPv6",
-     TEXT("127.0.0.2 api.lucit.app\n127.0.0.3 api.lucit.app\n"
-          "127.0.0.4 api.lucit.app\n2001:db8::2 api.lucit.app\n"
-          "2001:db8::3 api.lucit.app\n"),
-     "2001:db8::2 127.0.0.2 2001:db8::3 127.0.0.3 127.0.0.4", NULL},
+        TEXT("127.0.0.2 api.lucit.app\n127.0.0.3 api.lucit.app\n"
+             "127.0.0.4 api.lucit.app\n2001:db8::2 api.lucit.app\n"
+             "2001:db8::3 api.lucit.app\n"),
+        "2001:db8::2 127.0.0.2 2001:db8::3 127.0.0.3 127.0.0.4", NULL},
     {"ten addresses, of which eight are kept",
-     TEXT("127.0.0.1 api.lucit.app\n127.0.0.2 api.lucit.app\n"
-          "127.0.0.3 api.lucit.app\n127.0.0.4 api.lucit.app\n"
-          "127.0.0.5 api.lucit.app\n127.0.0.6 api.lucit.app\n"
-          "127.0.0.7 api.lucit.app\n127.0.0.8 api.lucit.app\n"
-          "127.0.0.9 api.lucit.app\n127.0.0.10 api.lucit.app\n"),
-     "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 "
-     "127.0.0.8",
-     NULL},
+        TEXT("127.0.0.1 api.lucit.app\n127.0.0.2 api.lucit.app\n"
+             "127.0.0.3 api.lucit.app\n127.0.0.4 api.lucit.app\n"
+             "127.0.0.5 api.lucit.app\n127.0.0.6 api.lucit.app\n"
+             "127.0.0.7 api.lucit.app\n127.0.0.8 api.lucit.app\n"
+             "127.0.0.9 api.lucit.app\n127.0.0.10 api.lucit.app\n"),
+        "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 "
+        "127.0.0.8",
+        NULL},
 
     {"a word of 10 KB as an address before",
-     TEXT("@ api.lucit.app\n127.0.0.2 api.lucit.app\n"), "127.0.0.2", NULL},
+        TEXT("@ api.lucit.app\n127.0.0.2 api.lucit.app\n"), "127.0.0.2", NULL},
     {"a word of 10 KB as a name before",
-     TEXT("127.0.0.1 @\n127.0.0.2 api.lucit.app\n"), "127.0.0.2", NULL},
+        TEXT("127.0.0.1 @\n127.0.0.2 api.lucit.app\n"), "127.0.0.2", NULL},
     {"10 KB of names before", TEXT("127.0.0.1 ~\n127.0.0.2 api.lucit.app\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"10 KB of a comment before", TEXT("# ~\n127.0.0.2 api.lucit.app\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"10 KB of names before, on the line", TEXT("127.0.0.2 ~ api.lucit.app\n"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
     {"a word of 10 KB behind, on the line",
-     TEXT("127.0.0.2 api.lucit.app @\n127.0.0.1 kiosk\n"), "127.0.0.2", NULL},
+        TEXT("127.0.0.2 api.lucit.app @\n127.0.0.1 kiosk\n"), "127.0.0.2",
+        NULL},
     {"a name of 10 KB that begins alike", TEXT("127.0.0.2 api.lucit.app@\n"),
-     NOT_THERE, NULL},
+        NOT_THERE, NULL},
     {"10 KB behind", TEXT("127.0.0.2 api.lucit.app\n127.0.0.1 @ ~\n# @"),
-     "127.0.0.2", NULL},
+        "127.0.0.2", NULL},
 
     {"NUL bytes before", TEXT("\0\0\0\n127.0.0.2 api.lucit.app\n"), "127.0.0.2",
-     NULL},
+        NULL},
     {"NUL bytes are blanks",
-     TEXT("\0"
-          "127.0.0.2\0\0api.lucit.app\0\n"),
-     "127.0.0.2", NULL},
+        TEXT("\0"
+             "127.0.0.2\0\0api.lucit.app\0\n"),
+        "127.0.0.2", NULL},
     {"bytes that are no text",
-     TEXT("\xff\xfe\x80 \xff\n\x01\x7f\n127.0.0.2 api.lucit.app\n"),
-     "127.0.0.2", NULL},
+        TEXT("\xff\xfe\x80 \xff\n\x01\x7f\n127.0.0.2 api.lucit.app\n"),
+        "127.0.0.2", NULL},
     {"malformed addresses",
-     TEXT("127.0.0 api.lucit.app\n127.0.0.0.1 api.lucit.app\n"
-          "127.0.0.256 api.lucit.app\n0x7f.0.0.1 api.lucit.app\n"
-          "2001:db8 api.lucit.app\n2001::db8:: api.lucit.app\n"
-          "::1%% api.lucit.app\n[::1] api.lucit.app\n, api.lucit.app\n"
-          "127.0.0.2:443 api.lucit.app\napi.lucit.app\n"
-          "127.0.0.7 api.lucit.app\n"),
-     "127.0.0.7", NULL},
+        TEXT("127.0.0 api.lucit.app\n127.0.0.0.1 api.lucit.app\n"
+             "127.0.0.256 api.lucit.app\n0x7f.0.0.1 api.lucit.app\n"
+             "2001:db8 api.lucit.app\n2001::db8:: api.lucit.app\n"
+             "::1%% api.lucit.app\n[::1] api.lucit.app\n, api.lucit.app\n"
+             "127.0.0.2:443 api.lucit.app\napi.lucit.app\n"
+             "127.0.0.7 api.lucit.app\n"),
+        "127.0.0.7", NULL},
     {"a name alone", TEXT("api.lucit.app\n"), NOT_THERE, NULL},
     {"an address alone", TEXT("127.0.0.2\napi.lucit.app\n"), NOT_THERE, NULL},
     {"an address as the name", TEXT("127.0.0.2 127.0.0.3\n"), NOT_THERE, NULL},
 
     {"a prefix of the name", TEXT("127.0.0.2 api.lucit.ap api.lucit api\n"),
-     NOT_THERE, NULL},
+        NOT_THERE, NULL},
     {"a suffix of the name", TEXT("127.0.0.2 pi.lucit.app lucit.app app\n"),
-     NOT_THERE, NULL},
+        NOT_THERE, NULL},
     {"the name is a prefix", TEXT("127.0.0.2 api.lucit.apps\n"), NOT_THERE,
-     NULL},
+        NULL},
     {"the name is a suffix", TEXT("127.0.0.2 www.api.lucit.app\n"), NOT_THERE,
-     NULL},
+        NULL},
     {"any letter for the dot", TEXT("127.0.0.2 apixlucit.app\n"), NOT_THERE,
-     NULL},
+        NULL},
     {"an empty file", TEXT(""), NOT_THERE, NULL},
     {"blanks only", TEXT(" \t "), NOT_THERE, NULL},
 };
@@ -153,26 +154,26 @@ static const struct hosts_row hosts_rows[] = {
 static const struct ns_server good_server = {.a = {R(1, A("\x35"))}};
 
 static void is_hosts(void **state) {
-    const struct hosts_row *row = *state;
-    bool there = strcmp(row->tried, NOT_THERE) != 0;
-    int before;
+  const struct hosts_row *row = *state;
+  bool there = strcmp(row->tried, NOT_THERE) != 0;
+  int before;
 
-    ns_start(&good_server, 1);
-    player_configure_name(&player, ns_file("hosts", row->text, row->size),
-                          ns_text("resolv.conf", "nameserver $0\n"));
-    player.cfg.host = row->host;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    before = open_descriptors();
-    player_look_up(&player, row->tried, NULL);
-    assert_int_equal(open_descriptors(), before);
-    assert_string_equal(ns_asked(), there ? "" : "0");
-    hbeat_close(&player.client);
+  ns_start(&good_server, 1);
+  player_configure_name(&player, ns_file("hosts", row->text, row->size),
+      ns_text("resolv.conf", "nameserver $0\n"));
+  player.cfg.host = row->host;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  before = open_descriptors();
+  player_look_up(&player, row->tried, NULL);
+  assert_int_equal(open_descriptors(), before);
+  assert_string_equal(ns_asked(), there ? "" : "0");
+  hbeat_close(&player.client);
 }
 
 /* Paths that lead to no file, or to none that can be read. */
 struct path_row {
-    const char *name;
-    const char *path;
+  const char *name;
+  const char *path;
 };
 
 static const struct path_row path_rows[] = {
@@ -185,81 +186,81 @@ static const struct path_row path_rows[] = {
 };
 
 static void is_hosts_path(void **state) {
-    const struct path_row *row = *state;
-    int before;
+  const struct path_row *row = *state;
+  int before;
 
-    ns_start(&good_server, 1);
-    open_player(row->path, ns_text("resolv.conf", "nameserver $0\n"));
-    before = open_descriptors();
-    player_look_up(&player, NOT_THERE, NULL);
-    assert_int_equal(open_descriptors(), before);
-    hbeat_close(&player.client);
+  ns_start(&good_server, 1);
+  open_player(row->path, ns_text("resolv.conf", "nameserver $0\n"));
+  before = open_descriptors();
+  player_look_up(&player, NOT_THERE, NULL);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
 }
 
 /* Nobody writes to it, so that whoever waits for that waits for ever. */
 static void a_hosts_file_that_is_a_pipe_is_not_waited_for(void **state) {
-    const char *path = ns_no_file();
-    int64_t start;
+  const char *path = ns_no_file();
+  int64_t start;
 
-    (void)state;
-    ns_start(&good_server, 1);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    open_player(path, ns_text("resolv.conf", "nameserver $0\n"));
-    start = now_ms();
-    alarm(20);
-    player_look_up(&player, NOT_THERE, NULL);
-    alarm(0);
-    assert_in_range(now_ms() - start, 0, 500 * peer_patience());
-    hbeat_close(&player.client);
-    unlink(path);
+  (void)state;
+  ns_start(&good_server, 1);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  open_player(path, ns_text("resolv.conf", "nameserver $0\n"));
+  start = now_ms();
+  alarm(20);
+  player_look_up(&player, NOT_THERE, NULL);
+  alarm(0);
+  assert_in_range(now_ms() - start, 0, 500 * peer_patience());
+  hbeat_close(&player.client);
+  unlink(path);
 }
 
 /* A block list of the size that people use. */
 static void a_big_hosts_file_is_read_to_its_end(void **state) {
-    static char text[24 * 20000 + 64];
-    size_t size = 0;
-    int64_t start;
+  static char text[24 * 20000 + 64];
+  size_t size = 0;
+  int64_t start;
 
-    (void)state;
-    for (int i = 0; i < 20000; i++)
-        size += (size_t)sprintf(text + size, "0.0.0.0 ads%05d.app\n", i);
-    size += (size_t)sprintf(text + size, "127.0.0.2 api.lucit.app\n");
-    open_player(ns_file("hosts", text, size), NULL);
-    start = now_ms();
-    player_look_up(&player, "127.0.0.2", NULL);
-    assert_in_range(now_ms() - start, 0, 200 * peer_patience());
-    hbeat_close(&player.client);
+  (void)state;
+  for (int i = 0; i < 20000; i++)
+    size += (size_t)sprintf(text + size, "0.0.0.0 ads%05d.app\n", i);
+  size += (size_t)sprintf(text + size, "127.0.0.2 api.lucit.app\n");
+  open_player(ns_file("hosts", text, size), NULL);
+  start = now_ms();
+  player_look_up(&player, "127.0.0.2", NULL);
+  assert_in_range(now_ms() - start, 0, 200 * peer_patience());
+  hbeat_close(&player.client);
 }
 
 static void the_hosts_file_is_read_for_each_connection(void **state) {
-    (void)state;
-    open_player(ns_text("hosts", "127.0.0.2 api.lucit.app\n"), NULL);
-    player_look_up(&player, "127.0.0.2", NULL);
-    ns_text("hosts", "127.0.0.3 api.lucit.app\n");
-    player_look_up(&player, "127.0.0.3", NULL);
-    hbeat_close(&player.client);
+  (void)state;
+  open_player(ns_text("hosts", "127.0.0.2 api.lucit.app\n"), NULL);
+  player_look_up(&player, "127.0.0.2", NULL);
+  ns_text("hosts", "127.0.0.3 api.lucit.app\n");
+  player_look_up(&player, "127.0.0.3", NULL);
+  hbeat_close(&player.client);
 }
 
 /* ---- resolv.conf ------------------------------------------------------ */
 
 /* All servers know nothing, so that each is asked as often as may be. */
 struct resolv_row {
-    const char *name;
-    const char *text;
-    size_t size;
-    const char *asked; /* which servers, in turn */
+  const char *name;
+  const char *text;
+  size_t size;
+  const char *asked; /* which servers, in turn */
 };
 
 static const struct resolv_row resolv_rows[] = {
     {"a nameserver", TEXT("nameserver $0\n"), "0 0"},
     {"two", TEXT("nameserver $0\nnameserver $1\n"), "0 1 0 1"},
     {"three", TEXT("nameserver $0\nnameserver $1\nnameserver $2\n"),
-     "0 1 2 0 1 2"},
+        "0 1 2 0 1 2"},
     {"four, of which three are asked",
-     TEXT("nameserver $0\nnameserver $1\nnameserver $2\nnameserver $3\n"),
-     "0 1 2 0 1 2"},
+        TEXT("nameserver $0\nnameserver $1\nnameserver $2\nnameserver $3\n"),
+        "0 1 2 0 1 2"},
     {"in the order of the file",
-     TEXT("nameserver $2\nnameserver $0\nnameserver $1\n"), "2 0 1 2 0 1"},
+        TEXT("nameserver $2\nnameserver $0\nnameserver $1\n"), "2 0 1 2 0 1"},
     {"the same one twice", TEXT("nameserver $0\nnameserver $0\n"), "0 0 0 0"},
     {"tabs", TEXT("nameserver\t\t$0\t\n"), "0 0"},
     {"blanks between", TEXT("nameserver  \t  $0  \n"), "0 0"},
@@ -268,81 +269,82 @@ static const struct resolv_row resolv_rows[] = {
     {"no newline at the end", TEXT("nameserver $0"), "0 0"},
     {"empty lines", TEXT("\n\n \nnameserver $0\n\n"), "0 0"},
     {"comments",
-     TEXT("# nameserver $1\n; nameserver $1\n#nameserver $1\n"
-          ";nameserver $1\nnameserver $0\n"),
-     "0 0"},
+        TEXT("# nameserver $1\n; nameserver $1\n#nameserver $1\n"
+             ";nameserver $1\nnameserver $0\n"),
+        "0 0"},
     {"a comment behind", TEXT("nameserver $0 # nameserver $1\n"), "0 0"},
     {"a comment with ; behind", TEXT("nameserver $0 ; the shop's\n"), "0 0"},
     {"comments right behind",
-     TEXT("nameserver $0#nameserver\nnameserver $1;nameserver\n"), "0 1 0 1"},
+        TEXT("nameserver $0#nameserver\nnameserver $1;nameserver\n"),
+        "0 1 0 1"},
     {"options in comments",
-     TEXT("nameserver $0\noptions # attempts:1\noptions ; attempts:1\n"),
-     "0 0"},
+        TEXT("nameserver $0\noptions # attempts:1\noptions ; attempts:1\n"),
+        "0 0"},
     {"a second address on the line", TEXT("nameserver $0 $1\n"), "0 0"},
     {"words that are like it",
-     TEXT("nameservers $1\nnameserver$1\nxnameserver $1\nname server $1\n"
-          "nameserver $0\n"),
-     "0 0"},
+        TEXT("nameservers $1\nnameserver$1\nxnameserver $1\nname server $1\n"
+             "nameserver $0\n"),
+        "0 0"},
     {"no address, and malformed ones",
-     TEXT("nameserver\nnameserver \nnameserver 127.0.0\n"
-          "nameserver 127.0.0.300\nnameserver dns.example\n"
-          "nameserver $1:53\nnameserver ::x\nnameserver @\nnameserver $0\n"),
-     "0 0"},
+        TEXT("nameserver\nnameserver \nnameserver 127.0.0\n"
+             "nameserver 127.0.0.300\nnameserver dns.example\n"
+             "nameserver $1:53\nnameserver ::x\nnameserver @\nnameserver $0\n"),
+        "0 0"},
     {"10 KB lines",
-     TEXT("# ~\n@\noptions @ ~\nnameserver $0\nsearch ~\nnameserver $1 @\n"),
-     "0 1 0 1"},
+        TEXT("# ~\n@\noptions @ ~\nnameserver $0\nsearch ~\nnameserver $1 @\n"),
+        "0 1 0 1"},
     {"NUL bytes", TEXT("\0\0\n\0nameserver\0\0$0\0\n"), "0 0"},
     {"words of others",
-     TEXT("search lucit.app\ndomain lucit.app\nsortlist 10.0.0.0\n"
-          "family inet6 inet4\nlookup file bind\nnameserver $0\n"),
-     "0 0"},
+        TEXT("search lucit.app\ndomain lucit.app\nsortlist 10.0.0.0\n"
+             "family inet6 inet4\nlookup file bind\nnameserver $0\n"),
+        "0 0"},
 
     {"one attempt", TEXT("nameserver $0\noptions attempts:1\n"), "0"},
     {"three attempts", TEXT("nameserver $0\noptions attempts:3\n"), "0 0 0"},
     {"one attempt at two",
-     TEXT("nameserver $0\nnameserver $1\noptions attempts:1\n"), "0 1"},
+        TEXT("nameserver $0\nnameserver $1\noptions attempts:1\n"), "0 1"},
     {"options before", TEXT("options attempts:1\nnameserver $0\n"), "0"},
     {"options behind others",
-     TEXT("nameserver $0\noptions ndots:3 rotate\tattempts:1 edns0\n"), "0"},
+        TEXT("nameserver $0\noptions ndots:3 rotate\tattempts:1 edns0\n"), "0"},
     {"blanks before options", TEXT("nameserver $0\noptions \t attempts:1 \n"),
-     "0"},
+        "0"},
     {"CR LF behind options", TEXT("nameserver $0\r\noptions attempts:1\r\n"),
-     "0"},
+        "0"},
     {"no newline behind options", TEXT("nameserver $0\noptions attempts:1"),
-     "0"},
+        "0"},
     {"rotate does nothing",
-     TEXT("nameserver $0\nnameserver $1\n"
-          "options timeout:1 attempts:1 rotate\n"),
-     "0 1"},
+        TEXT("nameserver $0\nnameserver $1\n"
+             "options timeout:1 attempts:1 rotate\n"),
+        "0 1"},
     {"the last of many options lines",
-     TEXT("options attempts:2\noptions attempts:1\noptions rotate\n"
-          "options timeout:1\noptions attempts:3\nnameserver $0\n"),
-     "0 0 0"},
+        TEXT("options attempts:2\noptions attempts:1\noptions rotate\n"
+             "options timeout:1\noptions attempts:3\nnameserver $0\n"),
+        "0 0 0"},
     {"options with garbage for values",
-     TEXT("nameserver $0\noptions attempts: attempts attempts:x attempts:-1 "
-          "timeout:x timeout: timeout:-1 timeout : :1 xattempts:1\n"),
-     "0 0"},
+        TEXT("nameserver $0\noptions attempts: attempts attempts:x attempts:-1 "
+             "timeout:x timeout: timeout:-1 timeout : :1 xattempts:1\n"),
+        "0 0"},
     {"options without any", TEXT("nameserver $0\noptions\noptions \n"), "0 0"},
 };
 
 #define KNOWS_NOTHING                                                          \
-    {                                                                          \
-        .a = {.rcode = NS_SERVFAIL}, .aaaa = {.rcode = NS_SERVFAIL }           \
-    }
+  {                                                                            \
+    .a = {.rcode = NS_SERVFAIL}, .aaaa = {.rcode = NS_SERVFAIL }               \
+  }
 
 static void is_resolv(void **state) {
-    static const struct ns_server servers[] = {KNOWS_NOTHING, KNOWS_NOTHING,
-                                               KNOWS_NOTHING, KNOWS_NOTHING};
-    const struct resolv_row *row = *state;
-    int before;
+  static const struct ns_server servers[] = {
+      KNOWS_NOTHING, KNOWS_NOTHING, KNOWS_NOTHING, KNOWS_NOTHING};
+  const struct resolv_row *row = *state;
+  int before;
 
-    ns_start(servers, 4);
-    open_player(NULL, ns_file("resolv.conf", row->text, row->size));
-    before = open_descriptors();
-    player_look_up(&player, "", NO_ANSWER);
-    assert_int_equal(open_descriptors(), before);
-    assert_string_equal(ns_asked(), row->asked);
-    hbeat_close(&player.client);
+  ns_start(servers, 4);
+  open_player(NULL, ns_file("resolv.conf", row->text, row->size));
+  before = open_descriptors();
+  player_look_up(&player, "", NO_ANSWER);
+  assert_int_equal(open_descriptors(), before);
+  assert_string_equal(ns_asked(), row->asked);
+  hbeat_close(&player.client);
 }
 
 /* What no resolver can mean, but what must neither hang nor flood. */
@@ -350,27 +352,28 @@ static const struct resolv_row extreme_rows[] = {
     {"no attempts", TEXT("nameserver $0\noptions attempts:0\n"), NULL},
     {"many attempts", TEXT("nameserver $0\noptions attempts:99999\n"), NULL},
     {"attempts beyond all numbers",
-     TEXT("nameserver $0\noptions attempts:99999999999999999999999\n"), NULL},
+        TEXT("nameserver $0\noptions attempts:99999999999999999999999\n"),
+        NULL},
     {"attempts that wrap round",
-     TEXT("nameserver $0\noptions attempts:4294967297\n"), NULL},
+        TEXT("nameserver $0\noptions attempts:4294967297\n"), NULL},
     {"no time", TEXT("nameserver $0\noptions timeout:0\n"), NULL},
     {"time beyond all numbers",
-     TEXT("nameserver $0\noptions timeout:99999999999999999999999\n"), NULL},
+        TEXT("nameserver $0\noptions timeout:99999999999999999999999\n"), NULL},
 };
 
 static void is_extreme(void **state) {
-    static const struct ns_server server = KNOWS_NOTHING;
-    const struct resolv_row *row = *state;
+  static const struct ns_server server = KNOWS_NOTHING;
+  const struct resolv_row *row = *state;
 
-    ns_start(&server, 1);
-    open_player(NULL, ns_file("resolv.conf", row->text, row->size));
-    player_look_up(&player, "", NO_ANSWER);
-    assert_in_range(ns_log()->count, 1, 20);
-    hbeat_close(&player.client);
-    ns_start(&good_server, 1);
-    open_player(NULL, ns_file("resolv.conf", row->text, row->size));
-    player_look_up(&player, NOT_THERE, NULL);
-    hbeat_close(&player.client);
+  ns_start(&server, 1);
+  open_player(NULL, ns_file("resolv.conf", row->text, row->size));
+  player_look_up(&player, "", NO_ANSWER);
+  assert_in_range(ns_log()->count, 1, 20);
+  hbeat_close(&player.client);
+  ns_start(&good_server, 1);
+  open_player(NULL, ns_file("resolv.conf", row->text, row->size));
+  player_look_up(&player, NOT_THERE, NULL);
+  hbeat_close(&player.client);
 }
 
 /* Without a nameserver, this machine is asked. */
@@ -381,29 +384,29 @@ static const struct resolv_row local_rows[] = {
     {"only malformed nameservers", TEXT("nameserver x\nnameserver\n"), NULL},
 };
 
-static const struct ns_server local_server = {.address = "127.0.0.1",
-                                              .a = {R(1, A("\x35"))}};
+static const struct ns_server local_server = {
+    .address = "127.0.0.1", .a = {R(1, A("\x35"))}};
 
 static void is_local(void **state) {
-    const struct resolv_row *row = *state;
+  const struct resolv_row *row = *state;
 
-    ns_start(&local_server, 1);
-    open_player(NULL, ns_file("resolv.conf", row->text, row->size));
-    player_look_up(&player, NOT_THERE, NULL);
-    assert_string_equal(ns_asked(), "0");
-    hbeat_close(&player.client);
+  ns_start(&local_server, 1);
+  open_player(NULL, ns_file("resolv.conf", row->text, row->size));
+  player_look_up(&player, NOT_THERE, NULL);
+  assert_string_equal(ns_asked(), "0");
+  hbeat_close(&player.client);
 }
 
 static void is_resolv_path(void **state) {
-    const struct path_row *row = *state;
-    int before;
+  const struct path_row *row = *state;
+  int before;
 
-    ns_start(&local_server, 1);
-    open_player(NULL, row->path);
-    before = open_descriptors();
-    player_look_up(&player, NOT_THERE, NULL);
-    assert_int_equal(open_descriptors(), before);
-    hbeat_close(&player.client);
+  ns_start(&local_server, 1);
+  open_player(NULL, row->path);
+  before = open_descriptors();
+  player_look_up(&player, NOT_THERE, NULL);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
 }
 
 static const struct resolv_row ipv6_rows[] = {
@@ -412,70 +415,70 @@ static const struct resolv_row ipv6_rows[] = {
     {"::1%1, the number of lo", TEXT("nameserver ::1%1\n"), "0"},
     {"in long", TEXT("nameserver 0:0:0:0:0:0:0:1\n"), "0"},
     {"behind an interface that there is not",
-     TEXT("nameserver fe80::1%nowhere\nnameserver ::1\n"), NULL},
+        TEXT("nameserver fe80::1%nowhere\nnameserver ::1\n"), NULL},
     {"behind a scope that is too long",
-     TEXT("nameserver ::1%@\nnameserver ::1\n"), NULL},
+        TEXT("nameserver ::1%@\nnameserver ::1\n"), NULL},
     {"behind an empty scope", TEXT("nameserver ::1%\nnameserver ::1\n"), NULL},
 };
 
 static void is_ipv6(void **state) {
-    static const struct ns_server server = {.address = "::1",
-                                            .a = {R(1, A("\x35"))}};
-    const struct resolv_row *row = *state;
+  static const struct ns_server server = {
+      .address = "::1", .a = {R(1, A("\x35"))}};
+  const struct resolv_row *row = *state;
 
-    if (!has_ipv6()) return;
-    ns_start(&server, 1);
-    open_player(NULL, ns_file("resolv.conf", row->text, row->size));
-    player_look_up(&player, NOT_THERE, NULL);
-    if (row->asked) assert_string_equal(ns_asked(), row->asked);
-    hbeat_close(&player.client);
+  if (!has_ipv6()) return;
+  ns_start(&server, 1);
+  open_player(NULL, ns_file("resolv.conf", row->text, row->size));
+  player_look_up(&player, NOT_THERE, NULL);
+  if (row->asked) assert_string_equal(ns_asked(), row->asked);
+  hbeat_close(&player.client);
 }
 
 /* The answers would not be believed a second time: TTL 0. */
 static void resolv_conf_is_read_for_each_resolution(void **state) {
-    static const struct ns_server servers[] = {
-        {.a = {R(1, A_TTL("\0\0\0\0", "\1"))}},
-        {.a = {R(1, A_TTL("\0\0\0\0", "\2"))}}};
+  static const struct ns_server servers[] = {
+      {.a = {R(1, A_TTL("\0\0\0\0", "\1"))}},
+      {.a = {R(1, A_TTL("\0\0\0\0", "\2"))}}};
 
-    (void)state;
-    ns_start(servers, 2);
-    open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
-    player_look_up(&player, "127.0.0.1", NULL);
-    ns_text("resolv.conf", "nameserver $1\n");
-    player_look_up(&player, "127.0.0.2", NULL);
-    assert_string_equal(ns_asked(), "0 1");
-    hbeat_close(&player.client);
+  (void)state;
+  ns_start(servers, 2);
+  open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
+  player_look_up(&player, "127.0.0.1", NULL);
+  ns_text("resolv.conf", "nameserver $1\n");
+  player_look_up(&player, "127.0.0.2", NULL);
+  assert_string_equal(ns_asked(), "0 1");
+  hbeat_close(&player.client);
 }
 
 /* A box that is up before its network. */
 static void a_resolv_conf_that_comes_later_is_found(void **state) {
-    (void)state;
-    ns_start(&good_server, 1);
-    open_player(NULL, ns_text("resolv.conf", "nameserver 127.255.255.254\n"));
-    player_look_up(&player, "", NO_ANSWER);
-    ns_text("resolv.conf", "nameserver $0\n");
-    player_look_up(&player, NOT_THERE, NULL);
-    hbeat_close(&player.client);
+  (void)state;
+  ns_start(&good_server, 1);
+  open_player(NULL, ns_text("resolv.conf", "nameserver 127.255.255.254\n"));
+  player_look_up(&player, "", NO_ANSWER);
+  ns_text("resolv.conf", "nameserver $0\n");
+  player_look_up(&player, NOT_THERE, NULL);
+  hbeat_close(&player.client);
 }
 
 int main(void) {
-    static struct CMUnitTest tests[COUNT(hosts_rows) + 2 * COUNT(path_rows) +
-                                   COUNT(resolv_rows) + COUNT(extreme_rows) +
-                                   COUNT(local_rows) + COUNT(ipv6_rows) + 5] = {
-        TEST(a_hosts_file_that_is_a_pipe_is_not_waited_for),
-        TEST(a_big_hosts_file_is_read_to_its_end),
-        TEST(the_hosts_file_is_read_for_each_connection),
-        TEST(resolv_conf_is_read_for_each_resolution),
-        TEST(a_resolv_conf_that_comes_later_is_found),
-    };
-    struct CMUnitTest *to = tests + 5;
+  static struct CMUnitTest tests[COUNT(hosts_rows) + 2 * COUNT(path_rows) +
+      COUNT(resolv_rows) + COUNT(extreme_rows) + COUNT(local_rows) +
+      COUNT(ipv6_rows) + 5] = {
+      TEST(a_hosts_file_that_is_a_pipe_is_not_waited_for),
+      TEST(a_big_hosts_file_is_read_to_its_end),
+      TEST(the_hosts_file_is_read_for_each_connection),
+      TEST(resolv_conf_is_read_for_each_resolution),
+      TEST(a_resolv_conf_that_comes_later_is_found),
+  };
+  struct CMUnitTest *to = tests + 5;
 
-    to = ROWS(to, is_hosts, hosts_rows);
-    to = ROWS(to, is_hosts_path, path_rows);
-    to = ROWS(to, is_resolv, resolv_rows);
-    to = ROWS(to, is_extreme, extreme_rows);
-    to = ROWS(to, is_local, local_rows);
-    to = ROWS(to, is_resolv_path, path_rows);
-    ROWS(to, is_ipv6, ipv6_rows);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+  to = ROWS(to, is_hosts, hosts_rows);
+  to = ROWS(to, is_hosts_path, path_rows);
+  to = ROWS(to, is_resolv, resolv_rows);
+  to = ROWS(to, is_extreme, extreme_rows);
+  to = ROWS(to, is_local, local_rows);
+  to = ROWS(to, is_resolv_path, path_rows);
+  ROWS(to, is_ipv6, ipv6_rows);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,83 +17,83 @@
 
 /* What may be wrong with an answer; they go together. */
 enum {
-    NS_ID = 1 << 0,       /* another id */
-    NS_NAME = 1 << 1,     /* the question: another name, */
-    NS_TYPE = 1 << 2,     /* another type, */
-    NS_CLASS = 1 << 3,    /* another class, */
-    NS_CASE = 1 << 4,     /* the name in upper case (which is not wrong), */
-    NS_NONE = 1 << 5,     /* none at all, */
-    NS_TWICE = 1 << 6,    /* the same one twice */
-    NS_QUERY = 1 << 7,    /* QR says that it is a query */
-    NS_OPCODE = 1 << 8,   /* the opcode is 2 */
-    NS_SHORT = 1 << 9,    /* TC: there is more */
-    NS_PORT = 1 << 10,    /* it comes from another port, */
-    NS_ADDRESS = 1 << 11, /* or from another address */
-    NS_CUT = 1 << 12,     /* it ends behind ns_log.at bytes */
-    NS_SPOILT = 1 << 13   /* its byte number ns_log.at is ns_log.value */
+  NS_ID = 1 << 0,       /* another id */
+  NS_NAME = 1 << 1,     /* the question: another name, */
+  NS_TYPE = 1 << 2,     /* another type, */
+  NS_CLASS = 1 << 3,    /* another class, */
+  NS_CASE = 1 << 4,     /* the name in upper case (which is not wrong), */
+  NS_NONE = 1 << 5,     /* none at all, */
+  NS_TWICE = 1 << 6,    /* the same one twice */
+  NS_QUERY = 1 << 7,    /* QR says that it is a query */
+  NS_OPCODE = 1 << 8,   /* the opcode is 2 */
+  NS_SHORT = 1 << 9,    /* TC: there is more */
+  NS_PORT = 1 << 10,    /* it comes from another port, */
+  NS_ADDRESS = 1 << 11, /* or from another address */
+  NS_CUT = 1 << 12,     /* it ends behind ns_log.at bytes */
+  NS_SPOILT = 1 << 13   /* its byte number ns_log.at is ns_log.value */
 };
 
 enum { NS_FORMERR = 1, NS_SERVFAIL, NS_NXDOMAIN, NS_NOTIMP, NS_REFUSED };
 
 /* One answer to one question.  All zero: the name exists, without records. */
 struct ns_answer {
-    const char *records; /* all that is behind the question */
-    size_t size;
-    uint16_t count;      /* of the answers that the header promises ... */
-    uint16_t additional; /* ... and of the additional records */
-    uint8_t rcode;
-    unsigned wrong;               /* NS_ID and so on */
-    bool silent;                  /* there is none */
-    unsigned delay_ms;            /* it comes so late */
-    unsigned flood;               /* so many of them, 0.1 ms apart */
-    const struct ns_answer *then; /* one more datagram */
+  const char *records; /* all that is behind the question */
+  size_t size;
+  uint16_t count;      /* of the answers that the header promises ... */
+  uint16_t additional; /* ... and of the additional records */
+  uint8_t rcode;
+  unsigned wrong;               /* NS_ID and so on */
+  bool silent;                  /* there is none */
+  unsigned delay_ms;            /* it comes so late */
+  unsigned flood;               /* so many of them, 0.1 ms apart */
+  const struct ns_answer *then; /* one more datagram */
 };
 
 /* What a server does with a TCP connection. */
 enum ns_tcp {
-    NS_TCP_GOOD,
-    NS_TCP_REFUSES,
-    NS_TCP_HOLE,     /* swallows all, as a firewall does */
-    NS_TCP_RESETS,   /* when it has read the questions */
-    NS_TCP_SILENT,   /* reads, and says nothing */
-    NS_TCP_BYTES,    /* one byte a segment */
-    NS_TCP_DRIBBLES, /* one byte a second */
-    NS_TCP_EMPTY,    /* messages of no bytes */
-    NS_TCP_LONG,     /* the length says more than comes */
-    NS_TCP_LESS,     /* the length says less than comes */
-    NS_TCP_CUT,      /* ends behind ns_log.at bytes */
-    NS_TCP_REVERSED, /* the last question's answer first */
-    NS_TCP_HALF      /* ends behind the first answer */
+  NS_TCP_GOOD,
+  NS_TCP_REFUSES,
+  NS_TCP_HOLE,     /* swallows all, as a firewall does */
+  NS_TCP_RESETS,   /* when it has read the questions */
+  NS_TCP_SILENT,   /* reads, and says nothing */
+  NS_TCP_BYTES,    /* one byte a segment */
+  NS_TCP_DRIBBLES, /* one byte a second */
+  NS_TCP_EMPTY,    /* messages of no bytes */
+  NS_TCP_LONG,     /* the length says more than comes */
+  NS_TCP_LESS,     /* the length says less than comes */
+  NS_TCP_CUT,      /* ends behind ns_log.at bytes */
+  NS_TCP_REVERSED, /* the last question's answer first */
+  NS_TCP_HALF      /* ends behind the first answer */
 };
 
 /* All zero: a server that knows the name, but no address of it. */
 struct ns_server {
-    const char *address; /* in figures; NULL: one of this process's own */
-    struct ns_answer a, aaaa, tcp_a, tcp_aaaa;
-    enum ns_tcp tcp;
-    unsigned deaf; /* says nothing to so many questions (not exchanges) */
-    bool closed;   /* nobody listens there */
+  const char *address; /* in figures; NULL: one of this process's own */
+  struct ns_answer a, aaaa, tcp_a, tcp_aaaa;
+  enum ns_tcp tcp;
+  unsigned deaf; /* says nothing to so many questions (not exchanges) */
+  bool closed;   /* nobody listens there */
 };
 
 /* A question as it arrived. */
 struct ns_query {
-    unsigned server;
-    bool tcp;
-    uint16_t port; /* the sender's */
-    uint16_t id, flags, counts[4];
-    char name[256]; /* in text, without a dot at the end */
-    uint16_t type, class;
-    size_t behind; /* bytes behind the question */
+  unsigned server;
+  bool tcp;
+  uint16_t port; /* the sender's */
+  uint16_t id, flags, counts[4];
+  char name[256]; /* in text, without a dot at the end */
+  uint16_t type, class;
+  size_t behind; /* bytes behind the question */
 };
 
 enum { NS_QUERIES = 512 };
 
 struct ns_log {
-    unsigned count; /* of questions, of which the first are kept */
-    struct ns_query queries[NS_QUERIES];
-    unsigned connections; /* over TCP */
-    size_t at;            /* for NS_CUT, NS_SPOILT and NS_TCP_CUT */
-    unsigned char value;
+  unsigned count; /* of questions, of which the first are kept */
+  struct ns_query queries[NS_QUERIES];
+  unsigned connections; /* over TCP */
+  size_t at;            /* for NS_CUT, NS_SPOILT and NS_TCP_CUT */
+  unsigned char value;
 };
 
 enum { NS_A = 1, NS_AAAA = 28 };
@@ -115,9 +115,9 @@ const char *ns_address(unsigned server);
 
 /* An address as sockets want it. */
 union ns_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
 };
 
 /* Makes it of figures, of either family, and a port; returns its size. */
@@ -175,8 +175,8 @@ void clock_skip_s(int64_t seconds);
  * Like player_configure(), but the host's name is looked up in these files;
  * NULL: in one that there is not.
  */
-void player_configure_name(struct player *p, const char *hosts,
-                           const char *resolv);
+void player_configure_name(
+    struct player *p, const char *hosts, const char *resolv);
 
 /*
  * One beat, while all connections are refused: fails the test unless it tries

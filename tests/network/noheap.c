@@ -16,60 +16,60 @@ static volatile bool forbidden;
 #if !UNDER_ASAN
 /* What cmocka and stdio ask for comes from here, and is never used again. */
 static union {
-    long double strictest;
-    unsigned char bytes[1 << 22];
+  long double strictest;
+  unsigned char bytes[1 << 22];
 } heap;
 
 /* In front of each block: its size. */
 enum { BLOCK = 16 };
 
 static void *allocate(size_t alignment, size_t size) {
-    static size_t at;
-    size_t start = (at + BLOCK + alignment - 1) / alignment * alignment;
+  static size_t at;
+  size_t start = (at + BLOCK + alignment - 1) / alignment * alignment;
 
-    if (forbidden) abort();
-    if (start > sizeof heap.bytes || size > sizeof heap.bytes - start)
-        return NULL;
-    memcpy(heap.bytes + start - BLOCK, &size, sizeof size);
-    at = start + size;
-    return heap.bytes + start;
+  if (forbidden) abort();
+  if (start > sizeof heap.bytes || size > sizeof heap.bytes - start)
+    return NULL;
+  memcpy(heap.bytes + start - BLOCK, &size, sizeof size);
+  at = start + size;
+  return heap.bytes + start;
 }
 
 void *malloc(size_t size) {
-    return allocate(BLOCK, size);
+  return allocate(BLOCK, size);
 }
 
 void *calloc(size_t count, size_t size) {
-    if (size != 0 && count > SIZE_MAX / size) return NULL;
-    return allocate(BLOCK, count * size);
+  if (size != 0 && count > SIZE_MAX / size) return NULL;
+  return allocate(BLOCK, count * size);
 }
 
 void *realloc(void *old, size_t size) {
-    void *block = allocate(BLOCK, size);
-    size_t old_size = 0;
+  void *block = allocate(BLOCK, size);
+  size_t old_size = 0;
 
-    if (old) memcpy(&old_size, (unsigned char *)old - BLOCK, sizeof old_size);
-    if (block && old_size > 0)
-        memcpy(block, old, old_size < size ? old_size : size);
-    return block;
+  if (old) memcpy(&old_size, (unsigned char *)old - BLOCK, sizeof old_size);
+  if (block && old_size > 0)
+    memcpy(block, old, old_size < size ? old_size : size);
+  return block;
 }
 
 void *reallocarray(void *old, size_t count, size_t size) {
-    if (size != 0 && count > SIZE_MAX / size) return NULL;
-    return realloc(old, count * size);
+  if (size != 0 && count > SIZE_MAX / size) return NULL;
+  return realloc(old, count * size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
-    return allocate(alignment < BLOCK ? BLOCK : alignment, size);
+  return allocate(alignment < BLOCK ? BLOCK : alignment, size);
 }
 
 int posix_memalign(void **block, size_t alignment, size_t size) {
-    *block = aligned_alloc(alignment, size);
-    return *block ? 0 : ENOMEM;
+  *block = aligned_alloc(alignment, size);
+  return *block ? 0 : ENOMEM;
 }
 
 void free(void *block) {
-    if (forbidden && block) abort();
+  if (forbidden && block) abort();
 }
 
 #endif
@@ -77,54 +77,54 @@ void free(void *block) {
 /* ---- That the allocator is the one in use ----------------------------- */
 
 static bool aborts(void (*act)(void)) {
-    int status;
-    pid_t child;
+  int status;
+  pid_t child;
 
-    fflush(stdout);
-    child = fork();
-    if (child == 0) {
-        forbidden = true;
-        act();
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status);
+  fflush(stdout);
+  child = fork();
+  if (child == 0) {
+    forbidden = true;
+    act();
+    _exit(0);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return WIFSIGNALED(status);
 }
 
 static void use_strdup(void) {
-    char *volatile copy = strdup("heap"); /* or else the compiler drops it */
+  char *volatile copy = strdup("heap"); /* or else the compiler drops it */
 
-    free(copy);
+  free(copy);
 }
 
 static void use_stdio(void) {
-    FILE *f = fopen("/dev/null", "r");
+  FILE *f = fopen("/dev/null", "r");
 
-    if (f) fclose(f);
+  if (f) fclose(f);
 }
 
 static void use_nothing(void) {
 }
 
 static void what_allocates_aborts(void **state) {
-    (void)state;
-    if (peer_patience() > 1) {
-        puts("# note: another allocator goes first, so nothing can abort");
-        return;
-    }
-    assert_true(aborts(use_strdup));
-    assert_true(aborts(use_stdio));
-    assert_false(aborts(use_nothing));
+  (void)state;
+  if (peer_patience() > 1) {
+    puts("# note: another allocator goes first, so nothing can abort");
+    return;
+  }
+  assert_true(aborts(use_strdup));
+  assert_true(aborts(use_stdio));
+  assert_false(aborts(use_nothing));
 }
 
 /* ---- Heartbeats ------------------------------------------------------- */
 
 #define BODY                                                                   \
-    "{\"success\":true,\"lightning_device_remote_instruction\":{"              \
-    "\"instruction\":\"reload\",\"parameters\":[1,2.5e3,\"a\\u00e9\","         \
-    "{\"deep\":[true,null]}],\"run_at\":null,\"status\":1,"                    \
-    "\"lcuid\":\"LCUID-LDRI-1\",\"created_at\":"                               \
-    "\"2026-01-07T00:15:19.000000Z\"}}"
+  "{\"success\":true,\"lightning_device_remote_instruction\":{"                \
+  "\"instruction\":\"reload\",\"parameters\":[1,2.5e3,\"a\\u00e9\","           \
+  "{\"deep\":[true,null]}],\"run_at\":null,\"status\":1,"                      \
+  "\"lcuid\":\"LCUID-LDRI-1\",\"created_at\":"                                 \
+  "\"2026-01-07T00:15:19.000000Z\"}}"
 
 static const struct peer_turn turns[] = {
     {.reply = PEER_HEAD "Transfer-Encoding: chunked\r\n\r\n"
@@ -132,72 +132,101 @@ static const struct peer_turn turns[] = {
     {.reply = "", .end = PEER_FINISHES},
     {.reply = PEER_HEAD "Content-Length: 6\r\n\r\n<html>"},
     {.reply = PEER_REPLY},
+    {.reply = PEER_REPLY},
+    {.reply = PEER_HEAD "Content-Length: 23\r\n\r\n"
+                        "{\"ok\":true,\"token\":\"t\"}"},
 };
 
-static const struct peer_script script = {.turns = turns, .turn_count = 4};
+static const struct peer_script script = {.turns = turns, .turn_count = 6};
 
 /* Reads every kind of value; returns how many there were. */
 static int walk(hbeat_json value) {
-    hbeat_json key, item;
-    char text[32];
-    int64_t number;
-    int count = 0;
+  hbeat_json key, item;
+  char text[32];
+  int64_t number;
+  int count = 0;
 
-    while (hbeat_json_next(&value, &key, &item)) {
-        hbeat_json_string(&key, text, sizeof text);
-        hbeat_json_string(&item, text, sizeof text);
-        hbeat_json_number(&item, 2, &number);
-        count++;
-    }
-    return count;
+  while (hbeat_json_next(&value, &key, &item)) {
+    hbeat_json_string(&key, text, sizeof text);
+    hbeat_json_string(&item, text, sizeof text);
+    hbeat_json_number(&item, 2, &number);
+    count++;
+  }
+  return count;
 }
 
-/* A client's whole life: good beats, a dead connection, errors, the end. */
+/* A client's whole life: good beats, a dead connection, errors, a report and a
+ * log-in, the end. */
 static void no_call_allocates(void **state) {
-    static struct player p;
-    static unsigned char arena[4096];
-    hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
-    const char *pem;
-    size_t pem_size, explained;
-    hbeat_error loaded, ended, begun, sent[4];
-    int parameters;
+  static char token[16];
+  static hbeat_memory memory;
+  hbeat_instruction instruction;
+  hbeat_request report;
+  static const hbeat_request login = {.call = HBEAT_LOGIN,
+      .login_token = "t",
+      .login_secret = "s",
+      .token_buffer = token,
+      .token_buffer_size = sizeof token};
+  static struct player p;
+  static unsigned char arena[4096];
+  hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
+  const char *pem;
+  size_t pem_size, explained;
+  hbeat_error loaded, ended, begun, learnt, sent[6];
+  bool due, reports;
+  uint32_t failures = 0, next_ms;
+  int parameters;
 
-    (void)state;
-    player_configure(&p, peer_start(&script));
-    pem = certs_file("ca", "pem", &pem_size);
+  (void)state;
+  player_configure(&p, peer_start(&script));
+  pem = certs_file("ca", "pem", &pem_size);
 
-    forbidden = true;
-    loaded = hbeat_anchors_pem(&anchors, pem, pem_size);
-    p.cfg.anchors = anchors.list;
-    begun = hbeat_init(&p.client, &p.cfg);
-    sent[0] = hbeat_send(&p.client, &player_beat, &p.reply);
-    parameters = walk(p.reply.instruction.parameters);
-    sent[1] = hbeat_send(&p.client, &player_beat, &p.reply);
-    explained = strlen(hbeat_explain(&p.client));
-    sent[2] = hbeat_send(&p.client, &player_beat, &p.reply);
-    sent[3] = hbeat_start_beat(&p.client, &player_beat, &p.reply);
-    while ((ended = hbeat_step(&p.client)) == HBEAT_AGAIN)
-        ;
-    hbeat_close(&p.client);
-    forbidden = false;
+  forbidden = true;
+  loaded = hbeat_anchors_pem(&anchors, pem, pem_size);
+  p.cfg.anchors = anchors.list;
+  begun = hbeat_init(&p.client, &p.cfg);
+  sent[0] = hbeat_send(&p.client, &player_beat, &p.reply);
+  parameters = walk(p.reply.instruction.parameters);
+  learnt = hbeat_memory_load(&memory, NULL, 0, NULL);
+  if (learnt == HBEAT_OK)
+    learnt = hbeat_memory_learn(&memory, &player_beat, &p.reply, sent[0]);
+  due = hbeat_memory_due(&memory, PEER_TIME_S, 0, &instruction);
+  hbeat_memory_end(
+      &memory, "LCUID-LDRI-1", HBEAT_FAILED, "no \"screen\"", "{\"a\":[1]}");
+  reports = hbeat_memory_report(&memory, &report);
+  sent[1] = hbeat_send(&p.client, &player_beat, &p.reply);
+  explained = strlen(hbeat_explain(&p.client));
+  sent[2] = hbeat_send(&p.client, &player_beat, &p.reply);
+  sent[3] = hbeat_send(&p.client, &report, &p.reply);
+  next_ms = hbeat_next_ms(&(hbeat_policy){0}, &failures, sent[3], &p.reply, 0);
+  sent[4] = hbeat_send(&p.client, &login, &p.reply);
+  sent[5] = hbeat_start(&p.client, &player_beat, &p.reply);
+  while ((ended = hbeat_step(&p.client)) == HBEAT_AGAIN)
+    ;
+  hbeat_close(&p.client);
+  forbidden = false;
 
-    assert_int_equal(loaded, HBEAT_OK);
-    assert_int_equal(begun, HBEAT_OK);
-    assert_int_equal(sent[0], HBEAT_OK);
-    assert_int_equal(parameters, 4);
-    assert_int_equal(sent[1], HBEAT_ERR_JSON);
-    assert_true(explained > 0);
-    assert_int_equal(sent[2], HBEAT_OK);
-    assert_int_equal(sent[3], HBEAT_OK);
-    assert_int_equal(ended, HBEAT_OK);
-    assert_int_equal(peer_log()->accepted, 3);
+  assert_int_equal(loaded, HBEAT_OK);
+  assert_int_equal(begun, HBEAT_OK);
+  assert_int_equal(sent[0], HBEAT_OK);
+  assert_int_equal(parameters, 4);
+  assert_int_equal(learnt, HBEAT_OK);
+  assert_true(due && reports);
+  assert_in_range(next_ms, 1, 60000);
+  assert_int_equal(sent[1], HBEAT_ERR_JSON);
+  assert_true(explained > 0);
+  assert_int_equal(sent[2], HBEAT_OK);
+  for (int i = 3; i < 6; i++) assert_int_equal(sent[i], HBEAT_OK);
+  assert_int_equal(ended, HBEAT_ERR_REFUSED); /* a log-in's reply again */
+  assert_string_equal(token, "t");
+  assert_int_equal(peer_log()->accepted, 3);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        TEST(what_allocates_aborts),
-        TEST(no_call_allocates),
-    };
+  const struct CMUnitTest tests[] = {
+      TEST(what_allocates_aborts),
+      TEST(no_call_allocates),
+  };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,15 +21,15 @@
 
 /* One connection as the peer has it. */
 struct line {
-    const struct peer_script *script;
-    int fd;
-    size_t sent;
-    br_ssl_server_context tls;
-    unsigned char in[BR_SSL_BUFSIZE_INPUT];
-    unsigned char out[BR_SSL_BUFSIZE_OUTPUT];
-    char head[8192]; /* of the request in hand */
-    size_t head_size;
-    size_t body_left;
+  const struct peer_script *script;
+  int fd;
+  size_t sent;
+  br_ssl_server_context tls;
+  unsigned char in[BR_SSL_BUFSIZE_INPUT];
+  unsigned char out[BR_SSL_BUFSIZE_OUTPUT];
+  char head[8192]; /* of the request in hand */
+  size_t head_size;
+  size_t body_left;
 };
 
 static pid_t peer_pid;
@@ -42,673 +42,664 @@ static br_skey_decoder_context key;
 /* ---- Files ------------------------------------------------------------ */
 
 const char *certs_file(const char *name, const char *type, size_t *size) {
-    static char text[FILE_MAX];
-    char path[512];
-    const char *b = getenv("B");
-    FILE *f;
+  static char text[FILE_MAX];
+  char path[512];
+  const char *b = getenv("B");
+  FILE *f;
 
-    snprintf(path, sizeof path, "%s/certs/%s.%s", b ? b : "build", name, type);
-    f = fopen(path, "rb");
-    if (!f) fail_msg("cannot open %s", path);
-    *size = fread(text, 1, sizeof text, f);
-    fclose(f);
-    return text;
+  snprintf(path, sizeof path, "%s/certs/%s.%s", b ? b : "build", name, type);
+  f = fopen(path, "rb");
+  if (!f) fail_msg("cannot open %s", path);
+  *size = fread(text, 1, sizeof text, f);
+  fclose(f);
+  return text;
 }
 
 /* All that the PEM objects of a file decode to, one behind the other. */
 struct der {
-    unsigned char bytes[FILE_MAX];
-    size_t size;
+  unsigned char bytes[FILE_MAX];
+  size_t size;
 };
 
 static void append_der(void *to, const void *bytes, size_t size) {
-    struct der *der = to;
+  struct der *der = to;
 
-    assert_true(size <= sizeof der->bytes - der->size);
-    memcpy(der->bytes + der->size, bytes, size);
-    der->size += size;
+  assert_true(size <= sizeof der->bytes - der->size);
+  memcpy(der->bytes + der->size, bytes, size);
+  der->size += size;
 }
 
 /* Decodes a PEM file, and notes in `ends` where each of its objects ends. */
 static size_t read_pem(const char *name, const char *type, struct der *der,
-                       size_t ends[CHAIN_MAX]) {
-    br_pem_decoder_context pem;
-    size_t count = 0, at = 0, size;
-    const char *text = certs_file(name, type, &size);
+    size_t ends[CHAIN_MAX]) {
+  br_pem_decoder_context pem;
+  size_t count = 0, at = 0, size;
+  const char *text = certs_file(name, type, &size);
 
-    der->size = 0;
-    br_pem_decoder_init(&pem);
-    while (at < size) {
-        at += br_pem_decoder_push(&pem, text + at, size - at);
-        switch (br_pem_decoder_event(&pem)) {
-        case BR_PEM_BEGIN_OBJ:
-            br_pem_decoder_setdest(&pem, append_der, der);
-            break;
-        case BR_PEM_END_OBJ:
-            assert_true(count < CHAIN_MAX);
-            ends[count++] = der->size;
-            break;
-        case BR_PEM_ERROR: fail_msg("%s.%s is not PEM", name, type);
-        }
+  der->size = 0;
+  br_pem_decoder_init(&pem);
+  while (at < size) {
+    at += br_pem_decoder_push(&pem, text + at, size - at);
+    switch (br_pem_decoder_event(&pem)) {
+    case BR_PEM_BEGIN_OBJ: br_pem_decoder_setdest(&pem, append_der, der); break;
+    case BR_PEM_END_OBJ:
+      assert_true(count < CHAIN_MAX);
+      ends[count++] = der->size;
+      break;
+    case BR_PEM_ERROR: fail_msg("%s.%s is not PEM", name, type);
     }
-    return count;
+  }
+  return count;
 }
 
 static void load_identity(const struct peer_script *script) {
-    static struct der certificates, secret;
-    size_t ends[CHAIN_MAX], start = 0;
+  static struct der certificates, secret;
+  size_t ends[CHAIN_MAX], start = 0;
 
-    chain_length = read_pem(script->chain ? script->chain : "server", "pem",
-                            &certificates, ends);
-    for (size_t i = 0; i < chain_length; start = ends[i++]) {
-        chain[i].data = certificates.bytes + start;
-        chain[i].data_len = ends[i] - start;
-    }
-    read_pem(script->key ? script->key : "server", "key", &secret, ends);
-    br_skey_decoder_init(&key);
-    br_skey_decoder_push(&key, secret.bytes, secret.size);
-    assert_int_equal(br_skey_decoder_last_error(&key), 0);
+  chain_length = read_pem(
+      script->chain ? script->chain : "server", "pem", &certificates, ends);
+  for (size_t i = 0; i < chain_length; start = ends[i++]) {
+    chain[i].data = certificates.bytes + start;
+    chain[i].data_len = ends[i] - start;
+  }
+  read_pem(script->key ? script->key : "server", "key", &secret, ends);
+  br_skey_decoder_init(&key);
+  br_skey_decoder_push(&key, secret.bytes, secret.size);
+  assert_int_equal(br_skey_decoder_last_error(&key), 0);
 }
 
 /* ---- The wire, in the peer's process ---------------------------------- */
 
 static void nap_us(long us) {
-    nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
+  nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
 }
 
 /* Sends bytes as the script would have it; false when the line is cut. */
 static bool put(struct line *l, const unsigned char *bytes, size_t size) {
-    while (size > 0) {
-        size_t piece = l->script->dribbles ? 1 : size;
-        ssize_t n;
+  while (size > 0) {
+    size_t piece = l->script->dribbles ? 1 : size;
+    ssize_t n;
 
-        if (l->script->cut && piece > l->script->cut_at - l->sent)
-            piece = l->script->cut_at - l->sent;
-        if (piece == 0) return false;
-        n = write(l->fd, bytes, piece);
-        if (n <= 0) return false;
-        bytes += n;
-        size -= (size_t)n;
-        l->sent += (size_t)n;
-    }
-    return true;
+    if (l->script->cut && piece > l->script->cut_at - l->sent)
+      piece = l->script->cut_at - l->sent;
+    if (piece == 0) return false;
+    n = write(l->fd, bytes, piece);
+    if (n <= 0) return false;
+    bytes += n;
+    size -= (size_t)n;
+    l->sent += (size_t)n;
+  }
+  return true;
 }
 
 static size_t take(struct line *l, unsigned char *bytes, size_t size) {
-    ssize_t n;
+  ssize_t n;
 
-    if (l->script->slow) {
-        nap_us(100);
-        size = size < 1024 ? size : 1024;
-    }
-    n = read(l->fd, bytes, size);
-    return n > 0 ? (size_t)n : 0;
+  if (l->script->slow) {
+    nap_us(100);
+    size = size < 1024 ? size : 1024;
+  }
+  n = read(l->fd, bytes, size);
+  return n > 0 ? (size_t)n : 0;
 }
 
 static void reset(struct line *l) {
-    struct linger at_once = {1, 0};
+  struct linger at_once = {1, 0};
 
-    setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(l->fd);
+  setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(l->fd);
 }
 
 /* FIN, then close: but not before the other end has, lest it became RST. */
 static void finish(struct line *l) {
-    struct pollfd p = {l->fd, POLLIN, 0};
-    char rest[1024];
+  struct pollfd p = {l->fd, POLLIN, 0};
+  char rest[1024];
 
-    shutdown(l->fd, SHUT_WR);
-    while (poll(&p, 1, 2000) > 0 && read(l->fd, rest, sizeof rest) > 0)
-        ;
-    close(l->fd);
+  shutdown(l->fd, SHUT_WR);
+  while (poll(&p, 1, 2000) > 0 && read(l->fd, rest, sizeof rest) > 0)
+    ;
+  close(l->fd);
 }
 
 /* ---- Sessions --------------------------------------------------------- */
 
 static struct memory {
-    const br_ssl_session_cache_class *vtable;
-    const struct line *line;
-    br_ssl_session_cache_lru all;
-    unsigned char store[6400];
+  const br_ssl_session_cache_class *vtable;
+  const struct line *line;
+  br_ssl_session_cache_lru all;
+  unsigned char store[6400];
 } memory;
 
 static void remember(const br_ssl_session_cache_class **self,
-                     br_ssl_server_context *server,
-                     const br_ssl_session_parameters *session) {
-    (void)self;
-    memory.all.vtable->save(&memory.all.vtable, server, session);
+    br_ssl_server_context *server, const br_ssl_session_parameters *session) {
+  (void)self;
+  memory.all.vtable->save(&memory.all.vtable, server, session);
 }
 
 static int recall(const br_ssl_session_cache_class **self,
-                  br_ssl_server_context *server,
-                  br_ssl_session_parameters *session) {
-    const struct peer_script *s = memory.line->script;
-    int found = memory.all.vtable->load(&memory.all.vtable, server, session);
+    br_ssl_server_context *server, br_ssl_session_parameters *session) {
+  const struct peer_script *s = memory.line->script;
+  int found = memory.all.vtable->load(&memory.all.vtable, server, session);
 
-    (void)self;
-    switch (s->memory) {
-    case PEER_MISTAKES_SECRET: session->master_secret[0] ^= 1; break;
-    case PEER_MISTAKES_SUITE:
-        session->cipher_suite =
-            session->cipher_suite == BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-                ? BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
-                : BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
-        break;
-    case PEER_FORGES:
-        memset(session->master_secret, 0, sizeof session->master_secret);
-        session->version = BR_TLS12;
-        session->cipher_suite = s->suite;
-        return 1;
-    case PEER_BALKS: shutdown(memory.line->fd, SHUT_RDWR); break;
-    case PEER_FORGETS: return 0;
-    case PEER_REMEMBERS: break;
-    }
-    return found;
+  (void)self;
+  switch (s->memory) {
+  case PEER_MISTAKES_SECRET: session->master_secret[0] ^= 1; break;
+  case PEER_MISTAKES_SUITE:
+    session->cipher_suite =
+        session->cipher_suite == BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        ? BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        : BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    break;
+  case PEER_FORGES:
+    memset(session->master_secret, 0, sizeof session->master_secret);
+    session->version = BR_TLS12;
+    session->cipher_suite = s->suite;
+    return 1;
+  case PEER_BALKS: shutdown(memory.line->fd, SHUT_RDWR); break;
+  case PEER_FORGETS: return 0;
+  case PEER_REMEMBERS: break;
+  }
+  return found;
 }
 
 static void begin_memory(const struct line *l) {
-    static const br_ssl_session_cache_class class = {sizeof memory, remember,
-                                                     recall};
+  static const br_ssl_session_cache_class class = {
+      sizeof memory, remember, recall};
 
-    memory.vtable = &class;
-    memory.line = l;
-    br_ssl_session_cache_lru_init(&memory.all, memory.store,
-                                  sizeof memory.store);
+  memory.vtable = &class;
+  memory.line = l;
+  br_ssl_session_cache_lru_init(&memory.all, memory.store, sizeof memory.store);
 }
 
 /* ---- TLS -------------------------------------------------------------- */
 
 static void open_tls(struct line *l) {
-    const struct peer_script *s = l->script;
-    br_ssl_engine_context *e = &l->tls.eng;
-    unsigned version = s->version ? s->version : BR_TLS12;
+  const struct peer_script *s = l->script;
+  br_ssl_engine_context *e = &l->tls.eng;
+  unsigned version = s->version ? s->version : BR_TLS12;
 
-    if (br_skey_decoder_key_type(&key) == BR_KEYTYPE_RSA)
-        br_ssl_server_init_full_rsa(&l->tls, chain, chain_length,
-                                    br_skey_decoder_get_rsa(&key));
-    else
-        br_ssl_server_init_full_ec(&l->tls, chain, chain_length, BR_KEYTYPE_EC,
-                                   br_skey_decoder_get_ec(&key));
-    br_ssl_engine_set_versions(e, version, version);
-    if (s->suite) br_ssl_engine_set_suites(e, &s->suite, 1);
-    br_ssl_engine_set_buffers_bidi(e, l->in, sizeof l->in, l->out,
-                                   s->small ? 512 + 85 : sizeof l->out);
-    /* To ask this engine for no less than it would send is to ask in vain. */
-    if (s->large) e->log_max_frag_len = 0;
-    br_ssl_server_set_cache(&l->tls, &memory.vtable);
-    br_ssl_server_reset(&l->tls);
+  if (br_skey_decoder_key_type(&key) == BR_KEYTYPE_RSA)
+    br_ssl_server_init_full_rsa(
+        &l->tls, chain, chain_length, br_skey_decoder_get_rsa(&key));
+  else
+    br_ssl_server_init_full_ec(&l->tls, chain, chain_length, BR_KEYTYPE_EC,
+        br_skey_decoder_get_ec(&key));
+  br_ssl_engine_set_versions(e, version, version);
+  if (s->suite) br_ssl_engine_set_suites(e, &s->suite, 1);
+  br_ssl_engine_set_buffers_bidi(
+      e, l->in, sizeof l->in, l->out, s->small ? 512 + 85 : sizeof l->out);
+  /* To ask this engine for no less than it would send is to ask in vain. */
+  if (s->large) e->log_max_frag_len = 0;
+  br_ssl_server_set_cache(&l->tls, &memory.vtable);
+  br_ssl_server_reset(&l->tls);
 }
 
 /* Moves records until the engine is in the state; false: the line ended. */
 static bool reach(struct line *l, unsigned state) {
-    br_ssl_engine_context *e = &l->tls.eng;
+  br_ssl_engine_context *e = &l->tls.eng;
 
-    for (;;) {
-        unsigned now = br_ssl_engine_current_state(e);
-        unsigned char *bytes;
-        size_t size;
+  for (;;) {
+    unsigned now = br_ssl_engine_current_state(e);
+    unsigned char *bytes;
+    size_t size;
 
-        if (now & BR_SSL_SENDREC) {
-            bytes = br_ssl_engine_sendrec_buf(e, &size);
-            if (!put(l, bytes, size)) return false;
-            br_ssl_engine_sendrec_ack(e, size);
-        } else if ((now & state) == state) {
-            return true;
-        } else if (now & BR_SSL_RECVREC) {
-            bytes = br_ssl_engine_recvrec_buf(e, &size);
-            size = take(l, bytes, size);
-            if (size == 0) return false;
-            br_ssl_engine_recvrec_ack(e, size);
-        } else {
-            return false;
-        }
+    if (now & BR_SSL_SENDREC) {
+      bytes = br_ssl_engine_sendrec_buf(e, &size);
+      if (!put(l, bytes, size)) return false;
+      br_ssl_engine_sendrec_ack(e, size);
+    } else if ((now & state) == state) {
+      return true;
+    } else if (now & BR_SSL_RECVREC) {
+      bytes = br_ssl_engine_recvrec_buf(e, &size);
+      size = take(l, bytes, size);
+      if (size == 0) return false;
+      br_ssl_engine_recvrec_ack(e, size);
+    } else {
+      return false;
     }
+  }
 }
 
 /* Sends text, and with it all that went before. */
 static bool say(struct line *l, const char *text) {
-    br_ssl_engine_context *e = &l->tls.eng;
-    size_t left = strlen(text);
+  br_ssl_engine_context *e = &l->tls.eng;
+  size_t left = strlen(text);
 
-    while (left > 0) {
-        unsigned char *to;
-        size_t room;
+  while (left > 0) {
+    unsigned char *to;
+    size_t room;
 
-        if (!reach(l, BR_SSL_SENDAPP)) return false;
-        to = br_ssl_engine_sendapp_buf(e, &room);
-        room = room < left ? room : left;
-        memcpy(to, text, room);
-        br_ssl_engine_sendapp_ack(e, room);
-        br_ssl_engine_flush(e, 0);
-        text += room;
-        left -= room;
-    }
-    return reach(l, 0);
+    if (!reach(l, BR_SSL_SENDAPP)) return false;
+    to = br_ssl_engine_sendapp_buf(e, &room);
+    room = room < left ? room : left;
+    memcpy(to, text, room);
+    br_ssl_engine_sendapp_ack(e, room);
+    br_ssl_engine_flush(e, 0);
+    text += room;
+    left -= room;
+  }
+  return reach(l, 0);
 }
 
 /* ---- Requests --------------------------------------------------------- */
 
 static bool read_head(struct line *l) {
-    const char *length;
+  const char *length;
+  unsigned char *from;
+  size_t size;
+
+  if (!reach(l, BR_SSL_RECVAPP)) return false;
+  shared_log->record = 1u << l->tls.eng.peer_log_max_frag_len & ~1u;
+  l->head_size = 0;
+  do {
+    if (!reach(l, BR_SSL_RECVAPP) || l->head_size == sizeof l->head - 1)
+      return false;
+    from = br_ssl_engine_recvapp_buf(&l->tls.eng, &size);
+    l->head[l->head_size++] = (char)*from;
+    l->head[l->head_size] = 0;
+    br_ssl_engine_recvapp_ack(&l->tls.eng, 1);
+  } while (
+      l->head_size < 4 || strcmp(l->head + l->head_size - 4, "\r\n\r\n") != 0);
+  length = strstr(l->head, "Content-Length: ");
+  l->body_left = length ? strtoul(length + 16, NULL, 10) : 0;
+  for (size = 0; size < sizeof shared_log->head; size++)
+    shared_log->head[size] = l->head[size];
+  shared_log->head[size - 1] = 0;
+  shared_log->body_size = 0;
+  shared_log->body_sum = 0;
+  shared_log->requests++;
+  return true;
+}
+
+static bool read_body(struct line *l) {
+  while (l->body_left > 0) {
     unsigned char *from;
     size_t size;
 
     if (!reach(l, BR_SSL_RECVAPP)) return false;
-    shared_log->record = 1u << l->tls.eng.peer_log_max_frag_len & ~1u;
-    l->head_size = 0;
-    do {
-        if (!reach(l, BR_SSL_RECVAPP) || l->head_size == sizeof l->head - 1)
-            return false;
-        from = br_ssl_engine_recvapp_buf(&l->tls.eng, &size);
-        l->head[l->head_size++] = (char)*from;
-        l->head[l->head_size] = 0;
-        br_ssl_engine_recvapp_ack(&l->tls.eng, 1);
-    } while (l->head_size < 4 ||
-             strcmp(l->head + l->head_size - 4, "\r\n\r\n") != 0);
-    length = strstr(l->head, "Content-Length: ");
-    l->body_left = length ? strtoul(length + 16, NULL, 10) : 0;
-    shared_log->body_size = 0;
-    shared_log->body_sum = 0;
-    shared_log->requests++;
-    return true;
-}
-
-static bool read_body(struct line *l) {
-    while (l->body_left > 0) {
-        unsigned char *from;
-        size_t size;
-
-        if (!reach(l, BR_SSL_RECVAPP)) return false;
-        from = br_ssl_engine_recvapp_buf(&l->tls.eng, &size);
-        size = size < l->body_left ? size : l->body_left;
-        shared_log->body_sum = peer_sum(shared_log->body_sum, from, size);
-        shared_log->body_size += size;
-        l->body_left -= size;
-        br_ssl_engine_recvapp_ack(&l->tls.eng, size);
-    }
-    return true;
+    from = br_ssl_engine_recvapp_buf(&l->tls.eng, &size);
+    size = size < l->body_left ? size : l->body_left;
+    shared_log->body_sum = peer_sum(shared_log->body_sum, from, size);
+    shared_log->body_size += size;
+    l->body_left -= size;
+    br_ssl_engine_recvapp_ack(&l->tls.eng, size);
+  }
+  return true;
 }
 
 static bool answer(struct line *l, const struct peer_turn *turn) {
-    const char *reply = turn->reply ? turn->reply : PEER_REPLY;
+  const char *reply = turn->reply ? turn->reply : PEER_REPLY;
 
-    if (!read_head(l)) return false;
-    if (turn->early) return say(l, reply) && (turn->end || read_body(l));
-    return read_body(l) && say(l, reply);
+  if (!read_head(l)) return false;
+  if (turn->early) return say(l, reply) && (turn->end || read_body(l));
+  return read_body(l) && say(l, reply);
 }
 
 /* Holds back what is sent / lets it go, all in one. */
 static void cork(struct line *l, int on) {
-    setsockopt(l->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+  setsockopt(l->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
 }
 
 /* Ends the connection in the turn's way. */
 static void end(struct line *l, const struct peer_turn *turn, bool follows) {
-    if (turn->end == PEER_NOTIFIES) {
-        br_ssl_engine_close(&l->tls.eng);
-        reach(l, 0);
-    }
-    if (turn->end == PEER_RESETS)
-        reset(l);
-    else
-        shutdown(l->fd, SHUT_WR);
-    if (follows) shared_log->gone++;
-    if (turn->end != PEER_RESETS) finish(l);
+  if (turn->end == PEER_NOTIFIES) {
+    br_ssl_engine_close(&l->tls.eng);
+    reach(l, 0);
+  }
+  if (turn->end == PEER_RESETS) reset(l);
+  else shutdown(l->fd, SHUT_WR);
+  if (follows) shared_log->gone++;
+  if (turn->end != PEER_RESETS) finish(l);
 }
 
 /* Takes turns on one connection, from the given one on; returns the next. */
 static size_t serve(struct line *l, size_t at) {
-    static const struct peer_turn good;
-    const struct peer_script *s = l->script;
+  static const struct peer_turn good;
+  const struct peer_script *s = l->script;
 
-    for (;; at++) {
-        const struct peer_turn *turn = &good;
+  for (;; at++) {
+    const struct peer_turn *turn = &good;
 
-        if (s->turn_count > 0)
-            turn = &s->turns[at < s->turn_count ? at : s->turn_count - 1];
-        if (turn->together) cork(l, 1);
-        if (!answer(l, turn)) break;
-        while (turn->waits && shared_log->go == shared_log->gone) nap_us(200);
-        if (turn->stray) say(l, turn->stray);
-        if (turn->end) {
-            end(l, turn, turn->waits);
-            return at + 1;
-        }
-        if (turn->together) cork(l, 0);
-        if (turn->waits) shared_log->gone++;
+    if (s->turn_count > 0)
+      turn = &s->turns[at < s->turn_count ? at : s->turn_count - 1];
+    if (turn->together) cork(l, 1);
+    if (!answer(l, turn)) break;
+    while (turn->waits && shared_log->go == shared_log->gone) nap_us(200);
+    if (turn->stray) say(l, turn->stray);
+    if (turn->end) {
+      end(l, turn, turn->waits);
+      return at + 1;
     }
-    shared_log->notified += l->tls.eng.shutdown_recv;
-    shared_log->broken += br_ssl_engine_last_error(&l->tls.eng) != BR_ERR_OK;
-    if (s->cut == PEER_RESETS && l->sent == s->cut_at)
-        reset(l);
-    else
-        finish(l);
-    return at;
+    if (turn->together) cork(l, 0);
+    if (turn->waits) shared_log->gone++;
+  }
+  shared_log->notified += l->tls.eng.shutdown_recv;
+  shared_log->broken += br_ssl_engine_last_error(&l->tls.eng) != BR_ERR_OK;
+  if (s->cut == PEER_RESETS && l->sent == s->cut_at) reset(l);
+  else finish(l);
+  return at;
 }
 
 static void serve_all(const struct peer_script *script, int listener) {
-    static struct line l;
-    size_t turn = 0;
-    int at_once = 1;
+  static struct line l;
+  size_t turn = 0;
+  int at_once = 1;
 
-    signal(SIGPIPE, SIG_IGN);
-    begin_memory(&l);
-    for (;;) {
-        l.fd = accept(listener, NULL, NULL);
-        if (l.fd < 0) continue;
-        setsockopt(l.fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
-        shared_log->accepted++;
-        l.script = script;
-        l.sent = 0;
-        if (script->raw) {
-            take(&l, l.in, sizeof l.in);
-            put(&l, (const unsigned char *)script->raw, script->raw_size);
-        }
-        if (script->silent) continue;
-        if (script->raw) {
-            finish(&l);
-            continue;
-        }
-        open_tls(&l);
-        turn = serve(&l, turn);
+  signal(SIGPIPE, SIG_IGN);
+  begin_memory(&l);
+  for (;;) {
+    l.fd = accept(listener, NULL, NULL);
+    if (l.fd < 0) continue;
+    setsockopt(l.fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
+    shared_log->accepted++;
+    l.script = script;
+    l.sent = 0;
+    if (script->raw) {
+      take(&l, l.in, sizeof l.in);
+      put(&l, (const unsigned char *)script->raw, script->raw_size);
     }
+    if (script->silent) continue;
+    if (script->raw) {
+      finish(&l);
+      continue;
+    }
+    open_tls(&l);
+    turn = serve(&l, turn);
+  }
 }
 
 /* ---- The peer, seen from the test ------------------------------------- */
 
 /* Listens, and says where; -1 where this machine does not speak IPv6. */
 static int listen_on_loopback(const struct peer_script *s, uint16_t *port) {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } a;
-    socklen_t size = s->ipv6 ? sizeof a.v6 : sizeof a.v4;
-    int window = 16384, fd;
+  union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+  } a;
+  socklen_t size = s->ipv6 ? sizeof a.v6 : sizeof a.v4;
+  int window = 16384, fd;
 
-    memset(&a, 0, sizeof a);
-    a.any.sa_family = s->ipv6 ? AF_INET6 : AF_INET;
-    if (s->ipv6)
-        a.v6.sin6_addr = in6addr_loopback;
-    else
-        a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->slow) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
-    if (bind(fd, &a.any, size) == 0 && listen(fd, 8) == 0 &&
-        getsockname(fd, &a.any, &size) == 0) {
-        *port = ntohs(s->ipv6 ? a.v6.sin6_port : a.v4.sin_port);
-        return fd;
-    }
-    if (!s->ipv6) fail_msg("cannot listen on loopback: %s", strerror(errno));
-    if (fd >= 0) close(fd);
-    return -1;
+  memset(&a, 0, sizeof a);
+  a.any.sa_family = s->ipv6 ? AF_INET6 : AF_INET;
+  if (s->ipv6) a.v6.sin6_addr = in6addr_loopback;
+  else a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (s->slow) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+  if (bind(fd, &a.any, size) == 0 && listen(fd, 8) == 0 &&
+      getsockname(fd, &a.any, &size) == 0) {
+    *port = ntohs(s->ipv6 ? a.v6.sin6_port : a.v4.sin_port);
+    return fd;
+  }
+  if (!s->ipv6) fail_msg("cannot listen on loopback: %s", strerror(errno));
+  if (fd >= 0) close(fd);
+  return -1;
 }
 
 uint16_t peer_start(const struct peer_script *script) {
-    uint16_t port;
-    int listener;
+  uint16_t port;
+  int listener;
 
-    peer_stop(NULL);
-    load_identity(script);
-    listener = listen_on_loopback(script, &port);
-    if (listener < 0) return 0;
-    shared_log = mmap(NULL, sizeof *shared_log, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared_log != MAP_FAILED);
-    fflush(stdout);
-    peer_pid = fork();
-    if (peer_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve_all(script, listener);
-    }
-    assert_true(peer_pid > 0);
-    close(listener);
-    return port;
+  peer_stop(NULL);
+  load_identity(script);
+  listener = listen_on_loopback(script, &port);
+  if (listener < 0) return 0;
+  shared_log = mmap(NULL, sizeof *shared_log, PROT_READ | PROT_WRITE,
+      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(shared_log != MAP_FAILED);
+  fflush(stdout);
+  peer_pid = fork();
+  if (peer_pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    serve_all(script, listener);
+  }
+  assert_true(peer_pid > 0);
+  close(listener);
+  return port;
 }
 
 uint16_t peer_start_openssl(const char *leaf, const char *option) {
-    static const char ready[] = "ACCEPT 127.0.0.1:";
-    const char *b = getenv("B");
-    char folder[512], certificate[64], key_file[64], line[128] = "";
-    int out[2];
-    FILE *said;
+  static const char ready[] = "ACCEPT 127.0.0.1:";
+  const char *b = getenv("B");
+  char folder[512], certificate[64], key_file[64], line[128] = "";
+  int out[2];
+  FILE *said;
 
-    peer_stop(NULL);
-    snprintf(folder, sizeof folder, "%s/certs", b ? b : "build");
-    snprintf(certificate, sizeof certificate, "%s.pem", leaf ? leaf : "server");
-    snprintf(key_file, sizeof key_file, "%s.key", leaf ? leaf : "server");
-    assert_int_equal(pipe(out), 0);
-    fflush(stdout);
-    peer_pid = fork();
-    if (peer_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (chdir(folder) == 0 && dup2(out[1], 1) == 1 &&
-            freopen("/dev/null", "w", stderr))
-            execlp("openssl", "openssl", "s_server", "-rev", "-accept",
-                   "127.0.0.1:0", "-cert", certificate, "-key", key_file,
-                   "-cipher", "ALL:@SECLEVEL=0", option, (char *)NULL);
-        _exit(127);
-    }
-    assert_true(peer_pid > 0);
-    close(out[1]);
-    said = fdopen(out[0], "r");
-    while (strncmp(line, ready, sizeof ready - 1) != 0)
-        if (!fgets(line, sizeof line, said))
-            fail_msg("openssl s_server does not start");
-    fclose(said);
-    return (uint16_t)strtoul(line + sizeof ready - 1, NULL, 10);
+  peer_stop(NULL);
+  snprintf(folder, sizeof folder, "%s/certs", b ? b : "build");
+  snprintf(certificate, sizeof certificate, "%s.pem", leaf ? leaf : "server");
+  snprintf(key_file, sizeof key_file, "%s.key", leaf ? leaf : "server");
+  assert_int_equal(pipe(out), 0);
+  fflush(stdout);
+  peer_pid = fork();
+  if (peer_pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (chdir(folder) == 0 && dup2(out[1], 1) == 1 &&
+        freopen("/dev/null", "w", stderr))
+      execlp("openssl", "openssl", "s_server", "-rev", "-accept", "127.0.0.1:0",
+          "-cert", certificate, "-key", key_file, "-cipher", "ALL:@SECLEVEL=0",
+          option, (char *)NULL);
+    _exit(127);
+  }
+  assert_true(peer_pid > 0);
+  close(out[1]);
+  said = fdopen(out[0], "r");
+  while (strncmp(line, ready, sizeof ready - 1) != 0)
+    if (!fgets(line, sizeof line, said))
+      fail_msg("openssl s_server does not start");
+  fclose(said);
+  return (uint16_t)strtoul(line + sizeof ready - 1, NULL, 10);
 }
 
 /* The server's whole configuration; its folder is the one it stands in. */
-static void configure_nginx(const char *folder, uint16_t port,
-                            const char *directives) {
-    char path[512];
-    FILE *f;
+static void configure_nginx(
+    const char *folder, uint16_t port, const char *directives) {
+  char path[512];
+  FILE *f;
 
-    mkdir(folder, 0700);
-    snprintf(path, sizeof path, "%s/conf", folder);
-    f = fopen(path, "w");
-    if (!f) fail_msg("cannot write %s", path);
-    fprintf(f,
-            "daemon off; master_process off; pid pid; error_log log;\n"
-            "events {}\n"
-            "http {\n"
-            "access_log off; default_type application/json;\n"
-            "client_body_temp_path body; proxy_temp_path proxy;\n"
-            "fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;\n"
-            "scgi_temp_path scgi; client_max_body_size 0;\n"
-            "ssl_certificate ../certs/server.pem;\n"
-            "ssl_certificate_key ../certs/server.key;\n"
-            "server {\n"
-            "listen 127.0.0.1:%u ssl reuseport;\n"
-            "location / { return 200 '%s'; }\n"
-            "%s\n}}\n",
-            (unsigned)port, PEER_BODY, directives);
-    fclose(f);
+  mkdir(folder, 0700);
+  snprintf(path, sizeof path, "%s/conf", folder);
+  f = fopen(path, "w");
+  if (!f) fail_msg("cannot write %s", path);
+  fprintf(f,
+      "daemon off; master_process off; pid pid; error_log log;\n"
+      "events {}\n"
+      "http {\n"
+      "access_log off; default_type application/json;\n"
+      "client_body_temp_path body; proxy_temp_path proxy;\n"
+      "fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;\n"
+      "scgi_temp_path scgi; client_max_body_size 0;\n"
+      "ssl_certificate ../certs/server.pem;\n"
+      "ssl_certificate_key ../certs/server.key;\n"
+      "server {\n"
+      "listen 127.0.0.1:%u ssl reuseport;\n"
+      "location / { return 200 '%s'; }\n"
+      "%s\n}}\n",
+      (unsigned)port, PEER_BODY, directives);
+  fclose(f);
 }
 
 /* A free port, which nginx may share with the socket that holds it. */
 static int reserve_port(uint16_t *port) {
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  socklen_t size = sizeof a;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, size), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    *port = ntohs(a.sin_port);
-    return fd;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  assert_int_equal(bind(fd, (struct sockaddr *)&a, size), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+  *port = ntohs(a.sin_port);
+  return fd;
 }
 
 uint16_t peer_start_nginx(const char *directives) {
-    const char *b = getenv("B");
-    char folder[256], pid_file[300];
-    int64_t until = now_ms() + 10000;
-    uint16_t port;
-    int holder;
+  const char *b = getenv("B");
+  char folder[256], pid_file[300];
+  int64_t until = now_ms() + 10000;
+  uint16_t port;
+  int holder;
 
-    peer_stop(NULL);
-    holder = reserve_port(&port);
-    snprintf(folder, sizeof folder, "%s/nginx.%d", b ? b : "build",
-             (int)getpid()); /* tests may run side by side */
-    snprintf(pid_file, sizeof pid_file, "%s/pid", folder);
-    configure_nginx(folder, port, directives);
-    unlink(pid_file);
-    fflush(stdout);
-    peer_pid = fork();
-    if (peer_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (chdir(folder) == 0 && freopen("said", "w", stderr))
-            execl("/usr/sbin/nginx", "nginx", "-p", ".", "-e", "log", "-c",
-                  "conf", (char *)NULL);
-        _exit(127);
-    }
-    assert_true(peer_pid > 0);
-    /* It writes its number once it listens. */
-    while (access(pid_file, F_OK) != 0) {
-        if (now_ms() > until) fail_msg("nginx does not start, see %s", folder);
-        nap_us(1000);
-    }
-    close(holder);
-    return port;
+  peer_stop(NULL);
+  holder = reserve_port(&port);
+  snprintf(folder, sizeof folder, "%s/nginx.%d", b ? b : "build",
+      (int)getpid()); /* tests may run side by side */
+  snprintf(pid_file, sizeof pid_file, "%s/pid", folder);
+  configure_nginx(folder, port, directives);
+  unlink(pid_file);
+  fflush(stdout);
+  peer_pid = fork();
+  if (peer_pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (chdir(folder) == 0 && freopen("said", "w", stderr))
+      execl("/usr/sbin/nginx", "nginx", "-p", ".", "-e", "log", "-c", "conf",
+          (char *)NULL);
+    _exit(127);
+  }
+  assert_true(peer_pid > 0);
+  /* It writes its number once it listens. */
+  while (access(pid_file, F_OK) != 0) {
+    if (now_ms() > until) fail_msg("nginx does not start, see %s", folder);
+    nap_us(1000);
+  }
+  close(holder);
+  return port;
 }
 
 const volatile struct peer_log *peer_log(void) {
-    return shared_log;
+  return shared_log;
 }
 
 void peer_go(void) {
-    int64_t until = now_ms() + 10000;
+  int64_t until = now_ms() + 10000;
 
-    shared_log->go++;
-    while (shared_log->gone != shared_log->go && now_ms() < until) nap_us(200);
-    assert_int_equal(shared_log->gone, shared_log->go);
+  shared_log->go++;
+  while (shared_log->gone != shared_log->go && now_ms() < until) nap_us(200);
+  assert_int_equal(shared_log->gone, shared_log->go);
 }
 
 int peer_stop(void **state) {
-    (void)state;
-    if (peer_pid > 0) {
-        kill(peer_pid, SIGKILL);
-        waitpid(peer_pid, NULL, 0);
-        peer_pid = 0;
-    }
-    if (shared_log) {
-        munmap((void *)(uintptr_t)shared_log, sizeof *shared_log);
-        shared_log = NULL;
-    }
-    return 0;
+  (void)state;
+  if (peer_pid > 0) {
+    kill(peer_pid, SIGKILL);
+    waitpid(peer_pid, NULL, 0);
+    peer_pid = 0;
+  }
+  if (shared_log) {
+    munmap((void *)(uintptr_t)shared_log, sizeof *shared_log);
+    shared_log = NULL;
+  }
+  return 0;
 }
 
 uint32_t peer_sum(uint32_t sum, const void *data, size_t size) {
-    const unsigned char *at = data;
+  const unsigned char *at = data;
 
-    for (size_t i = 0; i < size; i++) sum = (sum ^ at[i]) * 16777619u + 1;
-    return sum;
+  for (size_t i = 0; i < size; i++) sum = (sum ^ at[i]) * 16777619u + 1;
+  return sum;
 }
 
 uint32_t peer_patience(void) {
-    const char *wrap = getenv("WRAP");
+  const char *wrap = getenv("WRAP");
 
-    return UNDER_ASAN ? 3 : wrap && *wrap ? 10 : 1;
+  return UNDER_ASAN ? 3 : wrap && *wrap ? 10 : 1;
 }
 
 /* ---- The player ------------------------------------------------------- */
 
 const char player_token[] = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.not-for-you";
 
-const hbeat_beat player_beat = {.lightning_version = "4.2.1"};
+const hbeat_request player_beat = {.lightning_version = "4.2.1"};
 
 const hbeat_anchors *player_anchors(const char *name) {
-    static struct {
-        char name[16];
-        hbeat_anchors anchors;
-        unsigned char arena[4096];
-    } loaded[4];
-    hbeat_anchors *a;
-    const char *text;
-    size_t i = 0, size;
+  static struct {
+    char name[16];
+    hbeat_anchors anchors;
+    unsigned char arena[4096];
+  } loaded[4];
+  hbeat_anchors *a;
+  const char *text;
+  size_t i = 0, size;
 
-    while (loaded[i].name[0] && strcmp(loaded[i].name, name) != 0) i++;
-    a = &loaded[i].anchors;
-    if (loaded[i].name[0]) return a;
-    snprintf(loaded[i].name, sizeof loaded[i].name, "%s", name);
-    text = certs_file(name, "pem", &size);
-    a->arena = loaded[i].arena;
-    a->arena_size = sizeof loaded[i].arena;
-    assert_int_equal(hbeat_anchors_pem(a, text, size), HBEAT_OK);
-    return a;
+  while (loaded[i].name[0] && strcmp(loaded[i].name, name) != 0) i++;
+  a = &loaded[i].anchors;
+  if (loaded[i].name[0]) return a;
+  snprintf(loaded[i].name, sizeof loaded[i].name, "%s", name);
+  text = certs_file(name, "pem", &size);
+  a->arena = loaded[i].arena;
+  a->arena_size = sizeof loaded[i].arena;
+  assert_int_equal(hbeat_anchors_pem(a, text, size), HBEAT_OK);
+  return a;
 }
 
 void player_configure(struct player *p, uint16_t port) {
-    const hbeat_anchors *anchors = player_anchors("ca");
+  const hbeat_anchors *anchors = player_anchors("ca");
 
-    p->cfg = (hbeat_config){
-        .device = "LCUID-LD-00000000-0000-0000-0000-000000000001",
-        .app = "LCUID-LAP-00000000-0000-0000-0000-000000000002",
-        .token = player_token,
-        .address = "127.0.0.1",
-        .address_port = port,
-        .timeout_ms = 5000 * peer_patience(),
-        .anchors = anchors->list,
-        .anchor_count = anchors->count,
-        .tls_buffer = p->tls,
-        .tls_buffer_size = sizeof p->tls,
-        .reply_buffer = p->body,
-        .reply_buffer_size = sizeof p->body};
+  p->cfg =
+      (hbeat_config){.device = "LCUID-LD-00000000-0000-0000-0000-000000000001",
+          .app = "LCUID-LAP-00000000-0000-0000-0000-000000000002",
+          .token = player_token,
+          .address = "127.0.0.1",
+          .address_port = port,
+          .timeout_ms = 5000 * peer_patience(),
+          .anchors = anchors->list,
+          .anchor_count = anchors->count,
+          .tls_buffer = p->tls,
+          .tls_buffer_size = sizeof p->tls,
+          .reply_buffer = p->body,
+          .reply_buffer_size = sizeof p->body};
 }
 
 void player_open(struct player *p, uint16_t port) {
-    player_configure(p, port);
-    assert_int_equal(hbeat_init(&p->client, &p->cfg), HBEAT_OK);
+  player_configure(p, port);
+  assert_int_equal(hbeat_init(&p->client, &p->cfg), HBEAT_OK);
 }
 
 void player_check_text(struct player *p) {
-    const char *text = hbeat_explain(&p->client);
+  const char *text = hbeat_explain(&p->client);
 
-    if (!text[0]) fail_msg("the explanation is empty");
-    if (strstr(text, player_token))
-        fail_msg("the explanation tells the token: %s", text);
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            fail_msg("byte %d of \"%s\" is no text", (int)(c - text), text);
+  if (!text[0]) fail_msg("the explanation is empty");
+  if (strstr(text, player_token))
+    fail_msg("the explanation tells the token: %s", text);
+  for (const char *c = text; *c; c++)
+    if ((unsigned char)*c < ' ' || *c == 127)
+      fail_msg("byte %d of \"%s\" is no text", (int)(c - text), text);
 }
 
-void player_expect(struct player *p, const hbeat_beat *beat, hbeat_error want) {
-    hbeat_error e = hbeat_send(&p->client, beat, &p->reply);
+void player_expect(
+    struct player *p, const hbeat_request *beat, hbeat_error want) {
+  hbeat_error e = hbeat_send(&p->client, beat, &p->reply);
 
-    if (e != want)
-        fail_msg("wanted %s, got %s: %s", hbeat_error_name(want),
-                 hbeat_error_name(e), hbeat_explain(&p->client));
-    if (e != HBEAT_OK) player_check_text(p);
+  if (e != want)
+    fail_msg("wanted %s, got %s: %s", hbeat_error_name(want),
+        hbeat_error_name(e), hbeat_explain(&p->client));
+  if (e != HBEAT_OK) player_check_text(p);
 }
 
 struct CMUnitTest *rows_to_tests(struct CMUnitTest *to,
-                                 CMUnitTestFunction check, const void *rows,
-                                 size_t row_size, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const char *const *row =
-            (const void *)((const char *)rows + i * row_size);
+    CMUnitTestFunction check, const void *rows, size_t row_size, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const char *const *row = (const void *)((const char *)rows + i * row_size);
 
-        *to++ = (struct CMUnitTest){*row, check, NULL, peer_stop,
-                                    (void *)(uintptr_t)row};
-    }
-    return to;
+    *to++ = (struct CMUnitTest){
+        *row, check, NULL, peer_stop, (void *)(uintptr_t)row};
+  }
+  return to;
 }
 
 int open_descriptors(void) {
-    DIR *d = opendir("/proc/self/fd");
-    int count = -3; /* ".", ".." and the folder's own */
+  DIR *d = opendir("/proc/self/fd");
+  int count = -3; /* ".", ".." and the folder's own */
 
-    assert_non_null(d);
-    while (readdir(d)) count++;
-    closedir(d);
-    return count;
+  assert_non_null(d);
+  while (readdir(d)) count++;
+  closedir(d);
+  return count;
 }
 
 int64_t now_ms(void) {
-    struct timespec t;
+  struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }

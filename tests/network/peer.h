@@ -33,67 +33,68 @@
 
 /* A test of its own, named as its function is. */
 #define TEST(f)                                                                \
-    { #f, f, NULL, peer_stop, NULL }
+  { #f, f, NULL, peer_stop, NULL }
 
 /* How the peer ends a connection. */
 enum peer_end {
-    PEER_STAYS,
-    PEER_NOTIFIES, /* close_notify, then FIN */
-    PEER_FINISHES, /* FIN alone */
-    PEER_RESETS    /* RST */
+  PEER_STAYS,
+  PEER_NOTIFIES, /* close_notify, then FIN */
+  PEER_FINISHES, /* FIN alone */
+  PEER_RESETS    /* RST */
 };
 
 /* What becomes of a TLS session that the client would resume. */
 enum peer_memory {
-    PEER_FORGETS,
-    PEER_REMEMBERS,
-    PEER_MISTAKES_SECRET, /* resumes it, with a bit of its secret flipped */
-    PEER_MISTAKES_SUITE,  /* resumes it, with another suite */
-    PEER_FORGES, /* resumes whatever it is asked for, with a secret of zeros */
-    PEER_BALKS   /* hangs up on whoever asks */
+  PEER_FORGETS,
+  PEER_REMEMBERS,
+  PEER_MISTAKES_SECRET, /* resumes it, with a bit of its secret flipped */
+  PEER_MISTAKES_SUITE,  /* resumes it, with another suite */
+  PEER_FORGES, /* resumes whatever it is asked for, with a secret of zeros */
+  PEER_BALKS   /* hangs up on whoever asks */
 };
 
 /* What the peer does with one request. */
 struct peer_turn {
-    const char *reply; /* NULL: PEER_REPLY; "": none */
-    bool early; /* replies to the head, before it reads the body, if at all */
-    bool waits; /* does what follows when peer_go() is called */
-    const char *stray; /* one record more, which nobody asked for */
-    bool together;     /* all of this turn leaves in one segment */
-    enum peer_end end;
+  const char *reply; /* NULL: PEER_REPLY; "": none */
+  bool early; /* replies to the head, before it reads the body, if at all */
+  bool waits; /* does what follows when peer_go() is called */
+  const char *stray; /* one record more, which nobody asked for */
+  bool together;     /* all of this turn leaves in one segment */
+  enum peer_end end;
 };
 
 /* All zero is a good server: TLS 1.2, server.pem, PEER_REPLY for ever. */
 struct peer_script {
-    const char *chain; /* the file's name without .pem; NULL: server */
-    const char *key;   /* without .key; NULL: server */
-    const struct peer_turn *turns; /* over all connections; the last is kept */
-    size_t turn_count;
-    unsigned version; /* the only one spoken; 0: BR_TLS12 */
-    uint16_t suite;   /* the only one offered; 0: all that BearSSL has */
-    const char *raw; /* not TLS: answers the first bytes with these, then FIN */
-    size_t raw_size;
-    bool silent;   /* not TLS: never says a word, beside what is raw */
-    bool small;    /* sends records of 512 bytes */
-    bool dribbles; /* sends byte by byte */
-    bool slow;     /* reads little at a time, from a small window */
-    bool ipv6;     /* listens on ::1; the port is 0 where there is no such */
-    bool large;    /* ignores that the client asks for small records */
-    enum peer_memory memory;
-    enum peer_end cut; /* PEER_FINISHES or PEER_RESETS: it does so ... */
-    size_t cut_at;     /* ... when it has sent so many bytes, TLS and all */
+  const char *chain; /* the file's name without .pem; NULL: server */
+  const char *key;   /* without .key; NULL: server */
+  const struct peer_turn *turns; /* over all connections; the last is kept */
+  size_t turn_count;
+  unsigned version; /* the only one spoken; 0: BR_TLS12 */
+  uint16_t suite;   /* the only one offered; 0: all that BearSSL has */
+  const char *raw;  /* not TLS: answers the first bytes with these, then FIN */
+  size_t raw_size;
+  bool silent;   /* not TLS: never says a word, beside what is raw */
+  bool small;    /* sends records of 512 bytes */
+  bool dribbles; /* sends byte by byte */
+  bool slow;     /* reads little at a time, from a small window */
+  bool ipv6;     /* listens on ::1; the port is 0 where there is no such */
+  bool large;    /* ignores that the client asks for small records */
+  enum peer_memory memory;
+  enum peer_end cut; /* PEER_FINISHES or PEER_RESETS: it does so ... */
+  size_t cut_at;     /* ... when it has sent so many bytes, TLS and all */
 };
 
 /* What the peer saw, as it goes on. */
 struct peer_log {
-    unsigned accepted; /* connections */
-    unsigned requests; /* whole heads */
-    unsigned record; /* bytes in one that the last client wants at most, or 0 */
-    unsigned notified; /* connections that the client ended by close_notify */
-    unsigned broken;   /* ... and by what is not TLS, or by an alert */
-    size_t body_size;  /* of the last request, as far as it came ... */
-    uint32_t body_sum; /* ... and its peer_sum() */
-    unsigned go, gone; /* calls of peer_go(), and those it has followed */
+  unsigned accepted; /* connections */
+  unsigned requests; /* whole heads */
+  unsigned record;   /* bytes in one that the last client wants at most, or 0 */
+  unsigned notified; /* connections that the client ended by close_notify */
+  unsigned broken;   /* ... and by what is not TLS, or by an alert */
+  char head[2048];   /* the last whole one, or its beginning */
+  size_t body_size;  /* of the last request, as far as it came ... */
+  uint32_t body_sum; /* ... and its peer_sum() */
+  unsigned go, gone; /* calls of peer_go(), and those it has followed */
 };
 
 #define PEER_BODY "{\"success\":true}"
@@ -131,15 +132,15 @@ uint32_t peer_patience(void);
 const char *certs_file(const char *name, const char *type, size_t *size);
 
 struct player {
-    hbeat_config cfg;
-    hbeat_client client;
-    hbeat_reply reply;
-    unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
-    char body[HBEAT_REPLY_BUFFER_SIZE];
+  hbeat_config cfg;
+  hbeat_client client;
+  hbeat_reply reply;
+  unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
+  char body[HBEAT_REPLY_BUFFER_SIZE];
 };
 
 extern const char player_token[];
-extern const hbeat_beat player_beat;
+extern const hbeat_request player_beat;
 
 /* Loads an anchor file, by its name without .pem; it stays for good. */
 const hbeat_anchors *player_anchors(const char *name);
@@ -149,7 +150,8 @@ void player_configure(struct player *p, uint16_t port);
 void player_open(struct player *p, uint16_t port);
 
 /* One beat; fails the test unless it ends in `want`, explained if an error. */
-void player_expect(struct player *p, const hbeat_beat *beat, hbeat_error want);
+void player_expect(
+    struct player *p, const hbeat_request *beat, hbeat_error want);
 
 /* Fails the test unless the explanation is a line to print, and no secret. */
 void player_check_text(struct player *p);
@@ -159,10 +161,9 @@ void player_check_text(struct player *p);
  * returns where the next table's tests go.
  */
 #define ROWS(to, check, rows)                                                  \
-    rows_to_tests(to, check, rows, sizeof *(rows), COUNT(rows))
+  rows_to_tests(to, check, rows, sizeof *(rows), COUNT(rows))
 struct CMUnitTest *rows_to_tests(struct CMUnitTest *to,
-                                 CMUnitTestFunction check, const void *rows,
-                                 size_t row_size, size_t count);
+    CMUnitTestFunction check, const void *rows, size_t row_size, size_t count);
 
 /* Descriptors that this process has open. */
 int open_descriptors(void);

@@ -36,295 +36,290 @@ enum proxy_then { TUNNELS, STAYS, FINISHES, RESETS };
 
 /* What it does with one connection; all zero is a good proxy. */
 struct proxy_turn {
-    const char *reply;    /* to the CONNECT; NULL: ESTABLISHED ... */
-    const char *again;    /* ... then this ... */
-    size_t times;         /* ... as often ... */
-    const char *tail;     /* ... and this */
-    enum proxy_then then; /* what follows it all */
-    long drip_ms;         /* the reply goes byte by byte, this far apart */
-    enum proxy_then cut;  /* the tunnel's end, where the script makes it ... */
-    size_t cut_at;        /* ... behind so many bytes of the server's */
+  const char *reply;    /* to the CONNECT; NULL: ESTABLISHED ... */
+  const char *again;    /* ... then this ... */
+  size_t times;         /* ... as often ... */
+  const char *tail;     /* ... and this */
+  enum proxy_then then; /* what follows it all */
+  long drip_ms;         /* the reply goes byte by byte, this far apart */
+  enum proxy_then cut;  /* the tunnel's end, where the script makes it ... */
+  size_t cut_at;        /* ... behind so many bytes of the server's */
 };
 
 struct proxy_script {
-    const struct proxy_turn *turns; /* a connection each; the last is kept */
-    size_t turn_count;              /* 0: a good proxy */
-    bool splits; /* the reply is in two: on connection N behind byte N */
-    const char *address; /* NULL: 127.0.0.1 */
+  const struct proxy_turn *turns; /* a connection each; the last is kept */
+  size_t turn_count;              /* 0: a good proxy */
+  bool splits;         /* the reply is in two: on connection N behind byte N */
+  const char *address; /* NULL: 127.0.0.1 */
 };
 
 /* What it saw, as it goes on. */
 static struct proxy_log {
-    volatile unsigned accepted, ended; /* connections */
-    volatile size_t size;              /* all that clients sent */
-    volatile size_t early; /* bytes behind a head before it was answered */
-    char came[65536];
+  volatile unsigned accepted, ended; /* connections */
+  volatile size_t size;              /* all that clients sent */
+  volatile size_t early; /* bytes behind a head before it was answered */
+  char came[65536];
 } * seen;
 
 static pid_t proxy_pid;
 
 static void nap_ms(long ms) {
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+  nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
 /* Takes from the client; returns how much, 0 at its end. */
 static size_t take(int fd, int flags) {
-    ssize_t n = recv(fd, seen->came + seen->size,
-                     sizeof seen->came - 1 - seen->size, flags);
+  ssize_t n = recv(
+      fd, seen->came + seen->size, sizeof seen->came - 1 - seen->size, flags);
 
-    if (n <= 0) return 0;
-    seen->size += (size_t)n;
-    return (size_t)n;
+  if (n <= 0) return 0;
+  seen->size += (size_t)n;
+  return (size_t)n;
 }
 
 /* All that the client still says. */
 static void listen_on(int fd) {
-    while (take(fd, 0) > 0) continue;
+  while (take(fd, 0) > 0) continue;
 }
 
 static bool put(int fd, const char *bytes, size_t size) {
-    return send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size;
+  return send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
 /* Reads the CONNECT, and waits whether more comes uninvited. */
 static bool read_head(int fd) {
-    const char *head = seen->came + seen->size, *end;
+  const char *head = seen->came + seen->size, *end;
 
-    do
-        if (take(fd, 0) == 0) return false;
-    while ((end = strstr(head, "\r\n\r\n")) == NULL);
-    nap_ms(1);
-    take(fd, MSG_DONTWAIT);
-    seen->early += (size_t)(seen->came + seen->size - (end + 4));
-    return true;
+  do
+    if (take(fd, 0) == 0) return false;
+  while ((end = strstr(head, "\r\n\r\n")) == NULL);
+  nap_ms(1);
+  take(fd, MSG_DONTWAIT);
+  seen->early += (size_t)(seen->came + seen->size - (end + 4));
+  return true;
 }
 
 static void answer(int fd, const struct proxy_turn *turn, size_t split) {
-    static char text[65536];
-    char *at = text;
+  static char text[65536];
+  char *at = text;
 
-    at += sprintf(at, "%s", turn->reply ? turn->reply : ESTABLISHED);
-    for (size_t i = 0; i < turn->times; i++)
-        at += sprintf(at, "%s", turn->again);
-    if (turn->tail) at += sprintf(at, "%s", turn->tail);
-    if (split > 0) {
-        put(fd, text, split);
-        nap_ms(1);
-    }
-    for (const char *from = text + split; from < at;) {
-        size_t size = turn->drip_ms ? 1 : (size_t)(at - from);
-        if (!put(fd, from, size)) return;
-        nap_ms(turn->drip_ms);
-        from += size;
-    }
+  at += sprintf(at, "%s", turn->reply ? turn->reply : ESTABLISHED);
+  for (size_t i = 0; i < turn->times; i++) at += sprintf(at, "%s", turn->again);
+  if (turn->tail) at += sprintf(at, "%s", turn->tail);
+  if (split > 0) {
+    put(fd, text, split);
+    nap_ms(1);
+  }
+  for (const char *from = text + split; from < at;) {
+    size_t size = turn->drip_ms ? 1 : (size_t)(at - from);
+    if (!put(fd, from, size)) return;
+    nap_ms(turn->drip_ms);
+    from += size;
+  }
 }
 
 static void end(int fd, enum proxy_then how) {
-    struct linger at_once = {1, 0};
+  struct linger at_once = {1, 0};
 
-    if (how == RESETS) {
-        nap_ms(2); /* or what was said would be lost with it */
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        return;
-    }
-    if (how != STAYS) shutdown(fd, SHUT_WR);
-    listen_on(fd);
+  if (how == RESETS) {
+    nap_ms(2); /* or what was said would be lost with it */
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    return;
+  }
+  if (how != STAYS) shutdown(fd, SHUT_WR);
+  listen_on(fd);
 }
 
 /* Carries bytes both ways until one end, or the script, has had enough. */
 static void carry(int fd, int server, const struct proxy_turn *turn) {
-    struct pollfd ends[2] = {{fd, POLLIN, 0}, {server, POLLIN, 0}};
-    size_t left = turn->cut ? turn->cut_at : SIZE_MAX;
-    char down[4096];
+  struct pollfd ends[2] = {{fd, POLLIN, 0}, {server, POLLIN, 0}};
+  size_t left = turn->cut ? turn->cut_at : SIZE_MAX;
+  char down[4096];
 
-    while (left > 0 && poll(ends, 2, -1) > 0) {
-        if (ends[0].revents) {
-            size_t size = take(fd, 0);
-            if (size == 0) return;
-            put(server, seen->came + seen->size - size, size);
-        }
-        if (ends[1].revents) {
-            size_t room = left < sizeof down ? left : sizeof down;
-            ssize_t n = recv(server, down, room, 0);
-            if (n <= 0 || !put(fd, down, (size_t)n)) break;
-            left -= (size_t)n;
-        }
+  while (left > 0 && poll(ends, 2, -1) > 0) {
+    if (ends[0].revents) {
+      size_t size = take(fd, 0);
+      if (size == 0) return;
+      put(server, seen->came + seen->size - size, size);
     }
-    end(fd, turn->cut);
+    if (ends[1].revents) {
+      size_t room = left < sizeof down ? left : sizeof down;
+      ssize_t n = recv(server, down, room, 0);
+      if (n <= 0 || !put(fd, down, (size_t)n)) break;
+      left -= (size_t)n;
+    }
+  }
+  end(fd, turn->cut);
 }
 
-static void serve(int fd, uint16_t port, const struct proxy_turn *turn,
-                  size_t split) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int server, one = 1;
+static void serve(
+    int fd, uint16_t port, const struct proxy_turn *turn, size_t split) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  int server, one = 1;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (!read_head(fd)) return;
-    answer(fd, turn, split);
-    if (turn->then != TUNNELS) {
-        end(fd, turn->then);
-        return;
-    }
-    server = socket(AF_INET, SOCK_STREAM, 0);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(server, (const struct sockaddr *)&to, sizeof to) == 0)
-        carry(fd, server, turn);
-    close(server);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (!read_head(fd)) return;
+  answer(fd, turn, split);
+  if (turn->then != TUNNELS) {
+    end(fd, turn->then);
+    return;
+  }
+  server = socket(AF_INET, SOCK_STREAM, 0);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(server, (const struct sockaddr *)&to, sizeof to) == 0)
+    carry(fd, server, turn);
+  close(server);
 }
 
-static void serve_all(const struct proxy_script *s, int listener,
-                      uint16_t server) {
-    static const struct proxy_turn good;
+static void serve_all(
+    const struct proxy_script *s, int listener, uint16_t server) {
+  static const struct proxy_turn good;
 
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        const struct proxy_turn *turn = &good;
-        unsigned n = seen->accepted;
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    const struct proxy_turn *turn = &good;
+    unsigned n = seen->accepted;
 
-        if (fd < 0) continue;
-        if (s->turn_count > 0)
-            turn = &s->turns[n < s->turn_count ? n : s->turn_count - 1];
-        seen->accepted++;
-        serve(fd, server, turn, s->splits ? seen->accepted : 0);
-        close(fd);
-        seen->ended++;
-    }
+    if (fd < 0) continue;
+    if (s->turn_count > 0)
+      turn = &s->turns[n < s->turn_count ? n : s->turn_count - 1];
+    seen->accepted++;
+    serve(fd, server, turn, s->splits ? seen->accepted : 0);
+    close(fd);
+    seen->ended++;
+  }
 }
 
 /* ---- The proxy, seen from the test ------------------------------------ */
 
 static void proxy_stop(void) {
-    if (proxy_pid > 0) {
-        kill(proxy_pid, SIGKILL);
-        waitpid(proxy_pid, NULL, 0);
-    }
-    proxy_pid = 0;
+  if (proxy_pid > 0) {
+    kill(proxy_pid, SIGKILL);
+    waitpid(proxy_pid, NULL, 0);
+  }
+  proxy_pid = 0;
 }
 
 /* -1 where this machine has no such address. */
 static int listen_at(const char *address, uint16_t *port) {
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    struct sockaddr_in6 b = {.sin6_family = AF_INET6};
-    bool v6 = inet_pton(AF_INET, address, &a.sin_addr) != 1;
-    struct sockaddr *any = v6 ? (void *)&b : (void *)&a;
-    socklen_t size = v6 ? sizeof b : sizeof a;
-    int fd = socket(any->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  struct sockaddr_in6 b = {.sin6_family = AF_INET6};
+  bool v6 = inet_pton(AF_INET, address, &a.sin_addr) != 1;
+  struct sockaddr *any = v6 ? (void *)&b : (void *)&a;
+  socklen_t size = v6 ? sizeof b : sizeof a;
+  int fd = socket(any->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (v6) assert_int_equal(inet_pton(AF_INET6, address, &b.sin6_addr), 1);
-    if (bind(fd, any, size) == 0 && listen(fd, 8) == 0 &&
-        getsockname(fd, any, &size) == 0) {
-        *port = ntohs(v6 ? b.sin6_port : a.sin_port);
-        return fd;
-    }
-    if (fd >= 0) close(fd);
-    return -1;
+  if (v6) assert_int_equal(inet_pton(AF_INET6, address, &b.sin6_addr), 1);
+  if (bind(fd, any, size) == 0 && listen(fd, 8) == 0 &&
+      getsockname(fd, any, &size) == 0) {
+    *port = ntohs(v6 ? b.sin6_port : a.sin_port);
+    return fd;
+  }
+  if (fd >= 0) close(fd);
+  return -1;
 }
 
 /* The port of a proxy that leads to the server's; 0 where it cannot be. */
 static uint16_t proxy_start(const struct proxy_script *s, uint16_t server) {
-    uint16_t port = 0;
-    int listener;
+  uint16_t port = 0;
+  int listener;
 
-    proxy_stop();
-    if (!seen)
-        seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true((void *)seen != MAP_FAILED);
-    memset(seen, 0, sizeof *seen);
-    listener = listen_at(s->address ? s->address : "127.0.0.1", &port);
-    if (listener < 0) return 0;
-    fflush(stdout);
-    proxy_pid = fork();
-    if (proxy_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve_all(s, listener, server);
-    }
-    assert_true(proxy_pid > 0);
-    close(listener);
-    return port;
+  proxy_stop();
+  if (!seen)
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE,
+        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true((void *)seen != MAP_FAILED);
+  memset(seen, 0, sizeof *seen);
+  listener = listen_at(s->address ? s->address : "127.0.0.1", &port);
+  if (listener < 0) return 0;
+  fflush(stdout);
+  proxy_pid = fork();
+  if (proxy_pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    serve_all(s, listener, server);
+  }
+  assert_true(proxy_pid > 0);
+  close(listener);
+  return port;
 }
 
 /* Waits until the proxy has seen the last of so many connections. */
 static void await_end_of(unsigned count) {
-    int64_t until = now_ms() + 5000 * peer_patience();
+  int64_t until = now_ms() + 5000 * peer_patience();
 
-    while (seen->ended < count && now_ms() < until) nap_ms(1);
-    assert_int_equal(seen->ended, count);
-    assert_int_equal(seen->accepted, count);
+  while (seen->ended < count && now_ms() < until) nap_ms(1);
+  assert_int_equal(seen->ended, count);
+  assert_int_equal(seen->accepted, count);
 }
 
 static bool came(const char *text) {
-    size_t size = strlen(text), at = 0;
+  size_t size = strlen(text), at = 0;
 
-    while (at + size <= seen->size && memcmp(seen->came + at, text, size) != 0)
-        at++;
-    return at + size <= seen->size;
+  while (at + size <= seen->size && memcmp(seen->came + at, text, size) != 0)
+    at++;
+  return at + size <= seen->size;
 }
 
 /* How often the proxy was asked for a tunnel. */
 static unsigned asked(void) {
-    unsigned count = 0;
+  unsigned count = 0;
 
-    for (size_t at = 0; at + 8 <= seen->size; at++)
-        count += memcmp(seen->came + at, "CONNECT ", 8) == 0;
-    return count;
+  for (size_t at = 0; at + 8 <= seen->size; at++)
+    count += memcmp(seen->came + at, "CONNECT ", 8) == 0;
+  return count;
 }
 
 /* The first CONNECT is this, and TLS or, if `alone`, nothing follows it. */
 static void check_connect(const char *lines, const char *fields, bool alone) {
-    char want[1024];
-    size_t size =
-        (size_t)snprintf(want, sizeof want, "%s%s\r\n", lines, fields);
+  char want[1024];
+  size_t size = (size_t)snprintf(want, sizeof want, "%s%s\r\n", lines, fields);
 
-    if (seen->size < size || memcmp(seen->came, want, size) != 0)
-        fail_msg("the proxy was asked:\n%.600s\nand not:\n%s", seen->came,
-                 want);
-    if (alone)
-        assert_int_equal(seen->size, size);
-    else
-        assert_int_equal(seen->came[size], 0x16); /* a handshake record */
+  if (seen->size < size || memcmp(seen->came, want, size) != 0)
+    fail_msg("the proxy was asked:\n%.600s\nand not:\n%s", seen->came, want);
+  if (alone) assert_int_equal(seen->size, size);
+  else assert_int_equal(seen->came[size], 0x16); /* a handshake record */
 }
 
 /* Whatever happened, the proxy got the heads it should and TLS, no more. */
 static void check_secrets(struct player *p) {
-    const char *const secrets[] = {player_token, "Bearer", p->cfg.device,
-                                   p->cfg.app, "lightning"};
+  const char *const secrets[] = {
+      player_token, "Bearer", p->cfg.device, p->cfg.app, "lightning"};
 
-    assert_int_equal(seen->early, 0);
-    for (size_t i = 0; i < COUNT(secrets); i++)
-        if (came(secrets[i])) fail_msg("the proxy was told %s", secrets[i]);
-    if (strstr(hbeat_explain(&p->client), PASSWORD) ||
-        strstr(hbeat_explain(&p->client), LOGIN_BASE64))
-        fail_msg("the login is told: %s", hbeat_explain(&p->client));
+  assert_int_equal(seen->early, 0);
+  for (size_t i = 0; i < COUNT(secrets); i++)
+    if (came(secrets[i])) fail_msg("the proxy was told %s", secrets[i]);
+  if (strstr(hbeat_explain(&p->client), PASSWORD) ||
+      strstr(hbeat_explain(&p->client), LOGIN_BASE64))
+    fail_msg("the login is told: %s", hbeat_explain(&p->client));
 }
 
 /* A player that has the proxy alone: no address, hosts or nameserver. */
 static void configure(struct player *p, uint16_t port) {
-    player_configure(p, 0);
-    p->cfg.address = NULL;
-    p->cfg.proxy = "127.0.0.1";
-    p->cfg.proxy_port = port;
-    p->cfg.hosts_path = p->cfg.resolv_path = "/dev/null";
+  player_configure(p, 0);
+  p->cfg.address = NULL;
+  p->cfg.proxy = "127.0.0.1";
+  p->cfg.proxy_port = port;
+  p->cfg.hosts_path = p->cfg.resolv_path = "/dev/null";
 }
 
 static void init(struct player *p) {
-    hbeat_error e = hbeat_init(&p->client, &p->cfg);
+  hbeat_error e = hbeat_init(&p->client, &p->cfg);
 
-    if (e != HBEAT_OK) fail_msg("%s", hbeat_explain(&p->client));
+  if (e != HBEAT_OK) fail_msg("%s", hbeat_explain(&p->client));
 }
 
 /* Of a reply, what a proxy may leave there: its status, and nothing else. */
 static void check_empty(const struct player *p, int status) {
-    const hbeat_reply *r = &p->reply;
+  const hbeat_reply *r = &p->reply;
 
-    assert_int_equal(r->http_status, status);
-    assert_false(r->success);
-    assert_int_equal(r->connection, HBEAT_CONNECTION_NONE);
-    assert_int_equal(r->retry_after_s, HBEAT_NONE);
-    assert_int_equal(r->server_time_s, HBEAT_NONE);
-    assert_int_equal(r->clock_offset_s, HBEAT_NONE);
-    assert_null(r->message);
-    assert_null(r->instruction.name);
+  assert_int_equal(r->http_status, status);
+  assert_false(r->success);
+  assert_int_equal(r->connection, HBEAT_CONNECTION_NONE);
+  assert_int_equal(r->retry_after_s, HBEAT_NONE);
+  assert_int_equal(r->server_time_s, HBEAT_NONE);
+  assert_int_equal(r->clock_offset_s, HBEAT_NONE);
+  assert_null(r->message);
+  assert_null(r->instruction.name);
 }
 
 static const struct peer_script good_server = {0};
@@ -333,10 +328,10 @@ static const struct proxy_script good_proxy = {0};
 /* ---- What the proxy is asked ------------------------------------------ */
 
 struct host_row {
-    const char *name;
-    const char *host;
-    uint16_t port;
-    const char *lines;
+  const char *name;
+  const char *host;
+  uint16_t port;
+  const char *lines;
 };
 
 static const struct host_row host_rows[] = {
@@ -349,31 +344,31 @@ static const struct host_row host_rows[] = {
 };
 
 static void is_asked_for(void **state) {
-    const struct host_row *row = *state;
-    static struct player p;
+  const struct host_row *row = *state;
+  static struct player p;
 
-    configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
-    p.cfg.host = row->host;
-    p.cfg.port = row->port;
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    assert_int_equal(p.reply.connection, HBEAT_CONNECTION_NEW);
-    assert_int_equal(p.reply.http_status, 200);
-    assert_int_equal(p.reply.server_time_s, PEER_TIME_S);
-    hbeat_close(&p.client);
-    await_end_of(1);
-    assert_int_equal(peer_log()->requests, 1);
-    assert_int_equal(asked(), 1);
-    check_connect(row->lines, "", false);
-    check_secrets(&p);
+  configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
+  p.cfg.host = row->host;
+  p.cfg.port = row->port;
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  assert_int_equal(p.reply.connection, HBEAT_CONNECTION_NEW);
+  assert_int_equal(p.reply.http_status, 200);
+  assert_int_equal(p.reply.server_time_s, PEER_TIME_S);
+  hbeat_close(&p.client);
+  await_end_of(1);
+  assert_int_equal(peer_log()->requests, 1);
+  assert_int_equal(asked(), 1);
+  check_connect(row->lines, "", false);
+  check_secrets(&p);
 }
 
 /* RFC 7617 has two of these. */
 struct login_row {
-    const char *name;
-    const char *login, *base64;
-    unsigned more; /* times "xxx" behind it, and so "eHh4" ... */
-    const char *tail, *tail_base64;
+  const char *name;
+  const char *login, *base64;
+  unsigned more; /* times "xxx" behind it, and so "eHh4" ... */
+  const char *tail, *tail_base64;
 };
 
 static const struct login_row login_rows[] = {
@@ -381,7 +376,7 @@ static const struct login_row login_rows[] = {
     {"4 bytes", "ab:c", "YWI6Yw==", 0, "", ""},
     {"5 bytes", "ab:cd", "YWI6Y2Q=", 0, "", ""},
     {"a space", "Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==", 0, "",
-     ""},
+        ""},
     {"UTF-8", "test:123\xC2\xA3", "dGVzdDoxMjPCow==", 0, "", ""},
     {"all bits", "\xFB\xEF:\xFF\xFF\xFF", "++86////", 0, "", ""},
     {"colons in the password", "a:b:c", "YTpiOmM=", 0, "", ""},
@@ -393,30 +388,30 @@ static const struct login_row login_rows[] = {
 };
 
 static void is_login(void **state) {
-    static const struct proxy_turn refuses = {
-        .reply = "HTTP/1.1 407 No\r\n\r\n", .then = STAYS};
-    static const struct proxy_script script = {&refuses, 1, false, NULL};
-    const struct login_row *row = *state;
-    static struct player p;
-    char login[300], fields[512];
-    size_t n, k;
+  static const struct proxy_turn refuses = {
+      .reply = "HTTP/1.1 407 No\r\n\r\n", .then = STAYS};
+  static const struct proxy_script script = {&refuses, 1, false, NULL};
+  const struct login_row *row = *state;
+  static struct player p;
+  char login[300], fields[512];
+  size_t n, k;
 
-    configure(&p, proxy_start(&script, 0));
-    n = (size_t)snprintf(login, sizeof login, "%s", row->login);
-    k = (size_t)snprintf(fields, sizeof fields, BASIC "%s", row->base64);
-    for (unsigned i = 0; i < row->more; i++, n += 3, k += 4) {
-        memcpy(login + n, "xxx", 4);
-        memcpy(fields + k, "eHh4", 5);
-    }
-    strcat(login, row->tail);
-    strcat(strcat(fields, row->tail_base64), "\r\n");
-    p.cfg.proxy_login = login;
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-    await_end_of(1);
-    check_connect(TO_API, fields, true);
-    assert_null(strstr(hbeat_explain(&p.client), login));
-    hbeat_close(&p.client);
+  configure(&p, proxy_start(&script, 0));
+  n = (size_t)snprintf(login, sizeof login, "%s", row->login);
+  k = (size_t)snprintf(fields, sizeof fields, BASIC "%s", row->base64);
+  for (unsigned i = 0; i < row->more; i++, n += 3, k += 4) {
+    memcpy(login + n, "xxx", 4);
+    memcpy(fields + k, "eHh4", 5);
+  }
+  strcat(login, row->tail);
+  strcat(strcat(fields, row->tail_base64), "\r\n");
+  p.cfg.proxy_login = login;
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+  await_end_of(1);
+  check_connect(TO_API, fields, true);
+  assert_null(strstr(hbeat_explain(&p.client), login));
+  hbeat_close(&p.client);
 }
 
 /* ---- Replies that open the tunnel ------------------------------------- */
@@ -426,9 +421,9 @@ static void is_login(void **state) {
 #define FIELD_100 "X-Filler: 12345678" X20 X20 X20 X20 "\r\n"
 
 struct reply_row {
-    const char *name;
-    struct proxy_turn turn;
-    int status; /* where it is no tunnel: what the player is told */
+  const char *name;
+  struct proxy_turn turn;
+  int status; /* where it is no tunnel: what the player is told */
 };
 
 /* A head of these parts. */
@@ -448,7 +443,8 @@ static const struct reply_row open_rows[] = {
     {"299", OPENS(HEAD("299 Why not", ""))},
     {"100 before it", OPENS(HEAD("100 Continue", "") ESTABLISHED)},
     {"103 and 100 before it",
-     OPENS(HEAD("103 Hints", LENGTH("9")) HEAD("100 Go on", "") ESTABLISHED)},
+        OPENS(
+            HEAD("103 Hints", LENGTH("9")) HEAD("100 Go on", "") ESTABLISHED)},
     {"Content-Length", OPENS(HEAD("200 OK", LENGTH("5")))},
     {"Content-Length: 0", OPENS(HEAD("200 OK", LENGTH("0")))},
     {"Content-Length of letters", OPENS(HEAD("200 OK", LENGTH("all")))},
@@ -460,11 +456,11 @@ static const struct reply_row open_rows[] = {
     {"Connection: close", OPENS(HEAD("200 OK", "Connection: close\r\n"))},
     {"a date", OPENS(HEAD("200 OK", IN_2100 "Retry-After: 99\r\n"))},
     {"a head of 30 KB",
-     {.reply = "HTTP/1.1 200 OK\r\n",
-      .again = FIELD_100,
-      .times = 300,
-      .tail = "\r\n"},
-     0},
+        {.reply = "HTTP/1.1 200 OK\r\n",
+            .again = FIELD_100,
+            .times = 300,
+            .tail = "\r\n"},
+        0},
     {"byte by byte", {.reply = ESTABLISHED, .drip_ms = 1}, 0},
 };
 
@@ -473,37 +469,37 @@ static const struct reply_row open_rows[] = {
  * saves the handshake, where only the tunnel matters.
  */
 static void is_open(void **state) {
-    static const struct peer_script no_server = {.raw = "no", .raw_size = 2};
-    const struct reply_row *row = *state;
-    struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
-    static struct player p;
-    int before;
+  static const struct peer_script no_server = {.raw = "no", .raw_size = 2};
+  const struct reply_row *row = *state;
+  struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
+  static struct player p;
+  int before;
 
-    configure(&p, proxy_start(&script, peer_start(&no_server)));
-    before = open_descriptors();
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_TLS);
-    assert_int_equal(open_descriptors(), before);
-    check_empty(&p, 0);
-    await_end_of(1);
-    check_connect(TO_API, "", false);
-    check_secrets(&p);
-    hbeat_close(&p.client);
+  configure(&p, proxy_start(&script, peer_start(&no_server)));
+  before = open_descriptors();
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_TLS);
+  assert_int_equal(open_descriptors(), before);
+  check_empty(&p, 0);
+  await_end_of(1);
+  check_connect(TO_API, "", false);
+  check_secrets(&p);
+  hbeat_close(&p.client);
 }
 
 /* ---- Replies that do not ---------------------------------------------- */
 
 #define REFUSES(text)                                                          \
-    { .reply = text, .then = STAYS }
+  { .reply = text, .then = STAYS }
 #define LEAVES(text)                                                           \
-    { .reply = text, .then = FINISHES }
+  { .reply = text, .then = FINISHES }
 #define BREAKS(text)                                                           \
-    { .reply = text, .then = RESETS }
+  { .reply = text, .then = RESETS }
 #define REPEATS(first, piece, count, last)                                     \
-    {                                                                          \
-        .reply = first, .again = piece, .times = count, .tail = last,          \
-        .then = STAYS                                                          \
-    }
+  {                                                                            \
+    .reply = first, .again = piece, .times = count, .tail = last,              \
+    .then = STAYS                                                              \
+  }
 #define NO "HTTP/1.1 407 No\r\n\r\n"
 
 static const struct reply_row refusal_rows[] = {
@@ -515,28 +511,28 @@ static const struct reply_row refusal_rows[] = {
     {"407, and broken off", BREAKS(NO), 407},
     {"407 behind 199", REFUSES(HEAD("199 Well", "") NO), 407},
     {"407 in 30 KB", REPEATS("HTTP/1.1 407 No\r\n", FIELD_100, 300, "\r\n"),
-     407},
+        407},
     {"407 byte by byte", {.reply = NO, .drip_ms = 1, .then = STAYS}, 407},
     {"403 and a page", LEAVES(HEAD("403 Forbidden", "") "<!DOCTYPE html>"),
-     403},
+        403},
     {"403 of HTTP/1.0", LEAVES("HTTP/1.0 403 Forbidden\r\n\r\n"), 403},
     {"403 and JSON like the API's",
-     LEAVES(
-         HEAD("403 No", LENGTH("30")) "{\"success\":true,\"message\":\"x\"}"),
-     403},
+        LEAVES(HEAD(
+            "403 No", LENGTH("30")) "{\"success\":true,\"message\":\"x\"}"),
+        403},
     {"400", LEAVES(HEAD("400 Bad Request", "")), 400},
     {"401", REFUSES(HEAD("401 Unauthorized", "")), 401},
     {"502", REFUSES(HEAD("502 Bad Gateway", "")), 502},
     {"503 with Retry-After and Date",
-     REFUSES(HEAD("503 Busy", "Retry-After: 120\r\n" IN_2100)), 503},
+        REFUSES(HEAD("503 Busy", "Retry-After: 120\r\n" IN_2100)), 503},
     {"302 to a log-in",
-     REFUSES(HEAD("302 Found", "Location: http://portal/\r\n")), 302},
+        REFUSES(HEAD("302 Found", "Location: http://portal/\r\n")), 302},
     {"304", REFUSES(HEAD("304 Not Modified", "")), 304},
 
     /* bytes behind the head, before the player has said a word */
     {"a byte behind the head", REFUSES(ESTABLISHED "x"), 200},
     {"a body behind the head", REFUSES(HEAD("200 OK", LENGTH("4")) "body"),
-     200},
+        200},
     {"an alert behind the head", REFUSES(ESTABLISHED "\x15\x03\x03"), 200},
     {"a second head behind the head", REFUSES(ESTABLISHED ESTABLISHED), 200},
 
@@ -563,10 +559,10 @@ static const struct reply_row refusal_rows[] = {
 
     /* too much of it */
     {"a head of 40 KB", REPEATS("HTTP/1.1 200 OK\r\n", FIELD_100, 400, "\r\n"),
-     200},
+        200},
     {"a reason of 40 KB", REPEATS("HTTP/1.1 200 ", X20, 2000, "\r\n\r\n"), 0},
     {"2,000 times 100", REPEATS("", HEAD("100 Go on", ""), 2000, ESTABLISHED),
-     0},
+        0},
 
     /* an early end */
     {"FIN at once", LEAVES(""), 0},
@@ -580,71 +576,71 @@ static const struct reply_row refusal_rows[] = {
 };
 
 static void is_refusal(void **state) {
-    const struct reply_row *row = *state;
-    struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
-    static struct player p;
-    int before;
+  const struct reply_row *row = *state;
+  struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
+  static struct player p;
+  int before;
 
-    configure(&p, proxy_start(&script, 0));
-    p.cfg.proxy_login = LOGIN;
-    before = open_descriptors();
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-    assert_int_equal(open_descriptors(), before);
-    check_empty(&p, row->status);
-    await_end_of(1);
-    check_connect(TO_API, BASIC LOGIN_BASE64 "\r\n", true);
-    check_secrets(&p);
-    hbeat_close(&p.client);
+  configure(&p, proxy_start(&script, 0));
+  p.cfg.proxy_login = LOGIN;
+  before = open_descriptors();
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+  assert_int_equal(open_descriptors(), before);
+  check_empty(&p, row->status);
+  await_end_of(1);
+  check_connect(TO_API, BASIC LOGIN_BASE64 "\r\n", true);
+  check_secrets(&p);
+  hbeat_close(&p.client);
 }
 
 static void the_text_says_what_the_proxy_wants(void **state) {
-    static const struct proxy_turn turns[] = {REFUSES(NO),
-                                              REFUSES(HEAD("403 No", ""))};
-    static const struct proxy_script script = {.turns = turns, .turn_count = 2};
-    static struct player p;
-    const char *text;
+  static const struct proxy_turn turns[] = {
+      REFUSES(NO), REFUSES(HEAD("403 No", ""))};
+  static const struct proxy_script script = {.turns = turns, .turn_count = 2};
+  static struct player p;
+  const char *text;
 
-    (void)state;
-    configure(&p, proxy_start(&script, 0));
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-    text = hbeat_explain(&p.client);
-    if (!strstr(text, "it wants another user or password") ||
-        !strstr(text, "(HTTP 407)"))
-        fail_msg("%s", text);
-    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-    text = hbeat_explain(&p.client);
-    if (strstr(text, "password") || !strstr(text, "(HTTP 403)"))
-        fail_msg("%s", text);
-    hbeat_close(&p.client);
+  (void)state;
+  configure(&p, proxy_start(&script, 0));
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+  text = hbeat_explain(&p.client);
+  if (!strstr(text, "it wants another user or password") ||
+      !strstr(text, "(HTTP 407)"))
+    fail_msg("%s", text);
+  player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+  text = hbeat_explain(&p.client);
+  if (strstr(text, "password") || !strstr(text, "(HTTP 403)"))
+    fail_msg("%s", text);
+  hbeat_close(&p.client);
 }
 
 /* The reply comes in two pieces, of every size in turn. */
 static void a_reply_may_be_split_anywhere(void **state) {
-    static const char reply[] = HEAD("100", "") HEAD("407 No", "Date: x\r\n");
-    static const struct proxy_turn turn = {.reply = reply, .then = STAYS};
-    static const struct proxy_script script = {
-        .turns = &turn, .turn_count = 1, .splits = true};
-    static struct player p;
+  static const char reply[] = HEAD("100", "") HEAD("407 No", "Date: x\r\n");
+  static const struct proxy_turn turn = {.reply = reply, .then = STAYS};
+  static const struct proxy_script script = {
+      .turns = &turn, .turn_count = 1, .splits = true};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&script, 0));
-    init(&p);
-    for (size_t at = 1; at < sizeof reply - 1; at++) {
-        player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-        check_empty(&p, 407);
-    }
-    await_end_of(sizeof reply - 2);
-    hbeat_close(&p.client);
+  (void)state;
+  configure(&p, proxy_start(&script, 0));
+  init(&p);
+  for (size_t at = 1; at < sizeof reply - 1; at++) {
+    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+    check_empty(&p, 407);
+  }
+  await_end_of(sizeof reply - 2);
+  hbeat_close(&p.client);
 }
 
 /* ---- Time ------------------------------------------------------------- */
 
 struct silent_row {
-    const char *name;
-    struct proxy_turn turn;
-    const char *during;
+  const char *name;
+  struct proxy_turn turn;
+  const char *during;
 };
 
 static const struct silent_row silent_rows[] = {
@@ -653,131 +649,129 @@ static const struct silent_row silent_rows[] = {
     {"half a head", REFUSES("HTTP/1.1 200 OK\r\nX"), "proxy"},
     {"100 only", REFUSES("HTTP/1.1 100 Continue\r\n\r\n"), "proxy"},
     {"a byte now and then",
-     {.reply = ESTABLISHED, .drip_ms = 25, .then = STAYS},
-     "proxy"},
+        {.reply = ESTABLISHED, .drip_ms = 25, .then = STAYS}, "proxy"},
     {"no word behind the head", REFUSES(ESTABLISHED), "TLS"},
 };
 
 static void is_silent(void **state) {
-    const struct silent_row *row = *state;
-    struct proxy_turn turn = row->turn;
-    struct proxy_script script = {.turns = &turn, .turn_count = 1};
-    static struct player p;
-    uint32_t timeout_ms = 150 * peer_patience();
-    int64_t took;
-    int before;
+  const struct silent_row *row = *state;
+  struct proxy_turn turn = row->turn;
+  struct proxy_script script = {.turns = &turn, .turn_count = 1};
+  static struct player p;
+  uint32_t timeout_ms = 150 * peer_patience();
+  int64_t took;
+  int before;
 
-    turn.drip_ms *= (long)peer_patience();
-    configure(&p, proxy_start(&script, 0));
-    p.cfg.timeout_ms = timeout_ms;
-    before = open_descriptors();
-    init(&p);
-    took = -now_ms();
-    player_expect(&p, &player_beat, HBEAT_ERR_TIMEOUT);
-    took += now_ms();
-    assert_in_range(took, timeout_ms, timeout_ms + 50 * peer_patience());
-    if (!strstr(hbeat_explain(&p.client), row->during))
-        fail_msg("no word of the %s: %s", row->during,
-                 hbeat_explain(&p.client));
-    check_empty(&p, 0);
-    assert_int_equal(open_descriptors(), before);
-    check_secrets(&p);
-    hbeat_close(&p.client);
+  turn.drip_ms *= (long)peer_patience();
+  configure(&p, proxy_start(&script, 0));
+  p.cfg.timeout_ms = timeout_ms;
+  before = open_descriptors();
+  init(&p);
+  took = -now_ms();
+  player_expect(&p, &player_beat, HBEAT_ERR_TIMEOUT);
+  took += now_ms();
+  assert_in_range(took, timeout_ms, timeout_ms + 50 * peer_patience());
+  if (!strstr(hbeat_explain(&p.client), row->during))
+    fail_msg("no word of the %s: %s", row->during, hbeat_explain(&p.client));
+  check_empty(&p, 0);
+  assert_int_equal(open_descriptors(), before);
+  check_secrets(&p);
+  hbeat_close(&p.client);
 }
 
 /* ---- Inside the tunnel ------------------------------------------------ */
 
 static void one_tunnel_serves_many_beats(void **state) {
-    static struct player p;
-    int before;
+  static struct player p;
+  int before;
 
-    (void)state;
-    configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
-    p.cfg.proxy_login = LOGIN;
-    before = open_descriptors();
-    init(&p);
-    for (int i = 0; i < 10; i++) {
-        player_expect(&p, &player_beat, HBEAT_OK);
-        assert_int_equal(p.reply.connection,
-                         i == 0 ? HBEAT_CONNECTION_NEW : HBEAT_CONNECTION_KEPT);
-        assert_int_equal(open_descriptors(), before + 1);
-    }
-    assert_int_equal(peer_log()->requests, 10);
-    hbeat_close(&p.client);
-    await_end_of(1);
-    assert_int_equal(asked(), 1);
-    check_connect(TO_API, BASIC LOGIN_BASE64 "\r\n", false);
-    check_secrets(&p);
-    if (came(PASSWORD)) fail_msg("the password went out as it is");
+  (void)state;
+  configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
+  p.cfg.proxy_login = LOGIN;
+  before = open_descriptors();
+  init(&p);
+  for (int i = 0; i < 10; i++) {
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(p.reply.connection,
+        i == 0 ? HBEAT_CONNECTION_NEW : HBEAT_CONNECTION_KEPT);
+    assert_int_equal(open_descriptors(), before + 1);
+  }
+  assert_int_equal(peer_log()->requests, 10);
+  hbeat_close(&p.client);
+  await_end_of(1);
+  assert_int_equal(asked(), 1);
+  check_connect(TO_API, BASIC LOGIN_BASE64 "\r\n", false);
+  check_secrets(&p);
+  if (came(PASSWORD)) fail_msg("the password went out as it is");
 }
 
 /* A server, or a proxy, that ends the connection: there is a CONNECT a beat. */
 static void a_new_connection_is_asked_for_anew(void **state) {
-    static const struct peer_turn ends = {.end = PEER_FINISHES};
-    static const struct peer_script server = {.turns = &ends, .turn_count = 1};
-    static struct player p;
+  static const struct peer_turn ends = {.end = PEER_FINISHES};
+  static const struct peer_script server = {.turns = &ends, .turn_count = 1};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&good_proxy, peer_start(&server)));
-    p.cfg.proxy_login = LOGIN;
-    init(&p);
-    for (int i = 0; i < 3; i++) {
-        player_expect(&p, &player_beat, HBEAT_OK);
-        assert_int_not_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
-    }
-    assert_int_equal(peer_log()->requests, 3);
-    hbeat_close(&p.client);
-    await_end_of(3);
-    assert_int_equal(asked(), 3);
-    check_secrets(&p);
+  (void)state;
+  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  p.cfg.proxy_login = LOGIN;
+  init(&p);
+  for (int i = 0; i < 3; i++) {
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_not_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
+  }
+  assert_int_equal(peer_log()->requests, 3);
+  hbeat_close(&p.client);
+  await_end_of(3);
+  assert_int_equal(asked(), 3);
+  check_secrets(&p);
 }
 
 /* What proxies say about themselves is not about the tunnel. */
 static void a_tunnel_is_kept_whatever_its_head_said(void **state) {
-    static const struct proxy_turn turn = {
-        .reply = "HTTP/1.0 200 OK\r\nConnection: close\r\n"
-                 "Proxy-Connection: close\r\nContent-Length: 0\r\n\r\n"};
-    static const struct proxy_script script = {.turns = &turn, .turn_count = 1};
-    static struct player p;
+  static const struct proxy_turn turn = {
+      .reply = "HTTP/1.0 200 OK\r\nConnection: close\r\n"
+               "Proxy-Connection: close\r\nContent-Length: 0\r\n\r\n"};
+  static const struct proxy_script script = {.turns = &turn, .turn_count = 1};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&script, peer_start(&good_server)));
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    assert_int_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
-    hbeat_close(&p.client);
-    await_end_of(1);
+  (void)state;
+  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  assert_int_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
+  hbeat_close(&p.client);
+  await_end_of(1);
 }
 
 /* Certificates would have expired by the date that this proxy gives. */
 static void the_date_of_a_proxy_is_not_learnt(void **state) {
-    static const struct proxy_turn turns[] = {
-        {.reply = HEAD("407 No", IN_2100), .then = STAYS},
-        {.reply = HEAD("200 OK", IN_2100)}};
-    static const struct proxy_script script = {.turns = turns, .turn_count = 2};
-    static const struct peer_turn ends = {
-        .reply = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" PEER_BODY,
-        .end = PEER_FINISHES};
-    static const struct peer_script server = {.turns = &ends, .turn_count = 1};
-    static struct player p;
+  static const struct proxy_turn turns[] = {
+      {.reply = HEAD("407 No", IN_2100), .then = STAYS},
+      {.reply = HEAD("200 OK", IN_2100)}};
+  static const struct proxy_script script = {.turns = turns, .turn_count = 2};
+  static const struct peer_turn ends = {
+      .reply = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" PEER_BODY,
+      .end = PEER_FINISHES};
+  static const struct peer_script server = {.turns = &ends, .turn_count = 1};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&script, peer_start(&server)));
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-    for (int i = 0; i < 2; i++) {
-        player_expect(&p, &player_beat, HBEAT_OK);
-        assert_int_equal(p.reply.server_time_s, HBEAT_NONE);
-        assert_int_equal(p.reply.clock_offset_s, HBEAT_NONE);
-    }
-    hbeat_close(&p.client);
+  (void)state;
+  configure(&p, proxy_start(&script, peer_start(&server)));
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+  for (int i = 0; i < 2; i++) {
+    player_expect(&p, &player_beat, HBEAT_OK);
+    assert_int_equal(p.reply.server_time_s, HBEAT_NONE);
+    assert_int_equal(p.reply.clock_offset_s, HBEAT_NONE);
+  }
+  hbeat_close(&p.client);
 }
 
 struct cut_row {
-    const char *name;
-    enum proxy_then cut;
-    size_t cut_at;
+  const char *name;
+  enum proxy_then cut;
+  size_t cut_at;
 };
 
 /* The server's flight is of about 700 bytes, then 51, and its reply 140. */
@@ -790,99 +784,95 @@ static const struct cut_row cut_rows[] = {
 };
 
 static void is_cut(void **state) {
-    const struct cut_row *row = *state;
-    struct proxy_turn turns[] = {{.cut = row->cut, .cut_at = row->cut_at},
-                                 {.then = TUNNELS}};
-    struct proxy_script script = {.turns = turns, .turn_count = 2};
-    static struct player p;
-    int before;
+  const struct cut_row *row = *state;
+  struct proxy_turn turns[] = {
+      {.cut = row->cut, .cut_at = row->cut_at}, {.then = TUNNELS}};
+  struct proxy_script script = {.turns = turns, .turn_count = 2};
+  static struct player p;
+  int before;
 
-    configure(&p, proxy_start(&script, peer_start(&good_server)));
-    before = open_descriptors();
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_TRUNCATED);
-    assert_int_equal(open_descriptors(), before);
-    check_empty(&p, 0);
-    await_end_of(1);
-    hbeat_close(&p.client);
-    check_secrets(&p);
+  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  before = open_descriptors();
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_TRUNCATED);
+  assert_int_equal(open_descriptors(), before);
+  check_empty(&p, 0);
+  await_end_of(1);
+  hbeat_close(&p.client);
+  check_secrets(&p);
 }
 
 /* ... and the next beat finds a way again. */
 static void a_tunnel_that_died_is_replaced(void **state) {
-    static const struct peer_turn turns[] = {
-        {.waits = true, .end = PEER_FINISHES},
-        {.waits = true, .end = PEER_RESETS},
-        {.reply = "", .end = PEER_FINISHES},
-        {.end = PEER_STAYS}};
-    static const struct peer_script server = {.turns = turns, .turn_count = 4};
-    static struct player p;
+  static const struct peer_turn turns[] = {
+      {.waits = true, .end = PEER_FINISHES},
+      {.waits = true, .end = PEER_RESETS}, {.reply = "", .end = PEER_FINISHES},
+      {.end = PEER_STAYS}};
+  static const struct peer_script server = {.turns = turns, .turn_count = 4};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&good_proxy, peer_start(&server)));
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    peer_go();
-    player_expect(&p, &player_beat, HBEAT_OK);
-    peer_go();
-    player_expect(&p, &player_beat, HBEAT_ERR_TRUNCATED);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    assert_int_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
-    hbeat_close(&p.client);
-    await_end_of(4);
-    assert_int_equal(asked(), 4);
+  (void)state;
+  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  peer_go();
+  player_expect(&p, &player_beat, HBEAT_OK);
+  peer_go();
+  player_expect(&p, &player_beat, HBEAT_ERR_TRUNCATED);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  assert_int_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
+  hbeat_close(&p.client);
+  await_end_of(4);
+  assert_int_equal(asked(), 4);
 }
 
 /* A kept tunnel that breaks under a request is replaced within the beat. */
 static void a_tunnel_that_dies_under_a_request_is_replaced(void **state) {
-    static const struct peer_turn turns[] = {
-        {.end = PEER_STAYS}, {.reply = "", .end = PEER_FINISHES}, {.end = 0}};
-    static const struct peer_script server = {.turns = turns, .turn_count = 3};
-    static struct player p;
+  static const struct peer_turn turns[] = {
+      {.end = PEER_STAYS}, {.reply = "", .end = PEER_FINISHES}, {.end = 0}};
+  static const struct peer_script server = {.turns = turns, .turn_count = 3};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&good_proxy, peer_start(&server)));
-    p.cfg.proxy_login = LOGIN;
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    assert_int_not_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
-    assert_int_equal(peer_log()->requests, 3);
-    hbeat_close(&p.client);
-    await_end_of(2);
-    assert_int_equal(asked(), 2);
-    check_secrets(&p);
+  (void)state;
+  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  p.cfg.proxy_login = LOGIN;
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  assert_int_not_equal(p.reply.connection, HBEAT_CONNECTION_KEPT);
+  assert_int_equal(peer_log()->requests, 3);
+  hbeat_close(&p.client);
+  await_end_of(2);
+  assert_int_equal(asked(), 2);
+  check_secrets(&p);
 }
 
 /* Its replacement may be refused, which the player must be told. */
 static void a_replacement_may_be_refused(void **state) {
-    static const struct peer_turn turns[] = {
-        {.end = PEER_STAYS}, {.reply = "", .end = PEER_FINISHES}};
-    static const struct peer_script server = {.turns = turns, .turn_count = 2};
-    static const struct proxy_turn proxies[] = {
-        {.then = TUNNELS},
-        {.reply = "HTTP/1.1 503 Busy\r\nRetry-After: 9\r\n\r\n",
-         .then = STAYS}};
-    static const struct proxy_script script = {.turns = proxies,
-                                               .turn_count = 2};
-    static struct player p;
+  static const struct peer_turn turns[] = {
+      {.end = PEER_STAYS}, {.reply = "", .end = PEER_FINISHES}};
+  static const struct peer_script server = {.turns = turns, .turn_count = 2};
+  static const struct proxy_turn proxies[] = {{.then = TUNNELS},
+      {.reply = "HTTP/1.1 503 Busy\r\nRetry-After: 9\r\n\r\n", .then = STAYS}};
+  static const struct proxy_script script = {.turns = proxies, .turn_count = 2};
+  static struct player p;
 
-    (void)state;
-    configure(&p, proxy_start(&script, peer_start(&server)));
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
-    check_empty(&p, 503);
-    hbeat_close(&p.client);
-    await_end_of(2);
+  (void)state;
+  configure(&p, proxy_start(&script, peer_start(&server)));
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
+  check_empty(&p, 503);
+  hbeat_close(&p.client);
+  await_end_of(2);
 }
 
 /* Who ends TLS at the proxy shows a certificate of his own. */
 struct spy_row {
-    const char *name;
-    const char *chain, *anchors;
-    hbeat_error error;
+  const char *name;
+  const char *chain, *anchors;
+  hbeat_error error;
 };
 
 static const struct spy_row spy_rows[] = {
@@ -892,21 +882,21 @@ static const struct spy_row spy_rows[] = {
 };
 
 static void is_spy(void **state) {
-    const struct spy_row *row = *state;
-    struct peer_script server = {.chain = row->chain};
-    const hbeat_anchors *anchors = player_anchors(row->anchors);
-    static struct player p;
+  const struct spy_row *row = *state;
+  struct peer_script server = {.chain = row->chain};
+  const hbeat_anchors *anchors = player_anchors(row->anchors);
+  static struct player p;
 
-    configure(&p, proxy_start(&good_proxy, peer_start(&server)));
-    p.cfg.anchors = anchors->list;
-    p.cfg.anchor_count = anchors->count;
-    init(&p);
-    player_expect(&p, &player_beat, row->error);
-    assert_int_equal(peer_log()->requests, 0);
-    check_empty(&p, 0);
-    await_end_of(1);
-    check_secrets(&p);
-    hbeat_close(&p.client);
+  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  p.cfg.anchors = anchors->list;
+  p.cfg.anchor_count = anchors->count;
+  init(&p);
+  player_expect(&p, &player_beat, row->error);
+  assert_int_equal(peer_log()->requests, 0);
+  check_empty(&p, 0);
+  await_end_of(1);
+  check_secrets(&p);
+  hbeat_close(&p.client);
 }
 
 /* ---- Where the proxy is ----------------------------------------------- */
@@ -915,69 +905,69 @@ static char file_path[32];
 
 /* The path of a file with this text, which lasts until the next. */
 static const char *file_with(const char *text) {
-    int fd;
+  int fd;
 
-    if (file_path[0]) unlink(file_path);
-    strcpy(file_path, "/tmp/heartbeat-proxy-XXXXXX");
-    fd = mkstemp(file_path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    close(fd);
-    return file_path;
+  if (file_path[0]) unlink(file_path);
+  strcpy(file_path, "/tmp/heartbeat-proxy-XXXXXX");
+  fd = mkstemp(file_path);
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+  close(fd);
+  return file_path;
 }
 
 /* The first address of the name refuses connections. */
 static void a_proxy_has_a_name_and_two_addresses(void **state) {
-    static const struct proxy_script script = {.address = "127.0.0.3"};
-    static struct player p;
-    uint16_t port = proxy_start(&script, peer_start(&good_server));
+  static const struct proxy_script script = {.address = "127.0.0.3"};
+  static struct player p;
+  uint16_t port = proxy_start(&script, peer_start(&good_server));
 
-    (void)state;
-    configure(&p, port);
-    p.cfg.proxy = "Proxy.test";
-    p.cfg.hosts_path = file_with("127.0.0.1 api.lucit.app\n"
-                                 "127.0.0.2 proxy.test\n"
-                                 "127.0.0.3 other proxy.test # kept\n");
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    hbeat_close(&p.client);
-    await_end_of(1);
-    check_connect(TO_API, "", false);
+  (void)state;
+  configure(&p, port);
+  p.cfg.proxy = "Proxy.test";
+  p.cfg.hosts_path = file_with("127.0.0.1 api.lucit.app\n"
+                               "127.0.0.2 proxy.test\n"
+                               "127.0.0.3 other proxy.test # kept\n");
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  hbeat_close(&p.client);
+  await_end_of(1);
+  check_connect(TO_API, "", false);
 }
 
 static void a_proxy_has_an_ipv6_address(void **state) {
-    static const struct proxy_script script = {.address = "::1"};
-    static struct player p;
-    uint16_t port = proxy_start(&script, peer_start(&good_server));
+  static const struct proxy_script script = {.address = "::1"};
+  static struct player p;
+  uint16_t port = proxy_start(&script, peer_start(&good_server));
 
-    (void)state;
-    if (port == 0) {
-        puts("# note: no IPv6 on this machine's loopback, so it was not tried");
-        return;
-    }
-    configure(&p, port);
-    p.cfg.proxy = "::1";
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    hbeat_close(&p.client);
-    await_end_of(1);
-    check_connect(TO_API, "", false);
+  (void)state;
+  if (port == 0) {
+    puts("# note: no IPv6 on this machine's loopback, so it was not tried");
+    return;
+  }
+  configure(&p, port);
+  p.cfg.proxy = "::1";
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  hbeat_close(&p.client);
+  await_end_of(1);
+  check_connect(TO_API, "", false);
 }
 
 static void nobody_is_there(void **state) {
-    static const struct proxy_script script = {0};
-    static struct player p;
-    int before = open_descriptors();
+  static const struct proxy_script script = {0};
+  static struct player p;
+  int before = open_descriptors();
 
-    (void)state;
-    configure(&p, proxy_start(&script, 0));
-    proxy_stop();
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_ERR_CONNECT);
-    check_empty(&p, 0);
-    assert_int_equal(open_descriptors(), before);
-    hbeat_close(&p.client);
+  (void)state;
+  configure(&p, proxy_start(&script, 0));
+  proxy_stop();
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_ERR_CONNECT);
+  check_empty(&p, 0);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&p.client);
 }
 
 /*
@@ -985,92 +975,89 @@ static void nobody_is_there(void **state) {
  * here it is this test, at port 53, which is asked for the proxy at most.
  */
 static void the_api_is_not_looked_up(void **state) {
-    static struct player p;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53)};
-    int dns = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    unsigned pid = (unsigned)getpid(); /* another run has another address */
-    char nameserver[32], query[512];
+  static struct player p;
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53)};
+  int dns = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  unsigned pid = (unsigned)getpid(); /* another run has another address */
+  char nameserver[32], query[512];
 
-    (void)state;
-    snprintf(nameserver, sizeof nameserver, "127.99.%u.%u", pid >> 8 & 255,
-             pid & 255);
-    assert_int_equal(inet_pton(AF_INET, nameserver, &a.sin_addr), 1);
-    if (bind(dns, (struct sockaddr *)&a, sizeof a) != 0)
-        fail_msg("cannot listen on port 53: %s", strerror(errno));
-    configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
-    snprintf(query, sizeof query, "nameserver %s\n", nameserver);
-    p.cfg.resolv_path = file_with(query);
-    init(&p);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    hbeat_close(&p.client);
-    assert_true(recv(dns, query, sizeof query, MSG_DONTWAIT) < 0);
+  (void)state;
+  snprintf(
+      nameserver, sizeof nameserver, "127.99.%u.%u", pid >> 8 & 255, pid & 255);
+  assert_int_equal(inet_pton(AF_INET, nameserver, &a.sin_addr), 1);
+  if (bind(dns, (struct sockaddr *)&a, sizeof a) != 0)
+    fail_msg("cannot listen on port 53: %s", strerror(errno));
+  configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
+  snprintf(query, sizeof query, "nameserver %s\n", nameserver);
+  p.cfg.resolv_path = file_with(query);
+  init(&p);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  hbeat_close(&p.client);
+  assert_true(recv(dns, query, sizeof query, MSG_DONTWAIT) < 0);
 
-    /* Without the proxy it is, so that would have been seen. */
-    p.cfg.proxy = NULL;
-    init(&p);
-    assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
-                     HBEAT_OK);
-    for (int i = 0; i < 3; i++) hbeat_step(&p.client);
-    assert_true(recv(dns, query, sizeof query, MSG_DONTWAIT) > 0);
-    hbeat_close(&p.client);
-    close(dns);
+  /* Without the proxy it is, so that would have been seen. */
+  p.cfg.proxy = NULL;
+  init(&p);
+  assert_int_equal(hbeat_start(&p.client, &player_beat, &p.reply), HBEAT_OK);
+  for (int i = 0; i < 3; i++) hbeat_step(&p.client);
+  assert_true(recv(dns, query, sizeof query, MSG_DONTWAIT) > 0);
+  hbeat_close(&p.client);
+  close(dns);
 }
 
 /* ---- Steps ------------------------------------------------------------ */
 
 /* However far an exchange has come, the next one is as good as any. */
 static void a_start_gives_up_what_was_under_way(void **state) {
-    static const struct proxy_turn slow = {.drip_ms = 1};
-    static const struct proxy_script script = {.turns = &slow, .turn_count = 1};
-    static struct player p;
-    int before;
+  static const struct proxy_turn slow = {.drip_ms = 1};
+  static const struct proxy_script script = {.turns = &slow, .turn_count = 1};
+  static struct player p;
+  int before;
 
-    (void)state;
-    configure(&p, proxy_start(&script, peer_start(&good_server)));
-    before = open_descriptors();
-    for (int steps = 0; steps < 8; steps++) {
-        init(&p);
-        assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
-                         HBEAT_OK);
-        for (int i = 0; i < steps; i++) {
-            hbeat_wait w = hbeat_wants(&p.client);
-            struct pollfd on = {w.fd, w.events, 0};
+  (void)state;
+  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  before = open_descriptors();
+  for (int steps = 0; steps < 8; steps++) {
+    init(&p);
+    assert_int_equal(hbeat_start(&p.client, &player_beat, &p.reply), HBEAT_OK);
+    for (int i = 0; i < steps; i++) {
+      hbeat_wait w = hbeat_wants(&p.client);
+      struct pollfd on = {w.fd, w.events, 0};
 
-            if (w.fd >= 0) assert_int_equal(poll(&on, 1, w.timeout_ms), 1);
-            assert_int_equal(hbeat_step(&p.client), HBEAT_AGAIN);
-        }
-        if (steps % 4 == 3) player_expect(&p, &player_beat, HBEAT_OK);
-        hbeat_close(&p.client);
-        assert_int_equal(open_descriptors(), before);
+      if (w.fd >= 0) assert_int_equal(poll(&on, 1, w.timeout_ms), 1);
+      assert_int_equal(hbeat_step(&p.client), HBEAT_AGAIN);
     }
+    if (steps % 4 == 3) player_expect(&p, &player_beat, HBEAT_OK);
+    hbeat_close(&p.client);
+    assert_int_equal(open_descriptors(), before);
+  }
 }
 
 /* A step never waits, also while the proxy does. */
 static void steps_without_a_poll(void **state) {
-    static const struct proxy_turn slow = {.drip_ms = 1};
-    static const struct proxy_script script = {.turns = &slow, .turn_count = 1};
-    static struct player p;
-    hbeat_error e;
+  static const struct proxy_turn slow = {.drip_ms = 1};
+  static const struct proxy_script script = {.turns = &slow, .turn_count = 1};
+  static struct player p;
+  hbeat_error e;
 
-    (void)state;
-    configure(&p, proxy_start(&script, peer_start(&good_server)));
-    init(&p);
-    assert_int_equal(hbeat_start_beat(&p.client, &player_beat, &p.reply),
-                     HBEAT_OK);
-    while ((e = hbeat_step(&p.client)) == HBEAT_AGAIN) continue;
-    assert_int_equal(e, HBEAT_OK);
-    hbeat_close(&p.client);
-    await_end_of(1);
+  (void)state;
+  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  init(&p);
+  assert_int_equal(hbeat_start(&p.client, &player_beat, &p.reply), HBEAT_OK);
+  while ((e = hbeat_step(&p.client)) == HBEAT_AGAIN) continue;
+  assert_int_equal(e, HBEAT_OK);
+  hbeat_close(&p.client);
+  await_end_of(1);
 }
 
 /* ---- Arguments -------------------------------------------------------- */
 
 struct argument_row {
-    const char *name;
-    const char *proxy, *login;
-    size_t login_size; /* of a login that is a: and many x */
-    const char *address;
-    const char *word; /* of the explanation; NULL: all is well */
+  const char *name;
+  const char *proxy, *login;
+  size_t login_size; /* of a login that is a: and many x */
+  const char *address;
+  const char *word; /* of the explanation; NULL: all is well */
 };
 
 static const struct argument_row argument_rows[] = {
@@ -1097,59 +1084,58 @@ static const struct argument_row argument_rows[] = {
 };
 
 static void is_argument(void **state) {
-    const struct argument_row *row = *state;
-    static struct player p;
-    char login[512];
-    hbeat_error e;
+  const struct argument_row *row = *state;
+  static struct player p;
+  char login[512];
+  hbeat_error e;
 
-    configure(&p, 3128);
-    memset(login, 'x', sizeof login);
-    login[1] = ':';
-    login[row->login_size] = '\0';
-    p.cfg.proxy = row->proxy;
-    p.cfg.proxy_login = row->login_size ? login : row->login;
-    p.cfg.address = row->address;
-    e = hbeat_init(&p.client, &p.cfg);
-    if (e != (row->word ? HBEAT_ERR_ARGUMENT : HBEAT_OK) ||
-        (row->word && !strstr(hbeat_explain(&p.client), row->word)))
-        fail_msg("%s: %s", hbeat_error_name(e), hbeat_explain(&p.client));
-    hbeat_close(&p.client);
+  configure(&p, 3128);
+  memset(login, 'x', sizeof login);
+  login[1] = ':';
+  login[row->login_size] = '\0';
+  p.cfg.proxy = row->proxy;
+  p.cfg.proxy_login = row->login_size ? login : row->login;
+  p.cfg.address = row->address;
+  e = hbeat_init(&p.client, &p.cfg);
+  if (e != (row->word ? HBEAT_ERR_ARGUMENT : HBEAT_OK) ||
+      (row->word && !strstr(hbeat_explain(&p.client), row->word)))
+    fail_msg("%s: %s", hbeat_error_name(e), hbeat_explain(&p.client));
+  hbeat_close(&p.client);
 }
 
 int main(void) {
-    struct CMUnitTest tests[COUNT(host_rows) + COUNT(login_rows) +
-                            COUNT(open_rows) + COUNT(refusal_rows) +
-                            COUNT(silent_rows) + COUNT(cut_rows) +
-                            COUNT(spy_rows) + COUNT(argument_rows) + 15] = {
-        TEST(the_text_says_what_the_proxy_wants),
-        TEST(a_reply_may_be_split_anywhere),
-        TEST(one_tunnel_serves_many_beats),
-        TEST(a_new_connection_is_asked_for_anew),
-        TEST(a_tunnel_is_kept_whatever_its_head_said),
-        TEST(the_date_of_a_proxy_is_not_learnt),
-        TEST(a_tunnel_that_died_is_replaced),
-        TEST(a_tunnel_that_dies_under_a_request_is_replaced),
-        TEST(a_replacement_may_be_refused),
-        TEST(a_proxy_has_a_name_and_two_addresses),
-        TEST(a_proxy_has_an_ipv6_address),
-        TEST(nobody_is_there),
-        TEST(the_api_is_not_looked_up),
-        TEST(a_start_gives_up_what_was_under_way),
-        TEST(steps_without_a_poll),
-    };
-    struct CMUnitTest *to = tests + 15;
-    int failed;
+  struct CMUnitTest tests[COUNT(host_rows) + COUNT(login_rows) +
+      COUNT(open_rows) + COUNT(refusal_rows) + COUNT(silent_rows) +
+      COUNT(cut_rows) + COUNT(spy_rows) + COUNT(argument_rows) + 15] = {
+      TEST(the_text_says_what_the_proxy_wants),
+      TEST(a_reply_may_be_split_anywhere),
+      TEST(one_tunnel_serves_many_beats),
+      TEST(a_new_connection_is_asked_for_anew),
+      TEST(a_tunnel_is_kept_whatever_its_head_said),
+      TEST(the_date_of_a_proxy_is_not_learnt),
+      TEST(a_tunnel_that_died_is_replaced),
+      TEST(a_tunnel_that_dies_under_a_request_is_replaced),
+      TEST(a_replacement_may_be_refused),
+      TEST(a_proxy_has_a_name_and_two_addresses),
+      TEST(a_proxy_has_an_ipv6_address),
+      TEST(nobody_is_there),
+      TEST(the_api_is_not_looked_up),
+      TEST(a_start_gives_up_what_was_under_way),
+      TEST(steps_without_a_poll),
+  };
+  struct CMUnitTest *to = tests + 15;
+  int failed;
 
-    to = ROWS(to, is_asked_for, host_rows);
-    to = ROWS(to, is_login, login_rows);
-    to = ROWS(to, is_open, open_rows);
-    to = ROWS(to, is_refusal, refusal_rows);
-    to = ROWS(to, is_silent, silent_rows);
-    to = ROWS(to, is_cut, cut_rows);
-    to = ROWS(to, is_spy, spy_rows);
-    ROWS(to, is_argument, argument_rows);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    proxy_stop();
-    unlink(file_path);
-    return failed;
+  to = ROWS(to, is_asked_for, host_rows);
+  to = ROWS(to, is_login, login_rows);
+  to = ROWS(to, is_open, open_rows);
+  to = ROWS(to, is_refusal, refusal_rows);
+  to = ROWS(to, is_silent, silent_rows);
+  to = ROWS(to, is_cut, cut_rows);
+  to = ROWS(to, is_spy, spy_rows);
+  ROWS(to, is_argument, argument_rows);
+  failed = cmocka_run_group_tests(tests, NULL, NULL);
+  proxy_stop();
+  unlink(file_path);
+  return failed;
 }

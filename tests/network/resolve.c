@@ -14,8 +14,8 @@
 static struct player player;
 
 static void open_player(const char *hosts, const char *resolv) {
-    player_configure_name(&player, hosts, resolv);
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  player_configure_name(&player, hosts, resolv);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
 }
 
 static const struct ns_server good_server = {.a = {R(1, A("\1"))}};
@@ -23,9 +23,9 @@ static const struct ns_server good_server = {.a = {R(1, A("\1"))}};
 /* ---- The questions ---------------------------------------------------- */
 
 struct name_row {
-    const char *name;
-    const char *host;
-    const char *says;
+  const char *name;
+  const char *host;
+  const char *says;
 };
 
 #define L63 "x23456789-123456789-123456789-123456789-123456789-123456789-123"
@@ -39,116 +39,115 @@ static const struct name_row name_rows[] = {
     {"labels of 63 bytes", L63 ".app", NO_NAME},
     /* The explanation has room for no more than the name. */
     {"253 bytes",
-     L63 "." L63 "." L63
-         ".x23456789-123456789-123456789-123456789-123456789-123456789-1",
-     "no address for x"},
+        L63 "." L63 "." L63
+            ".x23456789-123456789-123456789-123456789-123456789-123456789-1",
+        "no address for x"},
 };
 
 /* Asks only for the name as it is: neither search nor domain add to it. */
 static void is_name(void **state) {
-    static const struct ns_server server = {.a = {.rcode = NS_NXDOMAIN},
-                                            .aaaa = {.rcode = NS_NXDOMAIN}};
-    const struct name_row *row = *state;
-    const volatile struct ns_log *log;
-    size_t size = strlen(row->host);
+  static const struct ns_server server = {
+      .a = {.rcode = NS_NXDOMAIN}, .aaaa = {.rcode = NS_NXDOMAIN}};
+  const struct name_row *row = *state;
+  const volatile struct ns_log *log;
+  size_t size = strlen(row->host);
 
-    ns_start(&server, 1);
-    player_configure_name(&player, NULL,
-                          ns_text("resolv.conf",
-                                  "domain lucit.app\nsearch lucit.app example\n"
-                                  "options ndots:9\nnameserver $0\n"));
-    player.cfg.host = row->host;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    player_look_up(&player, "", row->says);
-    if (row->host[size - 1] == '.') size--;
-    log = ns_log();
-    assert_int_equal(log->count, 2);
-    for (unsigned i = 0; i < 2; i++) {
-        const char *name = (const char *)(uintptr_t)log->queries[i].name;
+  ns_start(&server, 1);
+  player_configure_name(&player, NULL,
+      ns_text("resolv.conf",
+          "domain lucit.app\nsearch lucit.app example\n"
+          "options ndots:9\nnameserver $0\n"));
+  player.cfg.host = row->host;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  player_look_up(&player, "", row->says);
+  if (row->host[size - 1] == '.') size--;
+  log = ns_log();
+  assert_int_equal(log->count, 2);
+  for (unsigned i = 0; i < 2; i++) {
+    const char *name = (const char *)(uintptr_t)log->queries[i].name;
 
-        if (strlen(name) != size || strncasecmp(name, row->host, size) != 0)
-            fail_msg("wanted the name \"%s\", got \"%s\"", row->host, name);
-    }
-    hbeat_close(&player.client);
+    if (strlen(name) != size || strncasecmp(name, row->host, size) != 0)
+      fail_msg("wanted the name \"%s\", got \"%s\"", row->host, name);
+  }
+  hbeat_close(&player.client);
 }
 
 enum { EXCHANGES = 40 };
 
 /* One standard question with RD, of class IN, and nothing behind it. */
 static void check_form(const volatile struct ns_query *q) {
-    assert_int_equal(q->flags, 0x0100);
-    assert_int_equal(q->counts[0], 1);
-    assert_int_equal(q->counts[1], 0);
-    assert_int_equal(q->counts[2], 0);
-    assert_int_equal(q->counts[3], 0);
-    assert_int_equal(q->class, 1);
-    assert_int_equal(q->behind, 0);
+  assert_int_equal(q->flags, 0x0100);
+  assert_int_equal(q->counts[0], 1);
+  assert_int_equal(q->counts[1], 0);
+  assert_int_equal(q->counts[2], 0);
+  assert_int_equal(q->counts[3], 0);
+  assert_int_equal(q->class, 1);
+  assert_int_equal(q->behind, 0);
 }
 
 /* Both of 40 exchanges: what is guessed must be the port and the id. */
 static void questions_are_well_formed_and_random(void **state) {
-    static const struct ns_server server = {
-        .a = {R(1, A_TTL("\0\0\0\0", "\1"))}};
-    const volatile struct ns_query *q;
-    unsigned ids = 0, ports = 0, steps = 0;
+  static const struct ns_server server = {.a = {R(1, A_TTL("\0\0\0\0", "\1"))}};
+  const volatile struct ns_query *q;
+  unsigned ids = 0, ports = 0, steps = 0;
 
-    (void)state;
-    ns_start(&server, 1);
-    open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
-    for (int i = 0; i < EXCHANGES; i++)
-        player_look_up(&player, "127.0.0.1", NULL);
-    assert_int_equal(ns_log()->count, 2 * EXCHANGES);
-    q = ns_log()->queries;
-    for (unsigned i = 0; i < 2 * EXCHANGES; i++) {
-        unsigned same_id = 0, same_port = 0;
+  (void)state;
+  ns_start(&server, 1);
+  open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
+  for (int i = 0; i < EXCHANGES; i++)
+    player_look_up(&player, "127.0.0.1", NULL);
+  assert_int_equal(ns_log()->count, 2 * EXCHANGES);
+  q = ns_log()->queries;
+  for (unsigned i = 0; i < 2 * EXCHANGES; i++) {
+    unsigned same_id = 0, same_port = 0;
 
-        check_form(&q[i]);
-        for (unsigned j = 0; j < i; j++) {
-            same_id += q[j].id == q[i].id;
-            same_port += q[j].port == q[i].port;
-        }
-        ids += same_id == 0;
-        ports += same_port == 0;
-        if (i % 2 == 0) continue;
-        assert_int_equal(q[i].port, q[i - 1].port);
-        assert_int_equal(q[i].type + q[i - 1].type, NS_A + NS_AAAA);
-        assert_int_not_equal(q[i].id, q[i - 1].id);
-        steps += (uint16_t)(q[i].id - q[i - 1].id) < 16;
+    check_form(&q[i]);
+    for (unsigned j = 0; j < i; j++) {
+      same_id += q[j].id == q[i].id;
+      same_port += q[j].port == q[i].port;
     }
-    if (ids < 2 * EXCHANGES - 3 || ports < EXCHANGES - 5 || steps > 3)
-        fail_msg("of 80 ids %u differ, of 40 ports %u; %u ids follow close",
-                 ids, ports, steps);
-    hbeat_close(&player.client);
+    ids += same_id == 0;
+    ports += same_port == 0;
+    if (i % 2 == 0) continue;
+    assert_int_equal(q[i].port, q[i - 1].port);
+    assert_int_equal(q[i].type + q[i - 1].type, NS_A + NS_AAAA);
+    assert_int_not_equal(q[i].id, q[i - 1].id);
+    steps += (uint16_t)(q[i].id - q[i - 1].id) < 16;
+  }
+  if (ids < 2 * EXCHANGES - 3 || ports < EXCHANGES - 5 || steps > 3)
+    fail_msg("of 80 ids %u differ, of 40 ports %u; %u ids follow close", ids,
+        ports, steps);
+  hbeat_close(&player.client);
 }
 
 /* ---- Servers ---------------------------------------------------------- */
 
 #define SILENT                                                                 \
-    {                                                                          \
-        .a = {.silent = true}, .aaaa = {.silent = true }                       \
-    }
+  {                                                                            \
+    .a = {.silent = true}, .aaaa = {.silent = true }                           \
+  }
 #define NOBODY                                                                 \
-    { .closed = true }
+  { .closed = true }
 #define GOOD(last)                                                             \
-    {                                                                          \
-        .a = { R(1, A(last)) }                                                 \
-    }
+  {                                                                            \
+    .a = { R(1, A(last)) }                                                     \
+  }
 
 /* Its ids are wrong, and they come for a second; the address is wrong, too. */
 #define FLOOD                                                                  \
-    {                                                                          \
-        .a = { R(1, A("\x66")), .wrong = NS_ID, .flood = 5000 }                \
-    }
+  {                                                                            \
+    .a = { R(1, A("\x66")), .wrong = NS_ID, .flood = 5000 }                    \
+  }
 
 struct server_row {
-    const char *name;
-    struct ns_server servers[3];
-    const char *resolv;
-    uint32_t timeout_ms;
-    const char *tried; /* the addresses */
-    const char *asked; /* which servers; NULL: any */
-    const char *says;  /* where there is no address */
-    uint32_t takes_ms; /* and up to 140 ms more */
+  const char *name;
+  struct ns_server servers[3];
+  const char *resolv;
+  uint32_t timeout_ms;
+  const char *tried; /* the addresses */
+  const char *asked; /* which servers; NULL: any */
+  const char *says;  /* where there is no address */
+  uint32_t takes_ms; /* and up to 140 ms more */
 };
 
 #define ALL "nameserver $0\nnameserver $1\nnameserver $2\noptions attempts:1\n"
@@ -160,127 +159,70 @@ struct server_row {
  * is for what comes behind the names.
  */
 static const struct server_row server_rows[] = {
-    {"the first is silent",
-     {SILENT, GOOD("\2")},
-     TWO,
-     900,
-     "127.0.0.2",
-     "0 1",
-     NULL,
-     300},
-    {"two are silent",
-     {SILENT, SILENT, GOOD("\3")},
-     ALL,
-     900,
-     "127.0.0.3",
-     "0 1 2",
-     NULL,
-     450},
+    {"the first is silent", {SILENT, GOOD("\2")}, TWO, 900, "127.0.0.2", "0 1",
+        NULL, 300},
+    {"two are silent", {SILENT, SILENT, GOOD("\3")}, ALL, 900, "127.0.0.3",
+        "0 1 2", NULL, 450},
     {"all are silent", {SILENT, SILENT}, TWO, 900, "", "0 1", NO_ANSWER, 600},
-    {"the timeout of resolv.conf counts",
-     {SILENT, GOOD("\2")},
-     TWO "options timeout:1\n",
-     60000,
-     "127.0.0.2",
-     "0 1",
-     NULL,
-     1000},
-    {"there is no first",
-     {NOBODY, GOOD("\2")},
-     TWO,
-     5000,
-     "127.0.0.2",
-     "1",
-     NULL,
-     0},
+    {"the timeout of resolv.conf counts", {SILENT, GOOD("\2")},
+        TWO "options timeout:1\n", 60000, "127.0.0.2", "0 1", NULL, 1000},
+    {"there is no first", {NOBODY, GOOD("\2")}, TWO, 5000, "127.0.0.2", "1",
+        NULL, 0},
     {"there is no second, for one question",
-     {{.a = {.rcode = NS_SERVFAIL}}, NOBODY, GOOD("\3")},
-     ALL,
-     5000,
-     "127.0.0.3",
-     "0 2",
-     NULL,
-     0},
+        {{.a = {.rcode = NS_SERVFAIL}}, NOBODY, GOOD("\3")}, ALL, 5000,
+        "127.0.0.3", "0 2", NULL, 0},
     {"there is none", {NOBODY, NOBODY}, TWO, 5000, "", "", NO_ANSWER, 0},
-    {"no route to the first",
-     {GOOD("\2")},
-     "nameserver 255.255.255.255\nnameserver $0\n",
-     5000,
-     "127.0.0.2",
-     "0",
-     NULL,
-     0},
-    {"the first time is silent",
-     {{.a = {R(1, A("\1"))}, .deaf = 2}},
-     "nameserver $0\n",
-     900,
-     "127.0.0.1",
-     "0 0",
-     NULL,
-     300},
+    {"no route to the first", {GOOD("\2")},
+        "nameserver 255.255.255.255\nnameserver $0\n", 5000, "127.0.0.2", "0",
+        NULL, 0},
+    {"the first time is silent", {{.a = {R(1, A("\1"))}, .deaf = 2}},
+        "nameserver $0\n", 900, "127.0.0.1", "0 0", NULL, 300},
     {"a question gets lost",
-     {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
-     "nameserver $0\n",
-     900,
-     "127.0.0.1",
-     NULL,
-     NULL,
-     200},
+        {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
+        "nameserver $0\n", 900, "127.0.0.1", NULL, NULL, 200},
     {"the first answers too late",
-     {{.a = {R(1, A("\1")), .delay_ms = 375}, .aaaa = {.silent = true}},
-      {.a = {R(1, A("\2")), .delay_ms = 150}}},
-     TWO,
-     900,
-     "127.0.0.2",
-     "0 1",
-     NULL,
-     450},
+        {{.a = {R(1, A("\1")), .delay_ms = 375}, .aaaa = {.silent = true}},
+            {.a = {R(1, A("\2")), .delay_ms = 150}}},
+        TWO, 900, "127.0.0.2", "0 1", NULL, 450},
     {"a flood of strays", {FLOOD}, ONE, 900, "", "0", NO_ANSWER, 450},
-    {"a flood of strays, then a good server",
-     {FLOOD, GOOD("\2")},
-     TWO,
-     900,
-     "127.0.0.2",
-     "0 1",
-     NULL,
-     300},
+    {"a flood of strays, then a good server", {FLOOD, GOOD("\2")}, TWO, 900,
+        "127.0.0.2", "0 1", NULL, 300},
 };
 
 static void is_server(void **state) {
-    const struct server_row *row = *state;
-    int64_t took;
-    int before;
+  const struct server_row *row = *state;
+  int64_t took;
+  int before;
 
-    ns_start(row->servers, 3);
-    player_configure_name(&player, NULL, ns_text("resolv.conf", row->resolv));
-    player.cfg.timeout_ms = row->timeout_ms;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    before = open_descriptors();
-    took = now_ms();
-    player_look_up(&player, row->tried, row->says);
-    took = now_ms() - took;
-    assert_int_equal(open_descriptors(), before);
-    if (row->asked) assert_string_equal(ns_asked(), row->asked);
-    if (took + 5 < row->takes_ms ||
-        took > row->takes_ms + 140 * peer_patience())
-        fail_msg("wanted %u ms, got %d", row->takes_ms, (int)took);
-    hbeat_close(&player.client);
+  ns_start(row->servers, 3);
+  player_configure_name(&player, NULL, ns_text("resolv.conf", row->resolv));
+  player.cfg.timeout_ms = row->timeout_ms;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  before = open_descriptors();
+  took = now_ms();
+  player_look_up(&player, row->tried, row->says);
+  took = now_ms() - took;
+  assert_int_equal(open_descriptors(), before);
+  if (row->asked) assert_string_equal(ns_asked(), row->asked);
+  if (took + 5 < row->takes_ms || took > row->takes_ms + 140 * peer_patience())
+    fail_msg("wanted %u ms, got %d", row->takes_ms, (int)took);
+  hbeat_close(&player.client);
 }
 
 /* ---- How long an answer is believed ----------------------------------- */
 
 /* The peer is reached, but is none: no address is dropped for that. */
 struct ttl_row {
-    const char *name;
-    struct ns_server server;
-    int64_t wait_s;
-    bool again; /* it is asked for again after so long */
+  const char *name;
+  struct ns_server server;
+  int64_t wait_s;
+  bool again; /* it is asked for again after so long */
 };
 
 #define TTL(ttl)                                                               \
-    {                                                                          \
-        .a = { R(1, A_TTL(ttl, "\1")) }                                        \
-    }
+  {                                                                            \
+    .a = { R(1, A_TTL(ttl, "\1")) }                                            \
+  }
 
 static const struct ttl_row ttl_rows[] = {
     {"TTL 1, at once", TTL("\0\0\0\1"), 0, false},
@@ -295,222 +237,212 @@ static const struct ttl_row ttl_rows[] = {
     {"a TTL with its top bit set counts as 0", TTL("\x80\0\0\x3c"), 0, true},
     {"a TTL of all bits counts as 0", TTL("\xff\xff\xff\xff"), 0, true},
     {"the least of two addresses",
-     {.a = {R(2, A_TTL("\0\0\0\x3c", "\1") A_TTL("\0\0\0\5", "\2"))}},
-     6,
-     true},
+        {.a = {R(2, A_TTL("\0\0\0\x3c", "\1") A_TTL("\0\0\0\5", "\2"))}}, 6,
+        true},
     {"the least of two addresses, the other way round",
-     {.a = {R(2, A_TTL("\0\0\0\5", "\1") A_TTL("\0\0\0\x3c", "\2"))}},
-     6,
-     true},
+        {.a = {R(2, A_TTL("\0\0\0\5", "\1") A_TTL("\0\0\0\x3c", "\2"))}}, 6,
+        true},
     {"the least of A and AAAA",
-     {.a = {R(1, A_TTL("\0\0\0\x3c", "\1"))},
-      .aaaa = {R(1, ASKED "\0\x1c\0\1\0\0\0\5\0\x10"
-                          "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1")}},
-     6,
-     true},
+        {.a = {R(1, A_TTL("\0\0\0\x3c", "\1"))},
+            .aaaa = {R(1,
+                ASKED "\0\x1c\0\1\0\0\0\5\0\x10"
+                      "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1")}},
+        6, true},
     {"the least of the address and the CNAME",
-     {.a = {R(2, ASKED "\0\5\0\1\0\0\0\5\0\3\1b\0"
-                       "\1b\0\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1")}},
-     6,
-     true},
+        {.a = {R(2,
+             ASKED "\0\5\0\1\0\0\0\5\0\3\1b\0"
+                   "\1b\0\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1")}},
+        6, true},
     {"what is of another name does not count",
-     {.a = {R(2, "\1x\0\0\1\0\1\0\0\0\1\0\4\x7f\0\0\2" A("\1"))}},
-     6,
-     false},
+        {.a = {R(2, "\1x\0\0\1\0\1\0\0\0\1\0\4\x7f\0\0\2" A("\1"))}}, 6, false},
 };
 
 /* One beat to a peer that does not speak TLS. */
 static void beat_in_vain(void) {
-    tried_watch();
-    player_expect(&player, &player_beat, HBEAT_ERR_TLS);
+  tried_watch();
+  player_expect(&player, &player_beat, HBEAT_ERR_TLS);
 }
 
 static void is_ttl(void **state) {
-    static const struct peer_script plain = {.raw = "HTTP/1.1 400 Bad\r\n\r\n",
-                                             .raw_size = 20};
-    const struct ttl_row *row = *state;
+  static const struct peer_script plain = {
+      .raw = "HTTP/1.1 400 Bad\r\n\r\n", .raw_size = 20};
+  const struct ttl_row *row = *state;
 
-    ns_start(&row->server, 1);
-    player_configure_name(&player, NULL,
-                          ns_text("resolv.conf", "nameserver $0\n"));
-    player.cfg.address_port = peer_start(&plain);
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    beat_in_vain();
-    clock_skip_s(row->wait_s);
-    beat_in_vain();
-    assert_string_equal(ns_asked(), row->again ? "0 0" : "0");
-    hbeat_close(&player.client);
+  ns_start(&row->server, 1);
+  player_configure_name(
+      &player, NULL, ns_text("resolv.conf", "nameserver $0\n"));
+  player.cfg.address_port = peer_start(&plain);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  beat_in_vain();
+  clock_skip_s(row->wait_s);
+  beat_in_vain();
+  assert_string_equal(ns_asked(), row->again ? "0 0" : "0");
+  hbeat_close(&player.client);
 }
 
 /* Where nothing answers there may be newer addresses. */
 static void addresses_of_no_use_are_forgotten(void **state) {
-    (void)state;
-    ns_start(&good_server, 1);
-    open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
-    player_look_up(&player, "127.0.0.1", NULL);
-    player_look_up(&player, "127.0.0.1", NULL);
-    assert_string_equal(ns_asked(), "0 0");
-    hbeat_close(&player.client);
+  (void)state;
+  ns_start(&good_server, 1);
+  open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
+  player_look_up(&player, "127.0.0.1", NULL);
+  player_look_up(&player, "127.0.0.1", NULL);
+  assert_string_equal(ns_asked(), "0 0");
+  hbeat_close(&player.client);
 }
 
 /* Another client knows nothing of it. */
 static void a_closed_client_forgets(void **state) {
-    (void)state;
-    ns_start(&good_server, 1);
-    for (int i = 0; i < 2; i++) {
-        open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
-        player_look_up(&player, "127.0.0.1", NULL);
-        hbeat_close(&player.client);
-    }
-    assert_string_equal(ns_asked(), "0 0");
+  (void)state;
+  ns_start(&good_server, 1);
+  for (int i = 0; i < 2; i++) {
+    open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
+    player_look_up(&player, "127.0.0.1", NULL);
+    hbeat_close(&player.client);
+  }
+  assert_string_equal(ns_asked(), "0 0");
 }
 
 /* ---- In an event loop of others --------------------------------------- */
 
 struct loop_row {
-    const char *name;
-    struct ns_server server;
-    uint32_t most_ms; /* until the end of what is waited for */
-    bool found;
+  const char *name;
+  struct ns_server server;
+  uint32_t most_ms; /* until the end of what is waited for */
+  bool found;
 };
 
 #define SHORT                                                                  \
-    { .wrong = NS_SHORT }
+  { .wrong = NS_SHORT }
 
 static const struct loop_row loop_rows[] = {
     {"a silent server", SILENT, 300, false},
     {"a flood", FLOOD, 300, false},
     {"a good server", GOOD("\1"), 300, true},
     {"a good server that says nothing of AAAA",
-     {.a = {R(1, A("\1"))}, .aaaa = {.silent = true}},
-     300,
-     true},
+        {.a = {R(1, A("\1"))}, .aaaa = {.silent = true}}, 300, true},
     {"a server that is silent over TCP",
-     {.a = SHORT, .aaaa = SHORT, .tcp = NS_TCP_SILENT},
-     300,
-     false},
+        {.a = SHORT, .aaaa = SHORT, .tcp = NS_TCP_SILENT}, 300, false},
     {"one byte a second over TCP",
-     {.a = SHORT,
-      .aaaa = SHORT,
-      .tcp_a = {R(1, A("\1"))},
-      .tcp = NS_TCP_DRIBBLES},
-     300,
-     false},
+        {.a = SHORT,
+            .aaaa = SHORT,
+            .tcp_a = {R(1, A("\1"))},
+            .tcp = NS_TCP_DRIBBLES},
+        300, false},
 };
 
 /* One step, which must not wait. */
 static hbeat_error step_in_time(void) {
-    int64_t start = now_ms();
-    hbeat_error e = hbeat_step(&player.client);
+  int64_t start = now_ms();
+  hbeat_error e = hbeat_step(&player.client);
 
-    assert_in_range(now_ms() - start, 0, 50 * peer_patience());
-    return e;
+  assert_in_range(now_ms() - start, 0, 50 * peer_patience());
+  return e;
 }
 
 /* What is waited for: a descriptor that is open, and not for too long. */
 static void wait_as_it_wants(int64_t until_ms) {
-    hbeat_wait w = hbeat_wants(&player.client);
-    struct pollfd p = {w.fd, w.events, 0};
+  hbeat_wait w = hbeat_wants(&player.client);
+  struct pollfd p = {w.fd, w.events, 0};
 
-    if (w.fd < 0) return;
-    assert_true(fcntl(w.fd, F_GETFD) >= 0);
-    assert_true(w.events == POLLIN || w.events == POLLOUT);
-    assert_true(w.timeout_ms >= 0);
-    if (now_ms() + w.timeout_ms > until_ms + 20 * peer_patience())
-        fail_msg("waits %d ms, while there are %d", w.timeout_ms,
-                 (int)(until_ms - now_ms()));
-    poll(&p, 1, w.timeout_ms);
+  if (w.fd < 0) return;
+  assert_true(fcntl(w.fd, F_GETFD) >= 0);
+  assert_true(w.events == POLLIN || w.events == POLLOUT);
+  assert_true(w.timeout_ms >= 0);
+  if (now_ms() + w.timeout_ms > until_ms + 20 * peer_patience())
+    fail_msg("waits %d ms, while there are %d", w.timeout_ms,
+        (int)(until_ms - now_ms()));
+  poll(&p, 1, w.timeout_ms);
 }
 
 static void is_loop(void **state) {
-    const struct loop_row *row = *state;
-    hbeat_error e;
-    int64_t start;
-    int before, steps = 0;
+  const struct loop_row *row = *state;
+  hbeat_error e;
+  int64_t start;
+  int before, steps = 0;
 
-    ns_start(&row->server, 1);
-    player_configure_name(&player, NULL, ns_text("resolv.conf", ONE));
-    player.cfg.timeout_ms = 600;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    before = open_descriptors();
-    tried_refuse();
-    start = now_ms();
-    hbeat_start_beat(&player.client, &player_beat, &player.reply);
-    while ((e = step_in_time()) == HBEAT_AGAIN) {
-        steps++;
-        wait_as_it_wants(start + row->most_ms);
-    }
-    if (e != (row->found ? HBEAT_ERR_CONNECT : HBEAT_ERR_RESOLVE))
-        fail_msg("got %s: %s", hbeat_error_name(e),
-                 hbeat_explain(&player.client));
-    player_check_text(&player);
-    assert_in_range(now_ms() - start, 0, row->most_ms + 80 * peer_patience());
-    assert_in_range(steps, 1, row->server.a.flood ? 20000 : 20);
-    assert_int_equal(open_descriptors(), before);
-    hbeat_close(&player.client);
+  ns_start(&row->server, 1);
+  player_configure_name(&player, NULL, ns_text("resolv.conf", ONE));
+  player.cfg.timeout_ms = 600;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  before = open_descriptors();
+  tried_refuse();
+  start = now_ms();
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while ((e = step_in_time()) == HBEAT_AGAIN) {
+    steps++;
+    wait_as_it_wants(start + row->most_ms);
+  }
+  if (e != (row->found ? HBEAT_ERR_CONNECT : HBEAT_ERR_RESOLVE))
+    fail_msg("got %s: %s", hbeat_error_name(e), hbeat_explain(&player.client));
+  player_check_text(&player);
+  assert_in_range(now_ms() - start, 0, row->most_ms + 80 * peer_patience());
+  assert_in_range(steps, 1, row->server.a.flood ? 20000 : 20);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
 }
 
 /* A loop that comes back too late finds the deadline over. */
 static void a_late_step_ends_the_lookup(void **state) {
-    static const struct ns_server server = SILENT;
-    int before;
+  static const struct ns_server server = SILENT;
+  int before;
 
-    (void)state;
-    ns_start(&server, 1);
-    player_configure_name(&player, NULL, ns_text("resolv.conf", ONE));
-    player.cfg.timeout_ms = 100;
-    assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-    before = open_descriptors();
-    hbeat_start_beat(&player.client, &player_beat, &player.reply);
-    while (hbeat_wants(&player.client).fd < 0)
-        assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
-    poll(NULL, 0, 120);
-    assert_int_equal(hbeat_step(&player.client), HBEAT_ERR_TIMEOUT);
-    player_check_text(&player);
-    if (!strstr(hbeat_explain(&player.client), "while looking up the name"))
-        fail_msg("got \"%s\"", hbeat_explain(&player.client));
-    assert_int_equal(open_descriptors(), before);
-    hbeat_close(&player.client);
+  (void)state;
+  ns_start(&server, 1);
+  player_configure_name(&player, NULL, ns_text("resolv.conf", ONE));
+  player.cfg.timeout_ms = 100;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  before = open_descriptors();
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (hbeat_wants(&player.client).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  poll(NULL, 0, 120);
+  assert_int_equal(hbeat_step(&player.client), HBEAT_ERR_TIMEOUT);
+  player_check_text(&player);
+  if (!strstr(hbeat_explain(&player.client), "while looking up the name"))
+    fail_msg("got \"%s\"", hbeat_explain(&player.client));
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
 }
 
 static void a_lookup_can_be_given_up(void **state) {
-    static const struct ns_server server = {.a = {R(1, A("\1"))}, .deaf = 2};
-    int before = open_descriptors();
+  static const struct ns_server server = {.a = {R(1, A("\1"))}, .deaf = 2};
+  int before = open_descriptors();
 
-    (void)state;
-    ns_start(&server, 1);
-    open_player(NULL, ns_text("resolv.conf", ONE));
-    hbeat_start_beat(&player.client, &player_beat, &player.reply);
-    while (hbeat_wants(&player.client).fd < 0)
-        assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
-    assert_int_equal(ns_log()->count, 2);
-    player_look_up(&player, "127.0.0.1", NULL);
-    assert_string_equal(ns_asked(), "0 0");
-    hbeat_close(&player.client);
+  (void)state;
+  ns_start(&server, 1);
+  open_player(NULL, ns_text("resolv.conf", ONE));
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (hbeat_wants(&player.client).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  assert_int_equal(ns_log()->count, 2);
+  player_look_up(&player, "127.0.0.1", NULL);
+  assert_string_equal(ns_asked(), "0 0");
+  hbeat_close(&player.client);
 
-    ns_start(&server, 1);
-    open_player(NULL, ns_text("resolv.conf", ONE));
-    hbeat_start_beat(&player.client, &player_beat, &player.reply);
-    while (hbeat_wants(&player.client).fd < 0)
-        assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
-    hbeat_close(&player.client);
-    assert_int_equal(open_descriptors(), before);
+  ns_start(&server, 1);
+  open_player(NULL, ns_text("resolv.conf", ONE));
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (hbeat_wants(&player.client).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  hbeat_close(&player.client);
+  assert_int_equal(open_descriptors(), before);
 }
 
 int main(void) {
-    static struct CMUnitTest tests[COUNT(name_rows) + COUNT(server_rows) +
-                                   COUNT(ttl_rows) + COUNT(loop_rows) + 5] = {
-        TEST(questions_are_well_formed_and_random),
-        TEST(addresses_of_no_use_are_forgotten),
-        TEST(a_closed_client_forgets),
-        TEST(a_late_step_ends_the_lookup),
-        TEST(a_lookup_can_be_given_up),
-    };
-    struct CMUnitTest *to = tests + 5;
+  static struct CMUnitTest tests[COUNT(name_rows) + COUNT(server_rows) +
+      COUNT(ttl_rows) + COUNT(loop_rows) + 5] = {
+      TEST(questions_are_well_formed_and_random),
+      TEST(addresses_of_no_use_are_forgotten),
+      TEST(a_closed_client_forgets),
+      TEST(a_late_step_ends_the_lookup),
+      TEST(a_lookup_can_be_given_up),
+  };
+  struct CMUnitTest *to = tests + 5;
 
-    to = ROWS(to, is_name, name_rows);
-    to = ROWS(to, is_server, server_rows);
-    to = ROWS(to, is_ttl, ttl_rows);
-    ROWS(to, is_loop, loop_rows);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+  to = ROWS(to, is_name, name_rows);
+  to = ROWS(to, is_server, server_rows);
+  to = ROWS(to, is_ttl, ttl_rows);
+  ROWS(to, is_loop, loop_rows);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,20 +9,20 @@
 
 /* A server that a player gets its reply from. */
 struct good_row {
-    const char *name;
-    struct peer_script script;
+  const char *name;
+  struct peer_script script;
 };
 
 #define EC(s)                                                                  \
-    { .suite = BR_TLS_ECDHE_ECDSA_WITH_##s }
+  { .suite = BR_TLS_ECDHE_ECDSA_WITH_##s }
 #define RSA(s)                                                                 \
-    {                                                                          \
-        .chain = "server-rsa", .key = "server-rsa",                            \
-        .suite = BR_TLS_ECDHE_RSA_WITH_##s                                     \
-    }
+  {                                                                            \
+    .chain = "server-rsa", .key = "server-rsa",                                \
+    .suite = BR_TLS_ECDHE_RSA_WITH_##s                                         \
+  }
 
 #define TURN(...)                                                              \
-    .turns = (const struct peer_turn[]){{__VA_ARGS__}}, .turn_count = 1
+  .turns = (const struct peer_turn[]){{__VA_ARGS__}}, .turn_count = 1
 
 static const struct good_row good_rows[] = {
     {"an EC certificate", {.chain = "server"}},
@@ -40,220 +40,185 @@ static const struct good_row good_rows[] = {
     {"records of 512 bytes", {.chain = "deep", .small = true}},
     {"byte by byte", {.dribbles = true}},
     {"a body up to close_notify",
-     {TURN(.reply = PEER_HEAD "\r\n" PEER_BODY, .end = PEER_NOTIFIES)}},
+        {TURN(.reply = PEER_HEAD "\r\n" PEER_BODY, .end = PEER_NOTIFIES)}},
     {"a whole body, then close_notify", {TURN(.end = PEER_NOTIFIES)}},
     {"a whole body, then FIN without one", {TURN(.end = PEER_FINISHES)}},
     {"a whole body, then RST", {TURN(.end = PEER_RESETS)}},
 };
 
 static void is_good(void **state) {
-    const struct good_row *row = *state;
-    static struct player p;
-    uint16_t port = peer_start(&row->script);
-    int before = open_descriptors();
+  const struct good_row *row = *state;
+  static struct player p;
+  uint16_t port = peer_start(&row->script);
+  int before = open_descriptors();
 
-    player_open(&p, port);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    assert_int_equal(p.reply.http_status, 200);
-    assert_true(p.reply.success);
-    assert_int_equal(p.reply.server_time_s, PEER_TIME_S);
-    hbeat_close(&p.client);
-    assert_int_equal(open_descriptors(), before);
+  player_open(&p, port);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  assert_int_equal(p.reply.http_status, 200);
+  assert_true(p.reply.success);
+  assert_int_equal(p.reply.server_time_s, PEER_TIME_S);
+  hbeat_close(&p.client);
+  assert_int_equal(open_descriptors(), before);
 }
 
 /* A server that a player turns away, or that does not reply. */
 struct bad_row {
-    const char *name;
-    struct peer_script script;
-    hbeat_error error;
-    int http_status;    /* what is known all the same */
-    int connections;    /* what stays open behind a reply that was whole */
-    const char *says;   /* a word of the explanation; NULL: any will do */
-    const char *anchor; /* NULL: ca */
-    const char *host;   /* NULL: the default */
+  const char *name;
+  struct peer_script script;
+  hbeat_error error;
+  int http_status;    /* what is known all the same */
+  int connections;    /* what stays open behind a reply that was whole */
+  const char *says;   /* a word of the explanation; NULL: any will do */
+  const char *anchor; /* NULL: ca */
+  const char *host;   /* NULL: the default */
 };
 
 #define RAW(bytes)                                                             \
-    { .raw = (bytes), .raw_size = sizeof(bytes) - 1 }
+  { .raw = (bytes), .raw_size = sizeof(bytes) - 1 }
 #define ALERT(description) RAW("\x15\x03\x03\0\2\2" description)
 
 /* A ServerHello: ECDHE-ECDSA with AES-128-GCM, and the version given. */
 #define SERVER_HELLO(version)                                                  \
-    RAW("\x16" version "\0\x2a\x02\0\0\x26" version                            \
-        "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"     \
-        "\0\xc0\x2b\0")
+  RAW("\x16" version "\0\x2a\x02\0\0\x26" version                              \
+      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"       \
+      "\0\xc0\x2b\0")
 
 static const struct bad_row bad_rows[] = {
-    {"the certificate is for another name",
-     {.chain = "name"},
-     .error = HBEAT_ERR_CERT_NAME,
-     .says = "api.lucit.app"},
-    {"the certificate is for other names",
-     {0},
-     .error = HBEAT_ERR_CERT_NAME,
-     .says = "app.example",
-     .host = "app.example"},
-    {"the name is longer than the certificate's",
-     {0},
-     .error = HBEAT_ERR_CERT_NAME,
-     .host = "www.api.lucit.app"},
-    {"the certificate has expired",
-     {.chain = "expired"},
-     .error = HBEAT_ERR_CERT_TIME,
-     .says = "clock"},
-    {"the certificate is not valid yet",
-     {.chain = "future"},
-     .error = HBEAT_ERR_CERT_TIME,
-     .says = "clock"},
-    {"no anchor vouches for it",
-     {0},
-     .error = HBEAT_ERR_CERT_TRUST,
-     .anchor = "other-ca"},
-    {"no anchor vouches for the chain",
-     {.chain = "deep"},
-     .error = HBEAT_ERR_CERT_TRUST,
-     .anchor = "other-ca"},
-    {"RSA of 1,024 bits",
-     {.chain = "weak", .key = "weak"},
-     .error = HBEAT_ERR_CERT_TRUST},
-    {"a signature over SHA-1",
-     {.chain = "sha1"},
-     .error = HBEAT_ERR_CERT_TRUST},
-    {"a key that is not the certificate's",
-     {.key = "ca"},
-     .error = HBEAT_ERR_TLS},
-    {"certificates beyond HBEAT_HANDSHAKE_MAX",
-     {.chain = "long"},
-     .error = HBEAT_ERR_TLS},
+    {"the certificate is for another name", {.chain = "name"},
+        .error = HBEAT_ERR_CERT_NAME, .says = "api.lucit.app"},
+    {"the certificate is for other names", {0}, .error = HBEAT_ERR_CERT_NAME,
+        .says = "app.example", .host = "app.example"},
+    {"the name is longer than the certificate's", {0},
+        .error = HBEAT_ERR_CERT_NAME, .host = "www.api.lucit.app"},
+    {"the certificate has expired", {.chain = "expired"},
+        .error = HBEAT_ERR_CERT_TIME, .says = "clock"},
+    {"the certificate is not valid yet", {.chain = "future"},
+        .error = HBEAT_ERR_CERT_TIME, .says = "clock"},
+    {"no anchor vouches for it", {0}, .error = HBEAT_ERR_CERT_TRUST,
+        .anchor = "other-ca"},
+    {"no anchor vouches for the chain", {.chain = "deep"},
+        .error = HBEAT_ERR_CERT_TRUST, .anchor = "other-ca"},
+    {"RSA of 1,024 bits", {.chain = "weak", .key = "weak"},
+        .error = HBEAT_ERR_CERT_TRUST},
+    {"a signature over SHA-1", {.chain = "sha1"},
+        .error = HBEAT_ERR_CERT_TRUST},
+    {"a key that is not the certificate's", {.key = "ca"},
+        .error = HBEAT_ERR_TLS},
+    {"certificates beyond HBEAT_HANDSHAKE_MAX", {.chain = "long"},
+        .error = HBEAT_ERR_TLS},
 
     {"the alert handshake_failure", ALERT("\x28"), .error = HBEAT_ERR_TLS},
     {"the alert internal_error", ALERT("\x50"), .error = HBEAT_ERR_TLS},
     {"the alert protocol_version", ALERT("\x46"),
-     .error = HBEAT_ERR_TLS_VERSION},
+        .error = HBEAT_ERR_TLS_VERSION},
     {"a ServerHello of SSL 3", SERVER_HELLO("\x03\x00"),
-     .error = HBEAT_ERR_TLS_VERSION},
+        .error = HBEAT_ERR_TLS_VERSION},
     {"a ServerHello of TLS 1.0", SERVER_HELLO("\x03\x01"),
-     .error = HBEAT_ERR_TLS_VERSION},
+        .error = HBEAT_ERR_TLS_VERSION},
     {"a ServerHello of TLS 1.1", SERVER_HELLO("\x03\x02"),
-     .error = HBEAT_ERR_TLS_VERSION},
+        .error = HBEAT_ERR_TLS_VERSION},
     /* They find no suite of theirs in our list, and say no more than that. */
     {"a server of TLS 1.0 only", {.version = BR_TLS10}, .error = HBEAT_ERR_TLS},
     {"a server of TLS 1.1 only", {.version = BR_TLS11}, .error = HBEAT_ERR_TLS},
     {"a server of RSA key exchange only",
-     {.chain = "server-rsa",
-      .key = "server-rsa",
-      .suite = BR_TLS_RSA_WITH_AES_128_GCM_SHA256},
-     .error = HBEAT_ERR_TLS},
+        {.chain = "server-rsa",
+            .key = "server-rsa",
+            .suite = BR_TLS_RSA_WITH_AES_128_GCM_SHA256},
+        .error = HBEAT_ERR_TLS},
     {"a server of CBC only",
-     {.suite = BR_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256},
-     .error = HBEAT_ERR_TLS},
-    {"a server of CCM only",
-     {.suite = BR_TLS_ECDHE_ECDSA_WITH_AES_128_CCM},
-     .error = HBEAT_ERR_TLS},
+        {.suite = BR_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256},
+        .error = HBEAT_ERR_TLS},
+    {"a server of CCM only", {.suite = BR_TLS_ECDHE_ECDSA_WITH_AES_128_CCM},
+        .error = HBEAT_ERR_TLS},
 
     {"plain HTTP on the port", RAW("HTTP/1.1 400 Bad Request\r\n\r\n"),
-     .error = HBEAT_ERR_TLS, .says = "not speak TLS"},
+        .error = HBEAT_ERR_TLS, .says = "not speak TLS"},
     {"a mail server on the port", RAW("220 mx.example ESMTP\r\n"),
-     .error = HBEAT_ERR_TLS, .says = "not speak TLS"},
+        .error = HBEAT_ERR_TLS, .says = "not speak TLS"},
     {"nothing but zeros on the port", RAW("\0\0\0\0\0\0\0\0\0\0\0\0"),
-     .error = HBEAT_ERR_TLS},
+        .error = HBEAT_ERR_TLS},
     {"FIN for a greeting", RAW(""), .error = HBEAT_ERR_TRUNCATED},
     {"RST for a greeting", {.cut = PEER_RESETS}, .error = HBEAT_ERR_TRUNCATED},
-    {"FIN within the ServerHello",
-     {.cut = PEER_FINISHES, .cut_at = 40},
-     .error = HBEAT_ERR_TRUNCATED},
-    {"FIN within the certificate",
-     {.cut = PEER_FINISHES, .cut_at = 500},
-     .error = HBEAT_ERR_TRUNCATED},
+    {"FIN within the ServerHello", {.cut = PEER_FINISHES, .cut_at = 40},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"FIN within the certificate", {.cut = PEER_FINISHES, .cut_at = 500},
+        .error = HBEAT_ERR_TRUNCATED},
     {"close_notify within the handshake", RAW("\x15\x03\x03\0\2\1\0"),
-     .error = HBEAT_ERR_TRUNCATED},
+        .error = HBEAT_ERR_TRUNCATED},
 
-    {"FIN for a reply",
-     {TURN(.reply = "", .end = PEER_FINISHES)},
-     .error = HBEAT_ERR_TRUNCATED},
-    {"RST for a reply",
-     {TURN(.reply = "", .end = PEER_RESETS)},
-     .error = HBEAT_ERR_TRUNCATED},
-    {"close_notify for a reply",
-     {TURN(.reply = "", .end = PEER_NOTIFIES)},
-     .error = HBEAT_ERR_TRUNCATED},
-    {"FIN within the head",
-     {TURN(.reply = PEER_HEAD, .end = PEER_FINISHES)},
-     .error = HBEAT_ERR_TRUNCATED,
-     .http_status = 200},
+    {"FIN for a reply", {TURN(.reply = "", .end = PEER_FINISHES)},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"RST for a reply", {TURN(.reply = "", .end = PEER_RESETS)},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"close_notify for a reply", {TURN(.reply = "", .end = PEER_NOTIFIES)},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"FIN within the head", {TURN(.reply = PEER_HEAD, .end = PEER_FINISHES)},
+        .error = HBEAT_ERR_TRUNCATED, .http_status = 200},
     {"FIN within a body of known length",
-     {TURN(.reply = PEER_HEAD "Content-Length: 17\r\n\r\n" PEER_BODY,
-           .end = PEER_FINISHES)},
-     .error = HBEAT_ERR_TRUNCATED,
-     .http_status = 200},
+        {TURN(.reply = PEER_HEAD "Content-Length: 17\r\n\r\n" PEER_BODY,
+            .end = PEER_FINISHES)},
+        .error = HBEAT_ERR_TRUNCATED, .http_status = 200},
     {"close_notify within a body of known length",
-     {TURN(.reply = PEER_HEAD "Content-Length: 17\r\n\r\n" PEER_BODY,
-           .end = PEER_NOTIFIES)},
-     .error = HBEAT_ERR_TRUNCATED,
-     .http_status = 200},
+        {TURN(.reply = PEER_HEAD "Content-Length: 17\r\n\r\n" PEER_BODY,
+            .end = PEER_NOTIFIES)},
+        .error = HBEAT_ERR_TRUNCATED, .http_status = 200},
     {"FIN, not close_notify, behind a body without length",
-     {TURN(.reply = PEER_HEAD "\r\n" PEER_BODY, .end = PEER_FINISHES)},
-     .error = HBEAT_ERR_TRUNCATED,
-     .http_status = 200},
+        {TURN(.reply = PEER_HEAD "\r\n" PEER_BODY, .end = PEER_FINISHES)},
+        .error = HBEAT_ERR_TRUNCATED, .http_status = 200},
     {"RST, not close_notify, behind a body without length",
-     {TURN(.reply = PEER_HEAD "\r\n" PEER_BODY, .end = PEER_RESETS)},
-     .error = HBEAT_ERR_TRUNCATED,
-     .http_status = 200},
+        {TURN(.reply = PEER_HEAD "\r\n" PEER_BODY, .end = PEER_RESETS)},
+        .error = HBEAT_ERR_TRUNCATED, .http_status = 200},
 
     {"a page that is no JSON",
-     {TURN(.reply = PEER_HEAD "Content-Length: 6\r\n\r\n<html>")},
-     .error = HBEAT_ERR_JSON,
-     .http_status = 200},
-    {"another protocol inside TLS",
-     {TURN(.reply = "SSH-2.0-OpenSSH_9.2\r\n")},
-     .error = HBEAT_ERR_HTTP},
+        {TURN(.reply = PEER_HEAD "Content-Length: 6\r\n\r\n<html>")},
+        .error = HBEAT_ERR_JSON, .http_status = 200},
+    {"another protocol inside TLS", {TURN(.reply = "SSH-2.0-OpenSSH_9.2\r\n")},
+        .error = HBEAT_ERR_HTTP},
     {"maintenance",
-     {TURN(.reply = "HTTP/1.1 503 Service Unavailable\r\n"
-                    "Content-Length: 0\r\n\r\n")},
-     .error = HBEAT_ERR_STATUS,
-     .http_status = 503,
-     .connections = 1,
-     .says = "503"},
+        {TURN(.reply = "HTTP/1.1 503 Service Unavailable\r\n"
+                       "Content-Length: 0\r\n\r\n")},
+        .error = HBEAT_ERR_STATUS, .http_status = 503, .connections = 1,
+        .says = "503"},
 };
 
 /* The beat has failed for good, and has left nothing behind. */
 static void check_failure(struct player *p, hbeat_error error, int open) {
-    hbeat_wait wait = hbeat_wants(&p->client);
+  hbeat_wait wait = hbeat_wants(&p->client);
 
-    assert_int_equal(hbeat_step(&p->client), error);
-    assert_int_equal(wait.fd, -1);
-    assert_int_equal(open_descriptors(), open);
-    assert_false(p->reply.success);
-    assert_null(p->reply.instruction.name);
+  assert_int_equal(hbeat_step(&p->client), error);
+  assert_int_equal(wait.fd, -1);
+  assert_int_equal(open_descriptors(), open);
+  assert_false(p->reply.success);
+  assert_null(p->reply.instruction.name);
 }
 
 static void is_bad(void **state) {
-    const struct bad_row *row = *state;
-    static struct player p;
-    uint16_t port = peer_start(&row->script);
-    int before = open_descriptors();
+  const struct bad_row *row = *state;
+  static struct player p;
+  uint16_t port = peer_start(&row->script);
+  int before = open_descriptors();
 
-    player_configure(&p, port);
-    p.cfg.host = row->host;
-    if (row->anchor) p.cfg.anchors = player_anchors(row->anchor)->list;
-    assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
-    player_expect(&p, &player_beat, row->error);
-    check_failure(&p, row->error, before + row->connections);
-    assert_int_equal(p.reply.http_status, row->http_status);
-    assert_int_equal(p.reply.server_time_s,
-                     row->http_status == 200 ? PEER_TIME_S : HBEAT_NONE);
-    if (row->says && !strstr(hbeat_explain(&p.client), row->says))
-        fail_msg("no \"%s\" in: %s", row->says, hbeat_explain(&p.client));
-    hbeat_close(&p.client);
-    assert_int_equal(open_descriptors(), before);
+  player_configure(&p, port);
+  p.cfg.host = row->host;
+  if (row->anchor) p.cfg.anchors = player_anchors(row->anchor)->list;
+  assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+  player_expect(&p, &player_beat, row->error);
+  check_failure(&p, row->error, before + row->connections);
+  assert_int_equal(p.reply.http_status, row->http_status);
+  assert_int_equal(p.reply.server_time_s,
+      row->http_status == 200 ? PEER_TIME_S : HBEAT_NONE);
+  if (row->says && !strstr(hbeat_explain(&p.client), row->says))
+    fail_msg("no \"%s\" in: %s", row->says, hbeat_explain(&p.client));
+  hbeat_close(&p.client);
+  assert_int_equal(open_descriptors(), before);
 }
 
 /* ---- Servers of another make ------------------------------------------ */
 
 struct openssl_row {
-    const char *name;
-    const char *option;
-    hbeat_error error;
+  const char *name;
+  const char *option;
+  hbeat_error error;
 };
 
 static const struct openssl_row openssl_rows[] = {
@@ -265,130 +230,130 @@ static const struct openssl_row openssl_rows[] = {
 };
 
 static void is_openssl(void **state) {
-    const struct openssl_row *row = *state;
-    static struct player p;
-    uint16_t port = peer_start_openssl(NULL, row->option);
-    int before = open_descriptors();
+  const struct openssl_row *row = *state;
+  static struct player p;
+  uint16_t port = peer_start_openssl(NULL, row->option);
+  int before = open_descriptors();
 
-    player_open(&p, port);
-    player_expect(&p, &player_beat, row->error);
-    check_failure(&p, row->error, before);
+  player_open(&p, port);
+  player_expect(&p, &player_beat, row->error);
+  check_failure(&p, row->error, before);
 }
 
 /* ---- No server, or none that speaks ----------------------------------- */
 
 static void nobody_listens(void **state) {
-    static const struct peer_script good = {0};
-    static struct player p;
-    uint16_t port = peer_start(&good);
-    int before = open_descriptors();
+  static const struct peer_script good = {0};
+  static struct player p;
+  uint16_t port = peer_start(&good);
+  int before = open_descriptors();
 
-    peer_stop(state);
-    player_open(&p, port);
-    player_expect(&p, &player_beat, HBEAT_ERR_CONNECT);
-    check_failure(&p, HBEAT_ERR_CONNECT, before);
+  peer_stop(state);
+  player_open(&p, port);
+  player_expect(&p, &player_beat, HBEAT_ERR_CONNECT);
+  check_failure(&p, HBEAT_ERR_CONNECT, before);
 }
 
 static void a_name_has_no_address(void **state) {
-    static struct player p;
+  static struct player p;
 
-    (void)state;
-    player_configure(&p, 1);
-    p.cfg.address = NULL;
-    assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_ERR_RESOLVE);
+  (void)state;
+  player_configure(&p, 1);
+  p.cfg.address = NULL;
+  assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_ERR_RESOLVE);
 }
 
 static void ipv6_serves_as_well(void **state) {
-    static const struct peer_script script = {.ipv6 = true};
-    static struct player p;
-    uint16_t port = peer_start(&script);
+  static const struct peer_script script = {.ipv6 = true};
+  static struct player p;
+  uint16_t port = peer_start(&script);
 
-    (void)state;
-    if (port == 0) {
-        puts("# note: no IPv6 on this machine's loopback, so it was not tried");
-        return;
-    }
-    player_configure(&p, port);
-    p.cfg.address = "::1";
-    assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
-    player_expect(&p, &player_beat, HBEAT_OK);
-    hbeat_close(&p.client);
+  (void)state;
+  if (port == 0) {
+    puts("# note: no IPv6 on this machine's loopback, so it was not tried");
+    return;
+  }
+  player_configure(&p, port);
+  p.cfg.address = "::1";
+  assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_OK);
+  hbeat_close(&p.client);
 }
 
 /* A beat that must end by its deadline, and soon behind it. */
 static void expect_timeout(struct player *p, uint16_t port) {
-    uint32_t timeout_ms = 300 * peer_patience();
-    int before = open_descriptors();
-    int64_t start, took;
+  uint32_t timeout_ms = 300 * peer_patience();
+  int before = open_descriptors();
+  int64_t start, took;
 
-    player_configure(p, port);
-    p->cfg.timeout_ms = timeout_ms;
-    assert_int_equal(hbeat_init(&p->client, &p->cfg), HBEAT_OK);
-    start = now_ms();
-    player_expect(p, &player_beat, HBEAT_ERR_TIMEOUT);
-    took = now_ms() - start;
-    assert_in_range(took, timeout_ms, timeout_ms + 50 * peer_patience());
-    check_failure(p, HBEAT_ERR_TIMEOUT, before);
-    hbeat_close(&p->client);
+  player_configure(p, port);
+  p->cfg.timeout_ms = timeout_ms;
+  assert_int_equal(hbeat_init(&p->client, &p->cfg), HBEAT_OK);
+  start = now_ms();
+  player_expect(p, &player_beat, HBEAT_ERR_TIMEOUT);
+  took = now_ms() - start;
+  assert_in_range(took, timeout_ms, timeout_ms + 50 * peer_patience());
+  check_failure(p, HBEAT_ERR_TIMEOUT, before);
+  hbeat_close(&p->client);
 }
 
 /* The queue of a listener is full: what knocks now gets no answer at all. */
 static void nobody_accepts(void **state) {
-    static struct player p;
-    struct sockaddr_in a = {0};
-    socklen_t size = sizeof a;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), queue[4];
+  static struct player p;
+  struct sockaddr_in a = {0};
+  socklen_t size = sizeof a;
+  int listener = socket(AF_INET, SOCK_STREAM, 0), queue[4];
 
-    (void)state;
-    a.sin_family = AF_INET;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(bind(listener, (struct sockaddr *)&a, size), 0);
-    assert_int_equal(listen(listener, 0), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &size), 0);
-    for (size_t i = 0; i < COUNT(queue); i++) {
-        queue[i] = socket(AF_INET, SOCK_STREAM, 0);
-        fcntl(queue[i], F_SETFL, O_NONBLOCK);
-        (void)!connect(queue[i], (struct sockaddr *)&a, size);
-    }
-    expect_timeout(&p, ntohs(a.sin_port));
-    for (size_t i = 0; i < COUNT(queue); i++) close(queue[i]);
-    close(listener);
+  (void)state;
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  assert_int_equal(bind(listener, (struct sockaddr *)&a, size), 0);
+  assert_int_equal(listen(listener, 0), 0);
+  assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &size), 0);
+  for (size_t i = 0; i < COUNT(queue); i++) {
+    queue[i] = socket(AF_INET, SOCK_STREAM, 0);
+    fcntl(queue[i], F_SETFL, O_NONBLOCK);
+    (void)!connect(queue[i], (struct sockaddr *)&a, size);
+  }
+  expect_timeout(&p, ntohs(a.sin_port));
+  for (size_t i = 0; i < COUNT(queue); i++) close(queue[i]);
+  close(listener);
 }
 
 struct silent_row {
-    const char *name;
-    struct peer_script script;
+  const char *name;
+  struct peer_script script;
 };
 
 static const struct silent_row silent_rows[] = {
     {"silent from the start", {.silent = true}},
     {"silent after half of a record's head",
-     {.silent = true, .raw = "\x16\x03", .raw_size = 2}},
+        {.silent = true, .raw = "\x16\x03", .raw_size = 2}},
     {"silent after the request", {TURN(.reply = "")}},
     {"silent within the reply", {TURN(.reply = PEER_HEAD)}},
 };
 
 static void is_silent(void **state) {
-    const struct silent_row *row = *state;
-    static struct player p;
+  const struct silent_row *row = *state;
+  static struct player p;
 
-    expect_timeout(&p, peer_start(&row->script));
+  expect_timeout(&p, peer_start(&row->script));
 }
 
 int main(void) {
-    struct CMUnitTest tests[COUNT(good_rows) + COUNT(bad_rows) +
-                            COUNT(openssl_rows) + COUNT(silent_rows) + 4] = {
-        TEST(nobody_listens),
-        TEST(nobody_accepts),
-        TEST(a_name_has_no_address),
-        TEST(ipv6_serves_as_well),
-    };
-    struct CMUnitTest *to = tests + 4;
+  struct CMUnitTest tests[COUNT(good_rows) + COUNT(bad_rows) +
+      COUNT(openssl_rows) + COUNT(silent_rows) + 4] = {
+      TEST(nobody_listens),
+      TEST(nobody_accepts),
+      TEST(a_name_has_no_address),
+      TEST(ipv6_serves_as_well),
+  };
+  struct CMUnitTest *to = tests + 4;
 
-    to = ROWS(to, is_good, good_rows);
-    to = ROWS(to, is_bad, bad_rows);
-    to = ROWS(to, is_openssl, openssl_rows);
-    ROWS(to, is_silent, silent_rows);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+  to = ROWS(to, is_good, good_rows);
+  to = ROWS(to, is_bad, bad_rows);
+  to = ROWS(to, is_openssl, openssl_rows);
+  ROWS(to, is_silent, silent_rows);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

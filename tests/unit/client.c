@@ -15,94 +15,86 @@ static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
 static char body[HBEAT_REPLY_BUFFER_SIZE];
 static br_x509_trust_anchor anchor;
 static hbeat_client client;
-static const hbeat_beat beat = {"4.2.1", NULL, 0};
+static const hbeat_request beat = {.lightning_version = "4.2.1"};
 
 static hbeat_config good(void) {
-    hbeat_config cfg = {.device = "LCUID-LD-1",
-                        .app = "LCUID-LAP-1",
-                        .token = "a-secret",
-                        .address = "127.0.0.1",
-                        .anchors = &anchor,
-                        .anchor_count = 1,
-                        .tls_buffer = tls,
-                        .tls_buffer_size = sizeof tls,
-                        .reply_buffer = body,
-                        .reply_buffer_size = sizeof body};
-    return cfg;
+  hbeat_config cfg = {.device = "LCUID-LD-1",
+      .app = "LCUID-LAP-1",
+      .token = "a-secret",
+      .address = "127.0.0.1",
+      .anchors = &anchor,
+      .anchor_count = 1,
+      .tls_buffer = tls,
+      .tls_buffer_size = sizeof tls,
+      .reply_buffer = body,
+      .reply_buffer_size = sizeof body};
+  return cfg;
 }
 
 /* ---- Arguments ---------------------------------------------------------- */
 
 static void no_device(hbeat_config *c) {
-    c->device = NULL;
+  c->device = NULL;
 }
 static void no_app(hbeat_config *c) {
-    c->app = NULL;
-}
-static void no_token(hbeat_config *c) {
-    c->token = NULL;
-}
-static void bad_token(hbeat_config *c) {
-    c->token = "a-secret\r\nX: y";
+  c->app = NULL;
 }
 static void empty_host(hbeat_config *c) {
-    c->host = "";
+  c->host = "";
 }
 static void host_address(hbeat_config *c) {
-    c->host = "192.0.2.1";
+  c->host = "192.0.2.1";
 }
 static void name_as_address(hbeat_config *c) {
-    c->address = "api.lucit.app";
+  c->address = "api.lucit.app";
 }
 static void empty_address(hbeat_config *c) {
-    c->address = "";
+  c->address = "";
 }
 static void address_with_port(hbeat_config *c) {
-    c->address = "127.0.0.1:443";
+  c->address = "127.0.0.1:443";
 }
 static void day_and_more(hbeat_config *c) {
-    c->timeout_ms = 86400001;
+  c->timeout_ms = 86400001;
 }
 static void no_anchors(hbeat_config *c) {
-    c->anchors = NULL;
+  c->anchors = NULL;
 }
 static void zero_anchors(hbeat_config *c) {
-    c->anchor_count = 0;
+  c->anchor_count = 0;
 }
 static void no_tls(hbeat_config *c) {
-    c->tls_buffer = NULL;
+  c->tls_buffer = NULL;
 }
 static void small_tls(hbeat_config *c) {
-    c->tls_buffer_size = HBEAT_TLS_BUFFER_SMALL - 1;
+  c->tls_buffer_size = HBEAT_TLS_BUFFER_SMALL - 1;
 }
 static void no_body(hbeat_config *c) {
-    c->reply_buffer = NULL;
+  c->reply_buffer = NULL;
 }
 static void empty_body(hbeat_config *c) {
-    c->reply_buffer_size = 0;
+  c->reply_buffer_size = 0;
 }
 static void a_day(hbeat_config *c) {
-    c->timeout_ms = 86400000;
+  c->timeout_ms = 86400000;
 }
 static void version_six(hbeat_config *c) {
-    c->address = "2001:db8::1";
+  c->address = "2001:db8::1";
 }
 static void nothing(hbeat_config *c) {
-    (void)c;
+  (void)c;
 }
 
 static const struct argument_row {
-    const char *name;
-    void (*spoil)(hbeat_config *c);
-    const char *word; /* of the explanation; NULL where all is well */
+  const char *name;
+  void (*spoil)(hbeat_config *c);
+  const char *word; /* of the explanation; NULL where all is well */
 } ARGUMENTS[] = {
     {"nothing wrong", nothing, NULL},
     {"a timeout of a day", a_day, NULL},
     {"IPv6", version_six, NULL},
     {"no device", no_device, "device"},
     {"no app", no_app, "app"},
-    {"no token", no_token, "token"},
-    {"a token of two lines", bad_token, "token"},
     {"an empty host", empty_host, "host"},
     {"an address as host", host_address, "host"},
     {"a name as address", name_as_address, "address"},
@@ -118,54 +110,122 @@ static const struct argument_row {
 };
 
 static void test_argument(void **state) {
-    const struct argument_row *row = *state;
-    hbeat_config cfg = good();
-    hbeat_reply reply;
-    hbeat_error e;
+  const struct argument_row *row = *state;
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+  hbeat_error e;
 
-    row->spoil(&cfg);
-    e = hbeat_init(&client, &cfg);
-    in_hand(row->name, hbeat_explain(&client), strlen(hbeat_explain(&client)));
-    expect_error("the outcome", e, row->word ? HBEAT_ERR_ARGUMENT : HBEAT_OK);
-    expect_true("the member is named",
-                !row->word || strstr(hbeat_explain(&client), row->word));
-    expect_true("the token is not told",
-                !strstr(hbeat_explain(&client), "a-secret"));
-    if (row->word) {
-        expect_error("a start", hbeat_start_beat(&client, &beat, &reply),
-                     HBEAT_ERR_ARGUMENT);
-        expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
-        expect_int("nothing to wait for", hbeat_wants(&client).fd, -1);
-    }
-    hbeat_close(&client);
+  row->spoil(&cfg);
+  e = hbeat_init(&client, &cfg);
+  in_hand(row->name, hbeat_explain(&client), strlen(hbeat_explain(&client)));
+  expect_error("the outcome", e, row->word ? HBEAT_ERR_ARGUMENT : HBEAT_OK);
+  expect_true("the member is named",
+      !row->word || strstr(hbeat_explain(&client), row->word));
+  expect_true(
+      "the token is not told", !strstr(hbeat_explain(&client), "a-secret"));
+  if (row->word) {
+    expect_error(
+        "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
+    expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
+    expect_int("nothing to wait for", hbeat_wants(&client).fd, -1);
+  }
+  hbeat_close(&client);
+}
+
+/* ---- Tokens ------------------------------------------------------------- */
+
+/* Only what sends a token asks for it: a log-in is how to get the first. */
+static const struct token_row {
+  const char *name;
+  const char *token;
+  bool good;
+} TOKENS[] = {
+    {"a token", "a-secret", true},
+    {"no token", NULL, false},
+    {"an empty token", "", false},
+    {"a token of two lines", "a-secret\r\nX: y", false},
+    {"a token with a space", "a-secret a-secret", false},
+};
+
+static void test_token(void **state) {
+  const struct token_row *row = *state;
+  char token_buffer[64];
+  const hbeat_request login = {.call = HBEAT_LOGIN,
+      .login_token = "a-token",
+      .login_secret = "a-secret",
+      .token_buffer = token_buffer,
+      .token_buffer_size = sizeof token_buffer};
+  const hbeat_request report = {
+      .call = HBEAT_FAILED, .instruction = "LCUID-LDRI-1"};
+  const hbeat_request *requests[] = {&beat, &report, &login};
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+
+  in_hand(row->name, row->token, row->token ? strlen(row->token) : 0);
+  cfg.token = row->token;
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  for (size_t i = 0; i < COUNT(requests); i++) {
+    bool fit = row->good || requests[i] == &login;
+    expect_error("a start", hbeat_start(&client, requests[i], &reply),
+        fit ? HBEAT_OK : HBEAT_ERR_ARGUMENT);
+    if (fit) continue;
+    expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
+    expect_int("nothing to wait for", hbeat_wants(&client).fd, -1);
+    expect_true("explained", strstr(hbeat_explain(&client), "token:") != NULL);
+    expect_true(
+        "the token is not told", !strstr(hbeat_explain(&client), "a-secret"));
+  }
+  hbeat_close(&client);
 }
 
 /* A client of zeros owns no descriptor, least of all number 0. */
 static void test_zeros(void **state) {
-    hbeat_reply reply;
+  hbeat_reply reply;
 
-    (void)state;
-    in_hand("a client of zeros", TEXT(""));
-    memset(&client, 0, sizeof client);
-    expect_error("a start", hbeat_start_beat(&client, &beat, &reply),
-                 HBEAT_ERR_ARGUMENT);
-    expect_int("the reply is cleared", reply.server_time_s, HBEAT_NONE);
-    hbeat_close(&client);
-    expect_true("descriptor 0 is open", isatty(0) || errno != EBADF);
+  (void)state;
+  in_hand("a client of zeros", TEXT(""));
+  memset(&client, 0, sizeof client);
+  expect_error(
+      "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
+  expect_int("the reply is cleared", reply.server_time_s, HBEAT_NONE);
+  hbeat_close(&client);
+  expect_true("descriptor 0 is open", isatty(0) || errno != EBADF);
 }
 
-static void test_bad_beat(void **state) {
-    static const hbeat_beat bad = {NULL, NULL, 0};
-    hbeat_config cfg = good();
-    hbeat_reply reply;
+/* Row: a request that is none, and a word of the explanation. */
+static const struct request_row {
+  const char *name;
+  hbeat_request request;
+  const char *word;
+} REQUESTS[] = {
+    {"a beat without version", {.lightning_version = NULL},
+        "lightning_version"},
+    {"an acknowledgement of nothing", {.call = HBEAT_ACKNOWLEDGE},
+        "instruction"},
+    {"a report whose data is no object",
+        {.call = HBEAT_FAILED, .instruction = "a", .response_data = "[]"},
+        "response_data"},
+    {"a log-in without token", {.call = HBEAT_LOGIN, .login_secret = "s"},
+        "login_token"},
+    {"a log-in without secret", {.call = HBEAT_LOGIN, .login_token = "t"},
+        "login_secret"},
+    {"a log-in without a place for the token",
+        {.call = HBEAT_LOGIN, .login_token = "t", .login_secret = "s"},
+        "token_buffer"},
+};
 
-    (void)state;
-    in_hand("a beat without version", TEXT(""));
-    expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
-    expect_error("send", hbeat_send(&client, &bad, &reply), HBEAT_ERR_ARGUMENT);
-    expect_true("explained",
-                strstr(hbeat_explain(&client), "lightning_version") != NULL);
-    hbeat_close(&client);
+static void test_bad_request(void **state) {
+  const struct request_row *row = *state;
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+
+  in_hand(row->name, TEXT(""));
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  expect_error(
+      "send", hbeat_send(&client, &row->request, &reply), HBEAT_ERR_ARGUMENT);
+  expect_true("explained", strstr(hbeat_explain(&client), row->word) != NULL);
+  expect_true("no descriptor", client.fd < 0);
+  hbeat_close(&client);
 }
 
 /* ---- What the machine lacks --------------------------------------------- */
@@ -174,75 +234,75 @@ static bool no_randomness;
 
 /* In the place of libc's, for the library and for the test. */
 ssize_t getrandom(void *buffer, size_t length, unsigned flags) {
-    (void)flags;
-    if (no_randomness) {
-        errno = EAGAIN;
-        return -1;
-    }
-    memset(buffer, 0x5A, length);
-    return (ssize_t)length;
+  (void)flags;
+  if (no_randomness) {
+    errno = EAGAIN;
+    return -1;
+  }
+  memset(buffer, 0x5A, length);
+  return (ssize_t)length;
 }
 
 /* A socket that connects and never answers. */
 static int listener(uint16_t *port) {
-    struct sockaddr_in a;
-    socklen_t size = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in a;
+  socklen_t size = sizeof a;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    memset(&a, 0, sizeof a);
-    a.sin_family = AF_INET;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 ||
-        listen(fd, 1) != 0 ||
-        getsockname(fd, (struct sockaddr *)&a, &size) != 0)
-        abort();
-    *port = ntohs(a.sin_port);
-    return fd;
+  memset(&a, 0, sizeof a);
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 ||
+      listen(fd, 1) != 0 || getsockname(fd, (struct sockaddr *)&a, &size) != 0)
+    abort();
+  *port = ntohs(a.sin_port);
+  return fd;
 }
 
 static void test_no_randomness(void **state) {
-    hbeat_config cfg = good();
-    hbeat_reply reply;
-    int fd = listener(&cfg.address_port);
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+  int fd = listener(&cfg.address_port);
 
-    (void)state;
-    in_hand("a kernel without randomness", TEXT(""));
-    no_randomness = true;
-    expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
-    expect_error("send", hbeat_send(&client, &beat, &reply), HBEAT_ERR_TLS);
-    no_randomness = false;
-    expect_true("explained",
-                strstr(hbeat_explain(&client), "randomness") != NULL);
-    hbeat_close(&client);
-    close(fd);
+  (void)state;
+  in_hand("a kernel without randomness", TEXT(""));
+  no_randomness = true;
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  expect_error("send", hbeat_send(&client, &beat, &reply), HBEAT_ERR_TLS);
+  no_randomness = false;
+  expect_true(
+      "explained", strstr(hbeat_explain(&client), "randomness") != NULL);
+  hbeat_close(&client);
+  close(fd);
 }
 
 static void test_no_descriptor(void **state) {
-    hbeat_config cfg = good();
-    struct rlimit before, none;
-    hbeat_reply reply;
-    hbeat_error e;
+  hbeat_config cfg = good();
+  struct rlimit before, none;
+  hbeat_reply reply;
+  hbeat_error e;
 
-    (void)state;
-    in_hand("no descriptor left", TEXT(""));
-    expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
-    getrlimit(RLIMIT_NOFILE, &before);
-    none = before;
-    none.rlim_cur = 0;
-    setrlimit(RLIMIT_NOFILE, &none);
-    e = hbeat_send(&client, &beat, &reply);
-    setrlimit(RLIMIT_NOFILE, &before);
-    expect_error("send", e, HBEAT_ERR_CONNECT);
-    expect_true("explained",
-                strstr(hbeat_explain(&client), "descriptor") != NULL);
-    hbeat_close(&client);
+  (void)state;
+  in_hand("no descriptor left", TEXT(""));
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  getrlimit(RLIMIT_NOFILE, &before);
+  none = before;
+  none.rlim_cur = 0;
+  setrlimit(RLIMIT_NOFILE, &none);
+  e = hbeat_send(&client, &beat, &reply);
+  setrlimit(RLIMIT_NOFILE, &before);
+  expect_error("send", e, HBEAT_ERR_CONNECT);
+  expect_true(
+      "explained", strstr(hbeat_explain(&client), "descriptor") != NULL);
+  hbeat_close(&client);
 }
 
 int main(void) {
-    cases_add_rows(test_argument, ARGUMENTS);
-    cases_add("a client of zeros", test_zeros, NULL);
-    cases_add("a beat that is none", test_bad_beat, NULL);
-    cases_add("a kernel without randomness", test_no_randomness, NULL);
-    cases_add("no descriptor left", test_no_descriptor, NULL);
-    return cases_run("client");
+  cases_add_rows(test_argument, ARGUMENTS);
+  cases_add_rows(test_token, TOKENS);
+  cases_add("a client of zeros", test_zeros, NULL);
+  cases_add_rows(test_bad_request, REQUESTS);
+  cases_add("a kernel without randomness", test_no_randomness, NULL);
+  cases_add("no descriptor left", test_no_descriptor, NULL);
+  return cases_run("client");
 }

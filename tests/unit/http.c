@@ -17,441 +17,454 @@
 
 enum { BUFFER = HBEAT_REPLY_BUFFER_SIZE };
 
-static fenced wires, bodies;
+static fenced wires, bodies, tokens;
+
+enum { TOKEN_ROOM = 48, UNTOUCHED = 0x6E };
+
+/* What all of them answer, unless a topic says otherwise: a heartbeat. */
+static hbeat_request asked = {.lightning_version = "4.2.1"};
 
 /* ---- Feeding ------------------------------------------------------------ */
 
 typedef struct outcome {
-    hbeat_error error;
-    int http_status;
-    bool keep_alive, success;
-    int64_t retry_after_s, server_time_s;
-    size_t used;
-    bool has_message, has_name;
-    char message[256], name[64];
+  hbeat_error error;
+  int http_status;
+  bool keep_alive, success;
+  int64_t retry_after_s, server_time_s;
+  size_t used;
+  bool has_message, has_name;
+  char message[256], name[64];
+  char token[TOKEN_ROOM]; /* a log-in's */
 } outcome;
 
 /* How the connection is after the last byte: in use, or ended by the peer. */
 typedef enum ending { OPEN, CLOSED } ending;
 
-/* A reply buffer of `room` bytes; the request does not matter. */
+/* A reply buffer of `room` bytes. */
 static hbeat_config config(size_t room) {
-    hbeat_config cfg = {.device = "LCUID-LD-1",
-                        .app = "LCUID-LAP-1",
-                        .token = "t",
-                        .reply_buffer = bodies.end - room,
-                        .reply_buffer_size = room};
+  hbeat_config cfg = {.device = "LCUID-LD-1",
+      .app = "LCUID-LAP-1",
+      .token = "t",
+      .reply_buffer = bodies.end - room,
+      .reply_buffer_size = room};
 
-    return cfg;
+  return cfg;
 }
 
 static void copy_text(char *out, size_t size, bool *has, const char *text) {
-    *has = text != NULL;
-    memset(out, 0, size);
-    if (text != NULL) strncpy(out, text, size - 1);
+  *has = text != NULL;
+  memset(out, 0, size);
+  if (text != NULL) strncpy(out, text, size - 1);
 }
 
 /* Pushes the bytes up to `end`; *at is how many were taken so far. */
-static hbeat_error push_up_to(hbeat_exchange *x, const char *wire, size_t *at,
-                              size_t end) {
-    size_t size = end - *at, used = SIZE_MAX;
-    hbeat_error e =
-        hbeat_push(x, at_end(&wires, wire + *at, size), size, &used);
+static hbeat_error push_up_to(
+    hbeat_exchange *x, const char *wire, size_t *at, size_t end) {
+  size_t size = end - *at, used = SIZE_MAX;
+  hbeat_error e = hbeat_push(x, at_end(&wires, wire + *at, size), size, &used);
 
-    expect_true("no more is used than there is", used <= size);
-    if (e == HBEAT_AGAIN)
-        expect_int("all is used while more is to come", (int64_t)used,
-                   (int64_t)size);
-    *at += used;
-    return e;
+  expect_true("no more is used than there is", used <= size);
+  if (e == HBEAT_AGAIN)
+    expect_int(
+        "all is used while more is to come", (int64_t)used, (int64_t)size);
+  *at += used;
+  return e;
 }
 
 /* Feeds in pieces: the first `first` bytes, then pieces of `step` bytes. */
 static outcome feed(const char *wire, size_t size, ending how, size_t room,
-                    size_t first, size_t step) {
-    hbeat_config cfg = config(room);
-    hbeat_beat beat = {.lightning_version = "4.2.1"};
-    hbeat_exchange x;
-    hbeat_reply reply;
-    hbeat_error e = HBEAT_AGAIN;
-    outcome o;
-    size_t used;
+    size_t first, size_t step) {
+  hbeat_config cfg = config(room);
+  hbeat_exchange x;
+  hbeat_reply reply;
+  hbeat_error e = HBEAT_AGAIN;
+  outcome o;
+  size_t used;
 
-    memset(&x, 0xA5, sizeof x);
-    memset(&reply, 0xA5, sizeof reply);
-    memset(&o, 0, sizeof o);
-    memset(cfg.reply_buffer, 0xEE, room);
-    expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
-                 HBEAT_OK);
-    for (size_t end = first; o.used < size && e == HBEAT_AGAIN; end += step)
-        e = push_up_to(&x, wire, &o.used, end < size ? end : size);
-    if (e == HBEAT_AGAIN && how == CLOSED) {
-        e = hbeat_push(&x, "", 0, &used);
-        expect_int("no byte, none used", (int64_t)used, 0);
-    }
-    o.error = e;
-    o.http_status = reply.http_status;
-    o.keep_alive = x.keep_alive;
-    o.success = reply.success;
-    o.retry_after_s = reply.retry_after_s;
-    o.server_time_s = reply.server_time_s;
-    copy_text(o.message, sizeof o.message, &o.has_message, reply.message);
-    copy_text(o.name, sizeof o.name, &o.has_name, reply.instruction.name);
-    return o;
+  memset(&x, 0xA5, sizeof x);
+  memset(&reply, 0xA5, sizeof reply);
+  memset(&o, 0, sizeof o);
+  memset(cfg.reply_buffer, 0xEE, room);
+  memset(tokens.end - TOKEN_ROOM, UNTOUCHED, TOKEN_ROOM);
+  expect_error("the start", hbeat_begin(&x, &cfg, &asked, &reply), HBEAT_OK);
+  for (size_t end = first; o.used < size && e == HBEAT_AGAIN; end += step)
+    e = push_up_to(&x, wire, &o.used, end < size ? end : size);
+  if (e == HBEAT_AGAIN && how == CLOSED) {
+    e = hbeat_push(&x, "", 0, &used);
+    expect_int("no byte, none used", (int64_t)used, 0);
+  }
+  o.error = e;
+  o.http_status = reply.http_status;
+  o.keep_alive = x.keep_alive;
+  o.success = reply.success;
+  o.retry_after_s = reply.retry_after_s;
+  o.server_time_s = reply.server_time_s;
+  copy_text(o.message, sizeof o.message, &o.has_message, reply.message);
+  copy_text(o.name, sizeof o.name, &o.has_name, reply.instruction.name);
+  memcpy(o.token, tokens.end - TOKEN_ROOM, TOKEN_ROOM);
+  return o;
 }
 
 /* How far it read where it gave the connection up is not promised. */
-static void expect_outcome(const char *what, const outcome *got,
-                           const outcome *expected) {
-    expect_error(what, got->error, expected->error);
-    expect_int(what, got->http_status, expected->http_status);
-    expect_int(what, got->keep_alive, expected->keep_alive);
-    expect_int(what, got->success, expected->success);
-    expect_int(what, got->retry_after_s, expected->retry_after_s);
-    expect_int(what, got->server_time_s, expected->server_time_s);
-    if (expected->error == HBEAT_OK || expected->keep_alive)
-        expect_int(what, (int64_t)got->used, (int64_t)expected->used);
-    expect_int(what, got->has_message, expected->has_message);
-    expect_int(what, got->has_name, expected->has_name);
-    expect_text(what, got->message, expected->message);
-    expect_text(what, got->name, expected->name);
+static void expect_outcome(
+    const char *what, const outcome *got, const outcome *expected) {
+  expect_error(what, got->error, expected->error);
+  expect_int(what, got->http_status, expected->http_status);
+  expect_int(what, got->keep_alive, expected->keep_alive);
+  expect_int(what, got->success, expected->success);
+  expect_int(what, got->retry_after_s, expected->retry_after_s);
+  expect_int(what, got->server_time_s, expected->server_time_s);
+  if (expected->error == HBEAT_OK || expected->keep_alive)
+    expect_int(what, (int64_t)got->used, (int64_t)expected->used);
+  expect_int(what, got->has_message, expected->has_message);
+  expect_int(what, got->has_name, expected->has_name);
+  expect_text(what, got->message, expected->message);
+  expect_text(what, got->name, expected->name);
+  expect_bytes(what, got->token, TOKEN_ROOM, expected->token, TOKEN_ROOM);
 }
 
 /*
  * Feeds in every manner.  A long input is split at some 200 places, or with
  * EVERY_SPLIT in the environment at all of them, which takes minutes.
  */
-static outcome replay(const char *name, const char *wire, size_t size,
-                      ending how, size_t room) {
-    bool every = size < 2000 || getenv("EVERY_SPLIT");
-    size_t stride = every ? 1 : size / 200;
-    outcome whole, other;
+static outcome replay(
+    const char *name, const char *wire, size_t size, ending how, size_t room) {
+  bool every = size < 2000 || getenv("EVERY_SPLIT");
+  size_t stride = every ? 1 : size / 200;
+  outcome whole, other;
 
-    in_hand(name, wire, size);
-    whole = feed(wire, size, how, room, size, 1);
-    for (size_t first = 1; first < size; first += stride) {
-        other = feed(wire, size, how, room, first, size);
-        expect_outcome("split in two", &other, &whole);
-    }
-    other = feed(wire, size, how, room, 1, 1);
-    expect_outcome("byte by byte", &other, &whole);
-    expect_int("success is HBEAT_OK", whole.success, whole.error == HBEAT_OK);
-    if (whole.error != HBEAT_OK && whole.error != HBEAT_ERR_STATUS &&
-        whole.error != HBEAT_ERR_REFUSED && whole.error != HBEAT_AGAIN)
-        expect_true("the connection is not for use", !whole.keep_alive);
-    return whole;
+  in_hand(name, wire, size);
+  whole = feed(wire, size, how, room, size, 1);
+  for (size_t first = 1; first < size; first += stride) {
+    other = feed(wire, size, how, room, first, size);
+    expect_outcome("split in two", &other, &whole);
+  }
+  other = feed(wire, size, how, room, 1, 1);
+  expect_outcome("byte by byte", &other, &whole);
+  expect_int("success is HBEAT_OK", whole.success, whole.error == HBEAT_OK);
+  if (whole.error != HBEAT_OK && whole.error != HBEAT_ERR_STATUS &&
+      whole.error != HBEAT_ERR_REFUSED && whole.error != HBEAT_AGAIN)
+    expect_true("the connection is not for use", !whole.keep_alive);
+  return whole;
 }
 
 /* ---- Framing: where a reply ends ---------------------------------------- */
 
 /* `rest` is how many bytes at the end belong to the next reply. */
 static const struct frame_row {
-    const char *name;
-    const char *wire;
-    size_t size;
-    ending how;
-    hbeat_error error;
-    bool keep_alive;
-    size_t rest;
+  const char *name;
+  const char *wire;
+  size_t size;
+  ending how;
+  hbeat_error error;
+  bool keep_alive;
+  size_t rest;
 } FRAMES[] = {
     /* RFC 9112 section 6.2, RFC 9110 section 8.6: Content-Length */
     {"a sized body", TEXT(SIZED), OPEN, HBEAT_OK, true, 0},
     {"a sized body, then the end", TEXT(SIZED), CLOSED, HBEAT_OK, true, 0},
     {"a sized body and the next reply", TEXT(SIZED SIZED), OPEN, HBEAT_OK, true,
-     sizeof SIZED - 1},
+        sizeof SIZED - 1},
     {"a sized body and a stray CR LF", TEXT(SIZED "\r\n"), OPEN, HBEAT_OK, true,
-     2},
+        2},
     {"a sized body that is not all there",
-     TEXT(OK_LINE "Content-Length: 17\r\n\r\n" GOOD), OPEN, HBEAT_AGAIN, true,
-     0},
+        TEXT(OK_LINE "Content-Length: 17\r\n\r\n" GOOD), OPEN, HBEAT_AGAIN,
+        true, 0},
     {"a sized body that is cut",
-     TEXT(OK_LINE "Content-Length: 17\r\n\r\n" GOOD), CLOSED,
-     HBEAT_ERR_TRUNCATED, false, 0},
+        TEXT(OK_LINE "Content-Length: 17\r\n\r\n" GOOD), CLOSED,
+        HBEAT_ERR_TRUNCATED, false, 0},
     {"a field name in any case",
-     TEXT(OK_LINE "cONTENT-lENGTH: 16\r\n\r\n" GOOD), OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE "cONTENT-lENGTH: 16\r\n\r\n" GOOD), OPEN, HBEAT_OK, true,
+        0},
     {"no space before a value", TEXT(OK_LINE "Content-Length:16\r\n\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        OPEN, HBEAT_OK, true, 0},
     {"white space around a value",
-     TEXT(OK_LINE "Content-Length: \t 16 \t\r\n\r\n" GOOD), OPEN, HBEAT_OK,
-     true, 0},
+        TEXT(OK_LINE "Content-Length: \t 16 \t\r\n\r\n" GOOD), OPEN, HBEAT_OK,
+        true, 0},
     {"leading zeros",
-     TEXT(OK_LINE
-          "Content-Length: 00000000000000000000000000000016\r\n\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE
+            "Content-Length: 00000000000000000000000000000016\r\n\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"the same length twice", TEXT(OK_LINE SIXTEEN SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, true, 0},
+        HBEAT_OK, true, 0},
     {"a length of 2^32 + 16",
-     TEXT(OK_LINE "Content-Length: 4294967312\r\n\r\n" GOOD), OPEN,
-     HBEAT_ERR_TOO_BIG, false, 0},
+        TEXT(OK_LINE "Content-Length: 4294967312\r\n\r\n" GOOD), OPEN,
+        HBEAT_ERR_TOO_BIG, false, 0},
     {"a length of 2^63 - 1",
-     TEXT(OK_LINE "Content-Length: 9223372036854775807\r\n\r\n" GOOD), OPEN,
-     HBEAT_ERR_TOO_BIG, false, 0},
+        TEXT(OK_LINE "Content-Length: 9223372036854775807\r\n\r\n" GOOD), OPEN,
+        HBEAT_ERR_TOO_BIG, false, 0},
     {"an error whose length does not fit",
-     TEXT("HTTP/1.1 500 Odd\r\n"
-          "Content-Length: 4294967312\r\n\r\n" GOOD),
-     OPEN, HBEAT_AGAIN, true, 0},
+        TEXT("HTTP/1.1 500 Odd\r\n"
+             "Content-Length: 4294967312\r\n\r\n" GOOD),
+        OPEN, HBEAT_AGAIN, true, 0},
     {"an error whose length does not fit, cut",
-     TEXT("HTTP/1.1 500 Odd\r\n"
-          "Content-Length: 4294967312\r\n\r\n" GOOD),
-     CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
+        TEXT("HTTP/1.1 500 Odd\r\n"
+             "Content-Length: 4294967312\r\n\r\n" GOOD),
+        CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
     {"an empty body", TEXT(OK_LINE "Content-Length: 0\r\n\r\n"), OPEN,
-     HBEAT_ERR_JSON, false, 0},
+        HBEAT_ERR_JSON, false, 0},
 
     /* RFC 9112 section 7.1: chunks */
     {"one chunk", TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
-     true, 0},
+        true, 0},
     {"chunks of one byte and more",
-     TEXT(CHUNKED "1\r\n{\r\n9\r\n\"success\"\r\n6\r\n:true}\r\n0\r\n\r\n"),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(CHUNKED "1\r\n{\r\n9\r\n\"success\"\r\n6\r\n:true}\r\n0\r\n\r\n"),
+        OPEN, HBEAT_OK, true, 0},
     {"a chunk and the next reply",
-     TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\r\n" SIZED), OPEN, HBEAT_OK, true,
-     sizeof SIZED - 1},
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\r\n" SIZED), OPEN, HBEAT_OK, true,
+        sizeof SIZED - 1},
     {"CR LF inside a chunk",
-     TEXT(CHUNKED "12\r\n{\"success\":true\r\n}\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
-     true, 0},
+        TEXT(CHUNKED "12\r\n{\"success\":true\r\n}\r\n0\r\n\r\n"), OPEN,
+        HBEAT_OK, true, 0},
     {"a size in lower case",
-     TEXT(CHUNKED "1a\r\n          " GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
-     true, 0},
+        TEXT(CHUNKED "1a\r\n          " GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
+        true, 0},
     {"a size in upper case",
-     TEXT(CHUNKED "1A\r\n          " GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
-     true, 0},
+        TEXT(CHUNKED "1A\r\n          " GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
+        true, 0},
     {"sizes with leading zeros",
-     TEXT(CHUNKED "00000000000000000000000000000010\r\n" GOOD
-                  "\r\n0000\r\n\r\n"),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(CHUNKED "00000000000000000000000000000010\r\n" GOOD
+                     "\r\n0000\r\n\r\n"),
+        OPEN, HBEAT_OK, true, 0},
     {"an extension", TEXT(CHUNKED "10;a=b\r\n" GOOD "\r\n0;c\r\n\r\n"), OPEN,
-     HBEAT_OK, true, 0},
+        HBEAT_OK, true, 0},
     {"extensions with white space",
-     TEXT(CHUNKED "10 ; a = b\t;c\r\n" GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
-     true, 0},
+        TEXT(CHUNKED "10 ; a = b\t;c\r\n" GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
+        true, 0},
     {"a quoted extension",
-     TEXT(CHUNKED "10;a=\"b;c\\\"d\"\r\n" GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK,
-     true, 0},
+        TEXT(CHUNKED "10;a=\"b;c\\\"d\"\r\n" GOOD "\r\n0\r\n\r\n"), OPEN,
+        HBEAT_OK, true, 0},
     {"a trailer", TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nExpires: never\r\n\r\n"),
-     OPEN, HBEAT_OK, true, 0},
+        OPEN, HBEAT_OK, true, 0},
     {"trailers that would frame a body",
-     TEXT(CHUNKED
-          "10\r\n" GOOD
-          "\r\n0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n" SIZED),
-     OPEN, HBEAT_OK, true, sizeof SIZED - 1},
+        TEXT(CHUNKED
+            "10\r\n" GOOD
+            "\r\n0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n" SIZED),
+        OPEN, HBEAT_OK, true, sizeof SIZED - 1},
     {"only the last chunk", TEXT(CHUNKED "0\r\n\r\n"), OPEN, HBEAT_ERR_JSON,
-     false, 0},
+        false, 0},
     {"chunks that are not all there", TEXT(CHUNKED "10\r\n" GOOD "\r\n"), OPEN,
-     HBEAT_AGAIN, true, 0},
+        HBEAT_AGAIN, true, 0},
     {"chunks without the last one", TEXT(CHUNKED "10\r\n" GOOD "\r\n"), CLOSED,
-     HBEAT_ERR_TRUNCATED, false, 0},
+        HBEAT_ERR_TRUNCATED, false, 0},
     {"chunks without the last line", TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n"),
-     CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
+        CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
     {"trailers that are cut", TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\r\n"),
-     CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
+        CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
     {"a chunk that is cut", TEXT(CHUNKED "20\r\n" GOOD), CLOSED,
-     HBEAT_ERR_TRUNCATED, false, 0},
+        HBEAT_ERR_TRUNCATED, false, 0},
     {"a size of 2^32 + 16", TEXT(CHUNKED "100000010\r\n" GOOD), OPEN,
-     HBEAT_ERR_TOO_BIG, false, 0},
+        HBEAT_ERR_TOO_BIG, false, 0},
     {"a size of 2^64 - 1", TEXT(CHUNKED "ffffffffffffffff\r\n" GOOD), OPEN,
-     HBEAT_ERR_TOO_BIG, false, 0},
+        HBEAT_ERR_TOO_BIG, false, 0},
 
     /* RFC 9112 section 6.1: Transfer-Encoding */
     {"chunked in any case",
-     TEXT(OK_LINE "transfer-encoding:CHUNKED \r\n\r\n10\r\n" GOOD
-                  "\r\n0\r\n\r\n"),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE "transfer-encoding:CHUNKED \r\n\r\n10\r\n" GOOD
+                     "\r\n0\r\n\r\n"),
+        OPEN, HBEAT_OK, true, 0},
 
     /* RFC 9112 section 6.3: bodies that end with the connection */
     {"a body to the end", TEXT(OK_LINE "\r\n" GOOD), CLOSED, HBEAT_OK, false,
-     0},
+        0},
     {"a body to the end that is not reached", TEXT(OK_LINE "\r\n" GOOD), OPEN,
-     HBEAT_AGAIN, true, 0},
+        HBEAT_AGAIN, true, 0},
     {"a body to the end that is cut", TEXT(OK_LINE "\r\n{\"success\":tr"),
-     CLOSED, HBEAT_ERR_JSON, false, 0},
+        CLOSED, HBEAT_ERR_JSON, false, 0},
     {"no body to the end", TEXT(OK_LINE "\r\n"), CLOSED, HBEAT_ERR_JSON, false,
-     0},
+        0},
     {"keep-alive does not help",
-     TEXT(OK_LINE "Connection: keep-alive\r\n\r\n" GOOD), CLOSED, HBEAT_OK,
-     false, 0},
+        TEXT(OK_LINE "Connection: keep-alive\r\n\r\n" GOOD), CLOSED, HBEAT_OK,
+        false, 0},
     {"a body to the end in HTTP/1.0", TEXT("HTTP/1.0 200 OK\r\n\r\n" GOOD),
-     CLOSED, HBEAT_OK, false, 0},
+        CLOSED, HBEAT_OK, false, 0},
 
     /* RFC 9112 section 9.3: Connection */
     {"close", TEXT(OK_LINE "Connection: close\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, false, 0},
+        HBEAT_OK, false, 0},
     {"close in any case",
-     TEXT(OK_LINE "connection:CLOSE\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK,
-     false, 0},
+        TEXT(OK_LINE "connection:CLOSE\r\n" SIXTEEN "\r\n" GOOD), OPEN,
+        HBEAT_OK, false, 0},
     {"close in a list",
-     TEXT(OK_LINE "Connection: a, close ,b\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, false, 0},
+        TEXT(OK_LINE "Connection: a, close ,b\r\n" SIXTEEN "\r\n" GOOD), OPEN,
+        HBEAT_OK, false, 0},
     {"close behind empty elements",
-     TEXT(OK_LINE "Connection: ,,\t,close,\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, false, 0},
+        TEXT(OK_LINE "Connection: ,,\t,close,\r\n" SIXTEEN "\r\n" GOOD), OPEN,
+        HBEAT_OK, false, 0},
     {"close and keep-alive",
-     TEXT(OK_LINE "Connection: close, keep-alive\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, false, 0},
+        TEXT(OK_LINE "Connection: close, keep-alive\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, false, 0},
     {"keep-alive and close in two fields",
-     TEXT(OK_LINE "Connection: keep-alive\r\nConnection: close\r\n" SIXTEEN
-                  "\r\n" GOOD),
-     OPEN, HBEAT_OK, false, 0},
+        TEXT(OK_LINE "Connection: keep-alive\r\nConnection: close\r\n" SIXTEEN
+                     "\r\n" GOOD),
+        OPEN, HBEAT_OK, false, 0},
     {"close and keep-alive in two fields",
-     TEXT(OK_LINE "Connection: close\r\nConnection: keep-alive\r\n" SIXTEEN
-                  "\r\n" GOOD),
-     OPEN, HBEAT_OK, false, 0},
+        TEXT(OK_LINE "Connection: close\r\nConnection: keep-alive\r\n" SIXTEEN
+                     "\r\n" GOOD),
+        OPEN, HBEAT_OK, false, 0},
     {"close at the end of a long list",
-     TEXT(OK_LINE "Connection: aaaaaaaaaaaaaaaaaaaaaaaaa, "
-                  "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb,"
-                  " cccccccccccccccccccccccccc, close\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, false, 0},
+        TEXT(OK_LINE "Connection: aaaaaaaaaaaaaaaaaaaaaaaaa, "
+                     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb,"
+                     " cccccccccccccccccccccccccc, close\r\n" SIXTEEN
+                     "\r\n" GOOD),
+        OPEN, HBEAT_OK, false, 0},
     {"no close: another word",
-     TEXT(OK_LINE "Connection: closed, not-close, x-close\r\n" SIXTEEN
-                  "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE "Connection: closed, not-close, x-close\r\n" SIXTEEN
+                     "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"keep-alive in HTTP/1.1",
-     TEXT(OK_LINE "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n" SIXTEEN
-                  "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE
+            "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n" SIXTEEN
+            "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"HTTP/1.2 counts as HTTP/1.1",
-     TEXT("HTTP/1.2 200 OK\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.2 200 OK\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK, true,
+        0},
     {"no keep-alive in HTTP/1.0",
-     TEXT("HTTP/1.0 200 OK\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK, false, 0},
+        TEXT("HTTP/1.0 200 OK\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK, false,
+        0},
     {"keep-alive in HTTP/1.0",
-     TEXT("HTTP/1.0 200 OK\r\n"
-          "Connection: Keep-Alive\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.0 200 OK\r\n"
+             "Connection: Keep-Alive\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"close in another field",
-     TEXT(OK_LINE "Proxy-Connection: close\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, true, 0},
+        TEXT(OK_LINE "Proxy-Connection: close\r\n" SIXTEEN "\r\n" GOOD), OPEN,
+        HBEAT_OK, true, 0},
 
     /* RFC 9110 section 15.2: interim responses */
     {"100", TEXT("HTTP/1.1 100 Continue\r\n\r\n" SIZED), OPEN, HBEAT_OK, true,
-     0},
+        0},
     {"100 without a reason", TEXT("HTTP/1.1 100 \r\n\r\n" SIZED), OPEN,
-     HBEAT_OK, true, 0},
+        HBEAT_OK, true, 0},
     {"103 with fields, several times",
-     TEXT("HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
-          "HTTP/1.1 103 Early Hints\r\nLink: </b>; rel=preload\r\n\r\n"
-          "HTTP/1.1 100 Continue\r\n\r\n" SIZED),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+             "HTTP/1.1 103 Early Hints\r\nLink: </b>; rel=preload\r\n\r\n"
+             "HTTP/1.1 100 Continue\r\n\r\n" SIZED),
+        OPEN, HBEAT_OK, true, 0},
     {"an interim status that nobody knows",
-     TEXT("HTTP/1.1 199 Odd\r\n\r\n" SIZED), OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.1 199 Odd\r\n\r\n" SIZED), OPEN, HBEAT_OK, true, 0},
     {"fields of an interim response do not count",
-     TEXT("HTTP/1.1 103 Early\r\nContent-Length: 5\r\nConnection: "
-          "close\r\n\r\n" SIZED),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.1 103 Early\r\nContent-Length: 5\r\nConnection: "
+             "close\r\n\r\n" SIZED),
+        OPEN, HBEAT_OK, true, 0},
     {"only interim responses", TEXT("HTTP/1.1 100 Continue\r\n\r\n"), OPEN,
-     HBEAT_AGAIN, true, 0},
+        HBEAT_AGAIN, true, 0},
     {"only interim responses, then the end",
-     TEXT("HTTP/1.1 100 Continue\r\n\r\n"), CLOSED, HBEAT_ERR_TRUNCATED, false,
-     0},
+        TEXT("HTTP/1.1 100 Continue\r\n\r\n"), CLOSED, HBEAT_ERR_TRUNCATED,
+        false, 0},
 
     /* RFC 9112 section 6.3: no body, whatever the fields say */
     {"204", TEXT("HTTP/1.1 204 No Content\r\n\r\n"), OPEN, HBEAT_ERR_JSON,
-     false, 0},
+        false, 0},
     {"304", TEXT("HTTP/1.1 304 Not Modified\r\n\r\n" SIZED), OPEN,
-     HBEAT_ERR_STATUS, true, sizeof SIZED - 1},
+        HBEAT_ERR_STATUS, true, sizeof SIZED - 1},
     {"304 with the length of what it does not send",
-     TEXT("HTTP/1.1 304 Not Modified\r\n" SIXTEEN "\r\n" SIZED), OPEN,
-     HBEAT_ERR_STATUS, true, sizeof SIZED - 1},
+        TEXT("HTTP/1.1 304 Not Modified\r\n" SIXTEEN "\r\n" SIZED), OPEN,
+        HBEAT_ERR_STATUS, true, sizeof SIZED - 1},
     {"304 that would be chunked",
-     TEXT("HTTP/1.1 304 Not Modified\r\n"
-          "Transfer-Encoding: chunked\r\n\r\n" SIZED),
-     OPEN, HBEAT_ERR_STATUS, true, sizeof SIZED - 1},
+        TEXT("HTTP/1.1 304 Not Modified\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n" SIZED),
+        OPEN, HBEAT_ERR_STATUS, true, sizeof SIZED - 1},
 
     /* RFC 9112 section 5: field lines */
     {"fields that nobody knows",
-     TEXT(OK_LINE "Server: nginx\r\nX-!#$%&'*+-.^_`|~09: 1\r\n" SIXTEEN
-                  "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE "Server: nginx\r\nX-!#$%&'*+-.^_`|~09: 1\r\n" SIXTEEN
+                     "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"an empty value", TEXT(OK_LINE "X-Empty:\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, true, 0},
+        HBEAT_OK, true, 0},
     {"colons, tabs and quotes in a value",
-     TEXT(OK_LINE "X: a:b\tc \"d\" (e)\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, true, 0},
+        TEXT(OK_LINE "X: a:b\tc \"d\" (e)\r\n" SIXTEEN "\r\n" GOOD), OPEN,
+        HBEAT_OK, true, 0},
     {"bytes above ASCII in a value",
-     TEXT(OK_LINE "X: caf\xE9 \xC3\xA9 \x80\xFF\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, true, 0},
+        TEXT(OK_LINE "X: caf\xE9 \xC3\xA9 \x80\xFF\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"a name that begins like a known one",
-     TEXT(OK_LINE "Content-Lengthy: 5\r\nContent-Len: 5\r\n" SIXTEEN
-                  "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(OK_LINE "Content-Lengthy: 5\r\nContent-Len: 5\r\n" SIXTEEN
+                     "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"a long name that begins like a known one",
-     TEXT(OK_LINE "Transfer-Encoding-And-More: gzip\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT(
+            OK_LINE "Transfer-Encoding-And-More: gzip\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
 
     /* RFC 9112 section 4: the status line */
     {"no reason", TEXT("HTTP/1.1 200 \r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK,
-     true, 0},
+        true, 0},
     {"no reason and no space", TEXT("HTTP/1.1 200\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        OPEN, HBEAT_OK, true, 0},
     {"a reason of tabs and bytes above ASCII",
-     TEXT("HTTP/1.1 200 \tC'est \xC3\xA7"
-          "a\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.1 200 \tC'est \xC3\xA7"
+             "a\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"a reason longer than most",
-     TEXT("HTTP/1.1 200 "
-          "All is as well as it can be in the best of all worlds that there are"
-          " or that anybody could think of\r\n" SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, true, 0},
+        TEXT("HTTP/1.1 200 "
+             "All is as well as it can be in the best of all worlds that there "
+             "are"
+             " or that anybody could think of\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, true, 0},
     {"201", TEXT("HTTP/1.1 201 Created\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_OK, true, 0},
+        HBEAT_OK, true, 0},
     {"299", TEXT("HTTP/1.1 299 Odd\r\n" SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK,
-     true, 0},
+        true, 0},
     {"599", TEXT("HTTP/1.1 599 Odd\r\n" SIXTEEN "\r\n" GOOD), OPEN,
-     HBEAT_ERR_STATUS, true, 0},
+        HBEAT_ERR_STATUS, true, 0},
     {"nothing", TEXT(""), CLOSED, HBEAT_ERR_TRUNCATED, false, 0},
     {"nothing yet", TEXT(""), OPEN, HBEAT_AGAIN, false, 0},
 };
 
 /* What was told apart as a reply's end shows in `used` and `keep_alive`. */
 static void test_frame(void **state) {
-    const struct frame_row *row = *state;
-    outcome o = replay(row->name, row->wire, row->size, row->how, BUFFER);
+  const struct frame_row *row = *state;
+  outcome o = replay(row->name, row->wire, row->size, row->how, BUFFER);
 
-    expect_error("the outcome", o.error, row->error);
-    if (o.error == HBEAT_OK || o.error == HBEAT_ERR_STATUS) {
-        expect_int("keep_alive", o.keep_alive, row->keep_alive);
-        expect_int("the bytes used", (int64_t)o.used,
-                   (int64_t)(row->size - row->rest));
-    }
+  expect_error("the outcome", o.error, row->error);
+  if (o.error == HBEAT_OK || o.error == HBEAT_ERR_STATUS) {
+    expect_int("keep_alive", o.keep_alive, row->keep_alive);
+    expect_int(
+        "the bytes used", (int64_t)o.used, (int64_t)(row->size - row->rest));
+  }
 }
 
 /* What breaks the rules, wherever the connection stands: HBEAT_ERR_HTTP. */
 static const struct wire_row {
-    const char *name;
-    const char *wire;
-    size_t size;
+  const char *name;
+  const char *wire;
+  size_t size;
 } BROKEN[] = {
     /* RFC 9112 section 6.2, RFC 9110 section 8.6: Content-Length */
     {"two lengths", TEXT(OK_LINE SIXTEEN "Content-Length: 17\r\n\r\n" GOOD)},
     {"two lengths, the first of them zero",
-     TEXT(OK_LINE "Content-Length: 0\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: 0\r\n" SIXTEEN "\r\n" GOOD)},
     {"a list of lengths", TEXT(OK_LINE "Content-Length: 16, 16\r\n\r\n" GOOD)},
     {"a list of two lengths",
-     TEXT(OK_LINE "Content-Length: 16, 17\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: 16, 17\r\n\r\n" GOOD)},
     {"no length", TEXT(OK_LINE "Content-Length:\r\n\r\n" GOOD)},
     {"white space for a length",
-     TEXT(OK_LINE "Content-Length: \t \r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: \t \r\n\r\n" GOOD)},
     {"a length with plus", TEXT(OK_LINE "Content-Length: +16\r\n\r\n" GOOD)},
     {"a negative length", TEXT(OK_LINE "Content-Length: -16\r\n\r\n" GOOD)},
     {"minus zero", TEXT(OK_LINE "Content-Length: -0\r\n\r\n" GOOD)},
     {"a hexadecimal length", TEXT(OK_LINE "Content-Length: 0x10\r\n\r\n" GOOD)},
     {"a length with a fraction",
-     TEXT(OK_LINE "Content-Length: 16.0\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: 16.0\r\n\r\n" GOOD)},
     {"a length with an exponent",
-     TEXT(OK_LINE "Content-Length: 16e0\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: 16e0\r\n\r\n" GOOD)},
     {"a length with a space inside",
-     TEXT(OK_LINE "Content-Length: 1 6\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: 1 6\r\n\r\n" GOOD)},
     {"a length in quotes", TEXT(OK_LINE "Content-Length: \"16\"\r\n\r\n" GOOD)},
     {"a length of letters", TEXT(OK_LINE "Content-Length: all\r\n\r\n" GOOD)},
     {"a length of 2^64 + 16",
-     TEXT(OK_LINE "Content-Length: 18446744073709551632\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length: 18446744073709551632\r\n\r\n" GOOD)},
     {"a length of 30 digits",
-     TEXT(OK_LINE
-          "Content-Length: 999999999999999999999999999999\r\n\r\n" GOOD)},
+        TEXT(OK_LINE
+            "Content-Length: 999999999999999999999999999999\r\n\r\n" GOOD)},
 
     /* RFC 9112 section 7.1: chunks */
     {"no size", TEXT(CHUNKED "\r\n" GOOD "\r\n0\r\n\r\n")},
     {"no size for the last chunk", TEXT(CHUNKED "10\r\n" GOOD "\r\n\r\n\r\n")},
     {"only an extension for the last chunk",
-     TEXT(CHUNKED "10\r\n" GOOD "\r\n;a\r\n\r\n")},
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n;a\r\n\r\n")},
     {"only an extension", TEXT(CHUNKED ";a\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a size that is none", TEXT(CHUNKED "xyz\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a size with 0x", TEXT(CHUNKED "0x10\r\n" GOOD "\r\n0\r\n\r\n")},
@@ -460,91 +473,92 @@ static const struct wire_row {
     {"a space before the size", TEXT(CHUNKED " 10\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a space inside the size", TEXT(CHUNKED "1 0\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a size of 2^64 + 16",
-     TEXT(CHUNKED "10000000000000010\r\n" GOOD "\r\n0\r\n\r\n")},
+        TEXT(CHUNKED "10000000000000010\r\n" GOOD "\r\n0\r\n\r\n")},
     {"no CR LF behind a chunk", TEXT(CHUNKED "10\r\n" GOOD "0\r\n\r\n")},
     {"a bare LF behind a chunk", TEXT(CHUNKED "10\r\n" GOOD "\n0\r\n\r\n")},
     {"a bare CR behind a chunk", TEXT(CHUNKED "10\r\n" GOOD "\r0\r\n\r\n")},
     {"a letter and LF behind a chunk",
-     TEXT(CHUNKED "10\r\n" GOOD "x\n0\r\n\r\n")},
+        TEXT(CHUNKED "10\r\n" GOOD "x\n0\r\n\r\n")},
     {"CR and a letter behind a chunk",
-     TEXT(CHUNKED "10\r\n" GOOD "\rx0\r\n\r\n")},
+        TEXT(CHUNKED "10\r\n" GOOD "\rx0\r\n\r\n")},
     {"a chunk longer than its size",
-     TEXT(CHUNKED "0f\r\n" GOOD "\r\n0\r\n\r\n")},
+        TEXT(CHUNKED "0f\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a bare LF behind the size", TEXT(CHUNKED "10\n" GOOD "\r\n0\r\n\r\n")},
     {"a bare CR behind the size", TEXT(CHUNKED "10\r" GOOD "\r\n0\r\n\r\n")},
     {"a bare LF in an extension", TEXT(CHUNKED "10;a\n" GOOD "\r\n0\r\n\r\n")},
     {"a bare CR in an extension",
-     TEXT(CHUNKED "10;a\rb\r\n" GOOD "\r\n0\r\n\r\n")},
+        TEXT(CHUNKED "10;a\rb\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a NUL in an extension", TEXT(CHUNKED "10;a\0\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a bare LF behind the last chunk",
-     TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\n")},
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\n")},
     {"a malformed trailer",
-     TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nno colon\r\n\r\n")},
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nno colon\r\n\r\n")},
     {"a folded trailer",
-     TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\r\n c\r\n\r\n")},
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\r\n c\r\n\r\n")},
 
     /* RFC 9112 section 6.1: Transfer-Encoding */
     {"chunked and Content-Length",
-     TEXT(OK_LINE SIXTEEN "Transfer-Encoding: chunked\r\n\r\n10\r\n" GOOD
-                          "\r\n0\r\n\r\n")},
+        TEXT(OK_LINE SIXTEEN "Transfer-Encoding: chunked\r\n\r\n10\r\n" GOOD
+                             "\r\n0\r\n\r\n")},
     {"chunked and Content-Length behind it",
-     TEXT(OK_LINE "Transfer-Encoding: chunked\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT(OK_LINE "Transfer-Encoding: chunked\r\n" SIXTEEN "\r\n" GOOD)},
     {"chunked and a length of zero",
-     TEXT(OK_LINE
-          "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n")},
+        TEXT(OK_LINE "Transfer-Encoding: chunked\r\nContent-Length: "
+                     "0\r\n\r\n0\r\n\r\n")},
     {"gzip", TEXT(OK_LINE "Transfer-Encoding: gzip\r\n\r\n" GOOD)},
     {"a coding too long to be kept",
-     TEXT(OK_LINE "Transfer-Encoding: "
-                  "chunked-chunked-chunked-chunked-chunked-chunked-chunked-"
-                  "chunked-chunked\r\n\r\n0\r\n\r\n")},
+        TEXT(OK_LINE "Transfer-Encoding: "
+                     "chunked-chunked-chunked-chunked-chunked-chunked-chunked-"
+                     "chunked-chunked\r\n\r\n0\r\n\r\n")},
     {"a length too long to be kept",
-     TEXT(OK_LINE "Content-Length: 0000000000000000000000000000000000000000"
-                  "000000000000000000000000000000000000000016\r\n\r\n" GOOD)},
+        TEXT(
+            OK_LINE "Content-Length: 0000000000000000000000000000000000000000"
+                    "000000000000000000000000000000000000000016\r\n\r\n" GOOD)},
     {"gzip, chunked",
-     TEXT(OK_LINE "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")},
+        TEXT(OK_LINE "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")},
     {"gzip and chunked in two fields",
-     TEXT(OK_LINE
-          "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-          "0\r\n\r\n")},
+        TEXT(OK_LINE
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "0\r\n\r\n")},
     {"chunked twice",
-     TEXT(OK_LINE "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n")},
+        TEXT(OK_LINE "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n")},
     {"chunked in two fields",
-     TEXT(OK_LINE
-          "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
-          "0\r\n\r\n")},
+        TEXT(OK_LINE
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "0\r\n\r\n")},
     {"chunked before another coding",
-     TEXT(OK_LINE "Transfer-Encoding: chunked, gzip\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Transfer-Encoding: chunked, gzip\r\n\r\n" GOOD)},
     {"chunked with a parameter",
-     TEXT(OK_LINE "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n")},
+        TEXT(OK_LINE "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n")},
     {"chunked misspelt",
-     TEXT(OK_LINE "Transfer-Encoding: xchunked\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Transfer-Encoding: xchunked\r\n\r\n" GOOD)},
     {"identity",
-     TEXT(OK_LINE "Transfer-Encoding: identity\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT(OK_LINE "Transfer-Encoding: identity\r\n" SIXTEEN "\r\n" GOOD)},
     {"no coding", TEXT(OK_LINE "Transfer-Encoding:\r\n\r\n" GOOD)},
     {"chunked in HTTP/1.0",
-     TEXT("HTTP/1.0 200 OK\r\n"
-          "Transfer-Encoding: chunked\r\n\r\n10\r\n" GOOD "\r\n0\r\n\r\n")},
+        TEXT("HTTP/1.0 200 OK\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n10\r\n" GOOD "\r\n0\r\n\r\n")},
 
     /* RFC 9110 section 15.2: interim responses */
     {"101, which nobody asked for",
-     TEXT("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n" SIZED)},
+        TEXT("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n" SIZED)},
 
     /* RFC 9112 section 5: field lines */
     {"a folded line", TEXT(OK_LINE "X: a\r\n b\r\n" SIXTEEN "\r\n" GOOD)},
     {"a line folded with a tab",
-     TEXT(OK_LINE "X: a\r\n\tb\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT(OK_LINE "X: a\r\n\tb\r\n" SIXTEEN "\r\n" GOOD)},
     {"white space before the first field",
-     TEXT(OK_LINE " X: a\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT(OK_LINE " X: a\r\n" SIXTEEN "\r\n" GOOD)},
     {"a space before the colon",
-     TEXT(OK_LINE "Content-Length : 16\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length : 16\r\n\r\n" GOOD)},
     {"a tab before the colon",
-     TEXT(OK_LINE "Content-Length\t: 16\r\n\r\n" GOOD)},
+        TEXT(OK_LINE "Content-Length\t: 16\r\n\r\n" GOOD)},
     {"a space in a name", TEXT(OK_LINE "X Y: 1\r\n" SIXTEEN "\r\n" GOOD)},
     {"no name", TEXT(OK_LINE ": 1\r\n" SIXTEEN "\r\n" GOOD)},
     {"no colon", TEXT(OK_LINE "X\r\n" SIXTEEN "\r\n" GOOD)},
     {"a name with a bracket", TEXT(OK_LINE "X(1): a\r\n" SIXTEEN "\r\n" GOOD)},
     {"a name with a byte above ASCII",
-     TEXT(OK_LINE "X\xC3\xA9: a\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT(OK_LINE "X\xC3\xA9: a\r\n" SIXTEEN "\r\n" GOOD)},
     {"a NUL in a name", TEXT(OK_LINE "X\0: a\r\n" SIXTEEN "\r\n" GOOD)},
     {"a NUL in a value", TEXT(OK_LINE "X: a\0b\r\n" SIXTEEN "\r\n" GOOD)},
     {"a bare CR in a value", TEXT(OK_LINE "X: a\rb\r\n" SIXTEEN "\r\n" GOOD)},
@@ -565,16 +579,16 @@ static const struct wire_row {
     {"no version", TEXT("200 OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"a status of two digits", TEXT("HTTP/1.1 20 OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"a status of four digits",
-     TEXT("HTTP/1.1 2000 OK\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT("HTTP/1.1 2000 OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"a status with a letter", TEXT("HTTP/1.1 20O OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"a status with a sign", TEXT("HTTP/1.1 +200 OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"a reason that touches the status",
-     TEXT("HTTP/1.1 200OK\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT("HTTP/1.1 200OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"no status", TEXT("HTTP/1.1\r\n" SIXTEEN "\r\n" GOOD)},
     {"two spaces before the status",
-     TEXT("HTTP/1.1  200 OK\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT("HTTP/1.1  200 OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"a tab before the status",
-     TEXT("HTTP/1.1\t200 OK\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT("HTTP/1.1\t200 OK\r\n" SIXTEEN "\r\n" GOOD)},
     {"status 000", TEXT("HTTP/1.1 000 Odd\r\n" SIXTEEN "\r\n" GOOD)},
     {"status 099", TEXT("HTTP/1.1 099 Odd\r\n" SIXTEEN "\r\n" GOOD)},
     {"status 600", TEXT("HTTP/1.1 600 Odd\r\n" SIXTEEN "\r\n" GOOD)},
@@ -583,43 +597,42 @@ static const struct wire_row {
     {"white space before the status line", TEXT(" " SIZED)},
     {"a NUL in the reason", TEXT("HTTP/1.1 200 O\0K\r\n" SIXTEEN "\r\n" GOOD)},
     {"a bare LF behind the status line",
-     TEXT("HTTP/1.1 200 OK\n" SIXTEEN "\r\n" GOOD)},
+        TEXT("HTTP/1.1 200 OK\n" SIXTEEN "\r\n" GOOD)},
     {"a bare CR in the status line",
-     TEXT("HTTP/1.1 200\rOK\r\n" SIXTEEN "\r\n" GOOD)},
+        TEXT("HTTP/1.1 200\rOK\r\n" SIXTEEN "\r\n" GOOD)},
     {"TLS's alert for a plain client", TEXT("\x15\x03\x01\x00\x02\x02\x28")},
     {"a mail server", TEXT("220 mail.example ESMTP\r\n")},
     {"a bare page, as HTTP/0.9 had it", TEXT("<html></html>\r\n")},
 };
 
 static void test_broken(void **state) {
-    const struct wire_row *row = *state;
+  const struct wire_row *row = *state;
 
-    expect_error("the outcome",
-                 replay(row->name, row->wire, row->size, OPEN, BUFFER).error,
-                 HBEAT_ERR_HTTP);
+  expect_error("the outcome",
+      replay(row->name, row->wire, row->size, OPEN, BUFFER).error,
+      HBEAT_ERR_HTTP);
 }
 
 /* No reply is whole before its last byte, and a close does not make it so. */
 static const struct wire_row WHOLE[] = {
     {"prefixes of a sized reply", TEXT(SIZED)},
     {"prefixes of a chunked reply",
-     TEXT(CHUNKED "8;a=b\r\n{\"succes\r\n8\r\ns\":true}\r\n0\r\nA: b\r\n\r\n")},
+        TEXT(CHUNKED
+            "8;a=b\r\n{\"succes\r\n8\r\ns\":true}\r\n0\r\nA: b\r\n\r\n")},
     {"prefixes of an interim and a final reply",
-     TEXT("HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" SIZED)},
+        TEXT("HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" SIZED)},
 };
 
 static void test_prefixes(void **state) {
-    const struct wire_row *row = *state;
+  const struct wire_row *row = *state;
 
-    for (size_t size = 0; size < row->size; size++) {
-        in_hand(row->name, row->wire, size);
-        expect_error("left open",
-                     feed(row->wire, size, OPEN, BUFFER, size, 1).error,
-                     HBEAT_AGAIN);
-        expect_error("closed",
-                     feed(row->wire, size, CLOSED, BUFFER, size, 1).error,
-                     HBEAT_ERR_TRUNCATED);
-    }
+  for (size_t size = 0; size < row->size; size++) {
+    in_hand(row->name, row->wire, size);
+    expect_error("left open",
+        feed(row->wire, size, OPEN, BUFFER, size, 1).error, HBEAT_AGAIN);
+    expect_error("closed", feed(row->wire, size, CLOSED, BUFFER, size, 1).error,
+        HBEAT_ERR_TRUNCATED);
+  }
 }
 
 /* ---- Sizes -------------------------------------------------------------- */
@@ -628,43 +641,41 @@ static char big[200000];
 
 /* Fills up a field so that the head is `size` bytes long, and adds a body. */
 static size_t write_head(char *out, size_t size) {
-    static const char END[] = "\r\n" SIXTEEN "\r\n";
-    size_t fill = size - (sizeof OK_LINE - 1) - 3 - (sizeof END - 1);
-    char *p = out;
+  static const char END[] = "\r\n" SIXTEEN "\r\n";
+  size_t fill = size - (sizeof OK_LINE - 1) - 3 - (sizeof END - 1);
+  char *p = out;
 
-    p = strcpy(p, OK_LINE) + sizeof OK_LINE - 1;
-    p = strcpy(p, "X: ") + 3;
-    memset(p, 'a', fill);
-    strcpy(p + fill, END);
-    strcpy(out + size, GOOD);
-    return size + sizeof GOOD - 1;
+  p = strcpy(p, OK_LINE) + sizeof OK_LINE - 1;
+  p = strcpy(p, "X: ") + 3;
+  memset(p, 'a', fill);
+  strcpy(p + fill, END);
+  strcpy(out + size, GOOD);
+  return size + sizeof GOOD - 1;
 }
 
 static void test_head_at_limit(void **state) {
-    size_t size = write_head(big, HBEAT_HEAD_MAX);
+  size_t size = write_head(big, HBEAT_HEAD_MAX);
 
-    (void)state;
-    expect_error(
-        "the outcome",
-        replay("a head of HBEAT_HEAD_MAX", big, size, OPEN, BUFFER).error,
-        HBEAT_OK);
+  (void)state;
+  expect_error("the outcome",
+      replay("a head of HBEAT_HEAD_MAX", big, size, OPEN, BUFFER).error,
+      HBEAT_OK);
 }
 
 static void test_head_past_limit(void **state) {
-    size_t size = write_head(big, HBEAT_HEAD_MAX + 1);
+  size_t size = write_head(big, HBEAT_HEAD_MAX + 1);
 
-    (void)state;
-    expect_error(
-        "the outcome",
-        replay("a head one byte longer", big, size, OPEN, BUFFER).error,
-        HBEAT_ERR_HTTP);
+  (void)state;
+  expect_error("the outcome",
+      replay("a head one byte longer", big, size, OPEN, BUFFER).error,
+      HBEAT_ERR_HTTP);
 }
 
 /* Row: what never ends, and what it begins with. */
 static const struct endless_row {
-    const char *name;
-    const char *head;
-    const char *repeated;
+  const char *name;
+  const char *head;
+  const char *repeated;
 } ENDLESS[] = {
     {"a status line without end", "HTTP/1.1 200 ", "a"},
     {"a name without end", OK_LINE, "a"},
@@ -681,37 +692,37 @@ static const struct endless_row {
 };
 
 static void test_endless(void **state) {
-    const struct endless_row *row = *state;
-    char *p = strcpy(big, row->head) + strlen(row->head);
-    size_t step = strlen(row->repeated);
+  const struct endless_row *row = *state;
+  char *p = strcpy(big, row->head) + strlen(row->head);
+  size_t step = strlen(row->repeated);
 
-    while (p - big <= 2 * HBEAT_HEAD_MAX) p = strcpy(p, row->repeated) + step;
-    expect_error("the outcome",
-                 replay(row->name, big, (size_t)(p - big), OPEN, BUFFER).error,
-                 HBEAT_ERR_HTTP);
+  while (p - big <= 2 * HBEAT_HEAD_MAX) p = strcpy(p, row->repeated) + step;
+  expect_error("the outcome",
+      replay(row->name, big, (size_t)(p - big), OPEN, BUFFER).error,
+      HBEAT_ERR_HTTP);
 }
 
 /* Writes a 200 with a Date and a body of `size` bytes, chunked or sized. */
 static size_t write_body(char *out, size_t size, bool chunked) {
-    char *p = out;
+  char *p = out;
 
-    p += sprintf(p, OK_LINE DATE "Retry-After: 7\r\n");
-    p += sprintf(p,
-                 chunked ? "Transfer-Encoding: chunked\r\n\r\n%zX\r\n"
-                         : "Content-Length: %zu\r\n\r\n",
-                 size);
-    memset(p, ' ', size);
-    memcpy(p, GOOD, sizeof GOOD - 1);
-    p += size;
-    if (chunked) p = strcpy(p, "\r\n0\r\n\r\n") + 7;
-    return (size_t)(p - out);
+  p += sprintf(p, OK_LINE DATE "Retry-After: 7\r\n");
+  p += sprintf(p,
+      chunked ? "Transfer-Encoding: chunked\r\n\r\n%zX\r\n"
+              : "Content-Length: %zu\r\n\r\n",
+      size);
+  memset(p, ' ', size);
+  memcpy(p, GOOD, sizeof GOOD - 1);
+  p += size;
+  if (chunked) p = strcpy(p, "\r\n0\r\n\r\n") + 7;
+  return (size_t)(p - out);
 }
 
 static const struct body_size_row {
-    const char *name;
-    size_t size;
-    bool chunked;
-    hbeat_error error;
+  const char *name;
+  size_t size;
+  bool chunked;
+  hbeat_error error;
 } BODY_SIZES[] = {
     {"a sized body that just fits", BUFFER, false, HBEAT_OK},
     {"a chunked body that just fits", BUFFER, true, HBEAT_OK},
@@ -723,14 +734,14 @@ static const struct body_size_row {
 
 /* What arrived before the body survives it. */
 static void test_body_size(void **state) {
-    const struct body_size_row *row = *state;
-    size_t size = write_body(big, row->size, row->chunked);
-    outcome o = replay(row->name, big, size, OPEN, BUFFER);
+  const struct body_size_row *row = *state;
+  size_t size = write_body(big, row->size, row->chunked);
+  outcome o = replay(row->name, big, size, OPEN, BUFFER);
 
-    expect_error("the outcome", o.error, row->error);
-    expect_int("http_status", o.http_status, 200);
-    expect_int("server_time_s", o.server_time_s, DATE_S);
-    expect_int("retry_after_s", o.retry_after_s, 7);
+  expect_error("the outcome", o.error, row->error);
+  expect_int("http_status", o.http_status, 200);
+  expect_int("server_time_s", o.server_time_s, DATE_S);
+  expect_int("retry_after_s", o.retry_after_s, 7);
 }
 
 /* ---- Status, Retry-After, Date, message --------------------------------- */
@@ -741,183 +752,185 @@ static void test_body_size(void **state) {
 
 /* What the API, its framework, and those in front of it answer. */
 static const struct answer_row {
-    const char *name;
-    const char *wire;
-    size_t size;
-    ending how;
-    hbeat_error error;
-    int http_status;
-    bool keep_alive;
-    int64_t retry_after_s, server_time_s;
-    const char *message;
+  const char *name;
+  const char *wire;
+  size_t size;
+  ending how;
+  hbeat_error error;
+  int http_status;
+  bool keep_alive;
+  int64_t retry_after_s, server_time_s;
+  const char *message;
 } ANSWERS[] = {
     {"200 with Date", TEXT(OK_LINE DATE SIXTEEN "\r\n" GOOD), OPEN, HBEAT_OK,
-     200, true, NONE, DATE_S, NULL},
+        200, true, NONE, DATE_S, NULL},
     {"401 with a message",
-     TEXT("HTTP/1.1 401 Unauthorized\r\n" DATE JSON_TYPE
-          "Content-Length: 30\r\n\r\n"
-          "{\"message\":\"Unauthenticated.\"}"),
-     OPEN, HBEAT_ERR_STATUS, 401, true, NONE, DATE_S, "Unauthenticated."},
+        TEXT("HTTP/1.1 401 Unauthorized\r\n" DATE JSON_TYPE
+             "Content-Length: 30\r\n\r\n"
+             "{\"message\":\"Unauthenticated.\"}"),
+        OPEN, HBEAT_ERR_STATUS, 401, true, NONE, DATE_S, "Unauthenticated."},
     {"401 with a message in chunks",
-     TEXT("HTTP/1.1 401 Unauthorized\r\n"
-          "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"mes\r\n19\r\n"
-          "sage\":\"Unauthenticated.\"}\r\n0\r\n\r\n"),
-     OPEN, HBEAT_ERR_STATUS, 401, true, NONE, NONE, "Unauthenticated."},
+        TEXT("HTTP/1.1 401 Unauthorized\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"mes\r\n19\r\n"
+             "sage\":\"Unauthenticated.\"}\r\n0\r\n\r\n"),
+        OPEN, HBEAT_ERR_STATUS, 401, true, NONE, NONE, "Unauthenticated."},
     {"401, empty",
-     TEXT("HTTP/1.1 401 Unauthorized\r\n"
-          "Content-Length: 0\r\n\r\n"),
-     OPEN, HBEAT_ERR_STATUS, 401, true, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 401 Unauthorized\r\n"
+             "Content-Length: 0\r\n\r\n"),
+        OPEN, HBEAT_ERR_STATUS, 401, true, NONE, NONE, NULL},
     {"401, empty, ended by a close",
-     TEXT("HTTP/1.1 401 Unauthorized\r\n"
-          "Connection: close\r\n\r\n"),
-     CLOSED, HBEAT_ERR_STATUS, 401, false, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 401 Unauthorized\r\n"
+             "Connection: close\r\n\r\n"),
+        CLOSED, HBEAT_ERR_STATUS, 401, false, NONE, NONE, NULL},
     {"302 to a log-in page",
-     TEXT("HTTP/1.1 302 Found\r\n"
-          "Location: https://api.lucit.app/login\r\n" PAGE_LENGTH "\r\n" PAGE),
-     OPEN, HBEAT_ERR_STATUS, 302, true, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 302 Found\r\n"
+             "Location: https://api.lucit.app/login\r\n" PAGE_LENGTH
+             "\r\n" PAGE),
+        OPEN, HBEAT_ERR_STATUS, 302, true, NONE, NONE, NULL},
     {"403",
-     TEXT("HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\n\r\n"
-          "{\"message\":\"This action is forbidden. \"}"),
-     OPEN, HBEAT_ERR_STATUS, 403, true, NONE, NONE,
-     "This action is forbidden. "},
+        TEXT("HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\n\r\n"
+             "{\"message\":\"This action is forbidden. \"}"),
+        OPEN, HBEAT_ERR_STATUS, 403, true, NONE, NONE,
+        "This action is forbidden. "},
     {"404 with escapes",
-     TEXT("HTTP/1.1 404 Not Found\r\n"
-          "Content-Length: 39\r\n\r\n{\"message\":\"caf\\u00e9 \\/ "
-          "\\uD83D\\uDE00"
-          "\"}"),
-     OPEN, HBEAT_ERR_STATUS, 404, true, NONE, NONE,
-     "caf\xC3\xA9 / \xF0\x9F\x98\x80"},
+        TEXT("HTTP/1.1 404 Not Found\r\n"
+             "Content-Length: 39\r\n\r\n{\"message\":\"caf\\u00e9 \\/ "
+             "\\uD83D\\uDE00"
+             "\"}"),
+        OPEN, HBEAT_ERR_STATUS, 404, true, NONE, NONE,
+        "caf\xC3\xA9 / \xF0\x9F\x98\x80"},
     {"405",
-     TEXT("HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\n"
-          "Content-Length: 29\r\n\r\n{\"message\":\"Use POST instead\"}"),
-     OPEN, HBEAT_ERR_STATUS, 405, true, NONE, NONE, "Use POST instead"},
+        TEXT("HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\n"
+             "Content-Length: 29\r\n\r\n{\"message\":\"Use POST instead\"}"),
+        OPEN, HBEAT_ERR_STATUS, 405, true, NONE, NONE, "Use POST instead"},
     {"422 with errors",
-     TEXT("HTTP/1.1 422 Unprocessable Content\r\n"
-          "Content-Length: 88\r\n\r\n{\"message\":\"The given data was "
-          "invalid.\","
-          "\"errors\":{\"lightning_version\":[\"is required\"]}}"),
-     OPEN, HBEAT_ERR_STATUS, 422, true, NONE, NONE,
-     "The given data was invalid."},
+        TEXT("HTTP/1.1 422 Unprocessable Content\r\n"
+             "Content-Length: 88\r\n\r\n{\"message\":\"The given data was "
+             "invalid.\","
+             "\"errors\":{\"lightning_version\":[\"is required\"]}}"),
+        OPEN, HBEAT_ERR_STATUS, 422, true, NONE, NONE,
+        "The given data was invalid."},
     {"the API's own error",
-     TEXT("HTTP/1.1 400 Bad Request\r\n"
-          "Content-Length: 48\r\n\r\n"
-          "{\"ok\":false,\"message\":\"No such app\",\"code\":\"E12\"}"),
-     OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, "No such app"},
+        TEXT("HTTP/1.1 400 Bad Request\r\n"
+             "Content-Length: 48\r\n\r\n"
+             "{\"ok\":false,\"message\":\"No such app\",\"code\":\"E12\"}"),
+        OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, "No such app"},
     {"a message that is not first",
-     TEXT("HTTP/1.1 400 Bad Request\r\n"
-          "Content-Length: 47\r\n\r\n"
-          "{\"errors\":{\"message\":\"inner\"},\"message\":\"outer\"}"),
-     OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, "outer"},
+        TEXT("HTTP/1.1 400 Bad Request\r\n"
+             "Content-Length: 47\r\n\r\n"
+             "{\"errors\":{\"message\":\"inner\"},\"message\":\"outer\"}"),
+        OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, "outer"},
     {"a message that is no string",
-     TEXT("HTTP/1.1 400 Bad Request\r\n"
-          "Content-Length: 15\r\n\r\n{\"message\":404}"),
-     OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 400 Bad Request\r\n"
+             "Content-Length: 15\r\n\r\n{\"message\":404}"),
+        OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, NULL},
     {"a message of null",
-     TEXT("HTTP/1.1 400 Bad Request\r\n"
-          "Content-Length: 16\r\n\r\n{\"message\":null}"),
-     OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 400 Bad Request\r\n"
+             "Content-Length: 16\r\n\r\n{\"message\":null}"),
+        OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, NULL},
     {"an error whose body is an array",
-     TEXT("HTTP/1.1 400 Bad Request\r\n"
-          "Content-Length: 19\r\n\r\n[{\"message\":\"no\"},1]"),
-     OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 400 Bad Request\r\n"
+             "Content-Length: 19\r\n\r\n[{\"message\":\"no\"},1]"),
+        OPEN, HBEAT_ERR_STATUS, 400, true, NONE, NONE, NULL},
     {"429 with Retry-After",
-     TEXT("HTTP/1.1 429 Too Many Requests\r\n"
-          "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 0\r\n"
-          "Retry-After: 42\r\nContent-Length: 31\r\n\r\n"
-          "{\"message\":\"Too Many Attempts.\"}"),
-     OPEN, HBEAT_ERR_STATUS, 429, true, 42, NONE, "Too Many Attempts."},
+        TEXT("HTTP/1.1 429 Too Many Requests\r\n"
+             "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 0\r\n"
+             "Retry-After: 42\r\nContent-Length: 31\r\n\r\n"
+             "{\"message\":\"Too Many Attempts.\"}"),
+        OPEN, HBEAT_ERR_STATUS, 429, true, 42, NONE, "Too Many Attempts."},
     {"429 of a CDN",
-     TEXT("HTTP/1.1 429 Too Many Requests\r\n"
-          "Retry-After: 10\r\nContent-Length: 16\r\n\r\nerror code: 1015"),
-     OPEN, HBEAT_ERR_STATUS, 429, true, 10, NONE, NULL},
+        TEXT("HTTP/1.1 429 Too Many Requests\r\n"
+             "Retry-After: 10\r\nContent-Length: 16\r\n\r\nerror code: 1015"),
+        OPEN, HBEAT_ERR_STATUS, 429, true, 10, NONE, NULL},
     {"500",
-     TEXT("HTTP/1.1 500 Internal Server Error\r\n"
-          "Content-Length: 26\r\n\r\n{\"message\":\"Server Error\"}"),
-     OPEN, HBEAT_ERR_STATUS, 500, true, NONE, NONE, "Server Error"},
+        TEXT("HTTP/1.1 500 Internal Server Error\r\n"
+             "Content-Length: 26\r\n\r\n{\"message\":\"Server Error\"}"),
+        OPEN, HBEAT_ERR_STATUS, 500, true, NONE, NONE, "Server Error"},
     {"503 with a page and seconds",
-     TEXT("HTTP/1.1 503 Unavailable\r\n" DATE "Retry-After: 120\r\n" PAGE_LENGTH
-          "\r\n" PAGE),
-     OPEN, HBEAT_ERR_STATUS, 503, true, 120, DATE_S, NULL},
+        TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
+             "Retry-After: 120\r\n" PAGE_LENGTH "\r\n" PAGE),
+        OPEN, HBEAT_ERR_STATUS, 503, true, 120, DATE_S, NULL},
     {"503 with JSON and a date",
-     TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
-          "Retry-After: Wed, 07 Jan 2026 00:17:19 GMT\r\n"
-          "Content-Length: 33\r\n\r\n{\"message\":\"Service Unavailable\"}"),
-     OPEN, HBEAT_ERR_STATUS, 503, true, 120, DATE_S, "Service Unavailable"},
+        TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
+             "Retry-After: Wed, 07 Jan 2026 00:17:19 GMT\r\n"
+             "Content-Length: 33\r\n\r\n{\"message\":\"Service Unavailable\"}"),
+        OPEN, HBEAT_ERR_STATUS, 503, true, 120, DATE_S, "Service Unavailable"},
     {"520 of a CDN", TEXT("HTTP/1.1 520 Odd\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 520, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 520, true, NONE, NONE, NULL},
     {"521 of a CDN", TEXT("HTTP/1.1 521 Odd\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 521, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 521, true, NONE, NONE, NULL},
     {"522 of a CDN", TEXT("HTTP/1.1 522 \r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 522, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 522, true, NONE, NONE, NULL},
     {"523 of a CDN", TEXT("HTTP/1.1 523 Odd\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 523, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 523, true, NONE, NONE, NULL},
     {"524 of a CDN", TEXT("HTTP/1.1 524 Odd\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 524, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 524, true, NONE, NONE, NULL},
     {"525 of a CDN", TEXT("HTTP/1.1 525 Odd\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 525, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 525, true, NONE, NONE, NULL},
     {"526 of a CDN", TEXT("HTTP/1.1 526 Odd\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_STATUS, 526, true, NONE, NONE, NULL},
+        HBEAT_ERR_STATUS, 526, true, NONE, NONE, NULL},
     {"527 of a CDN with Retry-After",
-     TEXT("HTTP/1.1 527 Odd\r\n"
-          "Retry-After: 5\r\n\r\n" PAGE),
-     CLOSED, HBEAT_ERR_STATUS, 527, false, 5, NONE, NULL},
+        TEXT("HTTP/1.1 527 Odd\r\n"
+             "Retry-After: 5\r\n\r\n" PAGE),
+        CLOSED, HBEAT_ERR_STATUS, 527, false, 5, NONE, NULL},
     {"200 with a page", TEXT(OK_LINE DATE PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_JSON, 200, false, NONE, DATE_S, NULL},
+        HBEAT_ERR_JSON, 200, false, NONE, DATE_S, NULL},
     {"200 with a page to the end", TEXT(OK_LINE "\r\n" PAGE), CLOSED,
-     HBEAT_ERR_JSON, 200, false, NONE, NONE, NULL},
+        HBEAT_ERR_JSON, 200, false, NONE, NONE, NULL},
     {"200 with a page and Retry-After",
-     TEXT(OK_LINE DATE "Retry-After: 9\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
-     HBEAT_ERR_JSON, 200, false, 9, DATE_S, NULL},
+        TEXT(OK_LINE DATE "Retry-After: 9\r\n" PAGE_LENGTH "\r\n" PAGE), OPEN,
+        HBEAT_ERR_JSON, 200, false, 9, DATE_S, NULL},
     {"an error that is cut",
-     TEXT("HTTP/1.1 503 Unavailable\r\n" DATE "Retry-After: 120\r\n" PAGE_LENGTH
-          "\r\n<ht"),
-     CLOSED, HBEAT_ERR_TRUNCATED, 503, false, 120, DATE_S, NULL},
+        TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
+             "Retry-After: 120\r\n" PAGE_LENGTH "\r\n<ht"),
+        CLOSED, HBEAT_ERR_TRUNCATED, 503, false, 120, DATE_S, NULL},
     {"a broken chunk keeps the head",
-     TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
-          "Retry-After: 120\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
-     OPEN, HBEAT_ERR_HTTP, 503, false, 120, DATE_S, NULL},
+        TEXT("HTTP/1.1 503 Unavailable\r\n" DATE
+             "Retry-After: 120\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
+        OPEN, HBEAT_ERR_HTTP, 503, false, 120, DATE_S, NULL},
     {"a trailer is no field",
-     TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n" DATE
-                  "Retry-After: 5\r\nConnection: close\r\n\r\n"),
-     OPEN, HBEAT_OK, 200, true, NONE, NONE, NULL},
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n" DATE
+                     "Retry-After: 5\r\nConnection: close\r\n\r\n"),
+        OPEN, HBEAT_OK, 200, true, NONE, NONE, NULL},
     {"an interim response's fields are not the reply's",
-     TEXT("HTTP/1.1 103 Early\r\n" DATE "Retry-After: 5\r\n\r\n" SIZED), OPEN,
-     HBEAT_OK, 200, true, NONE, NONE, NULL},
+        TEXT("HTTP/1.1 103 Early\r\n" DATE "Retry-After: 5\r\n\r\n" SIZED),
+        OPEN, HBEAT_OK, 200, true, NONE, NONE, NULL},
     {"an interim response's date of Retry-After neither",
-     TEXT("HTTP/1.1 103 Early\r\nRetry-After: Wed, 07 Jan 2026 00:17:19 GMT\r\n"
-          "\r\n" OK_LINE DATE SIXTEEN "\r\n" GOOD),
-     OPEN, HBEAT_OK, 200, true, NONE, DATE_S, NULL},
+        TEXT("HTTP/1.1 103 Early\r\nRetry-After: Wed, 07 Jan 2026 00:17:19 "
+             "GMT\r\n"
+             "\r\n" OK_LINE DATE SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_OK, 200, true, NONE, DATE_S, NULL},
 };
 
 static void test_answer(void **state) {
-    const struct answer_row *row = *state;
-    outcome o = replay(row->name, row->wire, row->size, row->how, BUFFER);
+  const struct answer_row *row = *state;
+  outcome o = replay(row->name, row->wire, row->size, row->how, BUFFER);
 
-    expect_error("the outcome", o.error, row->error);
-    expect_int("http_status", o.http_status, row->http_status);
-    expect_int("keep_alive", o.keep_alive, row->keep_alive);
-    expect_int("retry_after_s", o.retry_after_s, row->retry_after_s);
-    expect_int("server_time_s", o.server_time_s, row->server_time_s);
-    expect_text("message", o.has_message ? o.message : NULL, row->message);
+  expect_error("the outcome", o.error, row->error);
+  expect_int("http_status", o.http_status, row->http_status);
+  expect_int("keep_alive", o.keep_alive, row->keep_alive);
+  expect_int("retry_after_s", o.retry_after_s, row->retry_after_s);
+  expect_int("server_time_s", o.server_time_s, row->server_time_s);
+  expect_text("message", o.has_message ? o.message : NULL, row->message);
 }
 
 /* Writes a 500 in debug mode: a message, then a stack trace of 40 KB. */
 static size_t write_trace(char *out, const char *framing) {
-    char *p = out + sprintf(out, "HTTP/1.1 500 Internal Server Error\r\n");
-    char *length;
+  char *p = out + sprintf(out, "HTTP/1.1 500 Internal Server Error\r\n");
+  char *length;
 
-    p += sprintf(p, "%sRetry-After: 30\r\n" DATE "\r\n", framing);
-    length = p;
-    if (strstr(framing, "chunked") != NULL) p += sprintf(p, "A000\r\n");
-    p += sprintf(p, "{\"message\":\"Server Error \\u2014 debug\",\"trace\":[");
-    while (p - length < 0xA000)
-        p += sprintf(p, "{\"file\":\"\\/var\\/www\\/a.php\",\"line\":1},");
-    return (size_t)(p - out);
+  p += sprintf(p, "%sRetry-After: 30\r\n" DATE "\r\n", framing);
+  length = p;
+  if (strstr(framing, "chunked") != NULL) p += sprintf(p, "A000\r\n");
+  p += sprintf(p, "{\"message\":\"Server Error \\u2014 debug\",\"trace\":[");
+  while (p - length < 0xA000)
+    p += sprintf(p, "{\"file\":\"\\/var\\/www\\/a.php\",\"line\":1},");
+  return (size_t)(p - out);
 }
 
 static const struct trace_row {
-    const char *name;
-    const char *framing;
+  const char *name;
+  const char *framing;
 } TRACES[] = {
     {"a sized trace of 40 KB", "Content-Length: 41000\r\n"},
     {"a chunked trace of 40 KB", "Transfer-Encoding: chunked\r\n"},
@@ -925,42 +938,42 @@ static const struct trace_row {
 };
 
 static void test_trace(void **state) {
-    const struct trace_row *row = *state;
-    size_t size = write_trace(big, row->framing);
-    outcome o = replay(row->name, big, size, CLOSED, BUFFER);
+  const struct trace_row *row = *state;
+  size_t size = write_trace(big, row->framing);
+  outcome o = replay(row->name, big, size, CLOSED, BUFFER);
 
-    expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
-    expect_int("http_status", o.http_status, 500);
-    expect_int("retry_after_s", o.retry_after_s, 30);
-    expect_int("server_time_s", o.server_time_s, DATE_S);
-    expect_text("message", o.has_message ? o.message : NULL,
-                "Server Error \xE2\x80\x94 debug");
-    expect_true("the connection is not for use", !o.keep_alive);
+  expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
+  expect_int("http_status", o.http_status, 500);
+  expect_int("retry_after_s", o.retry_after_s, 30);
+  expect_int("server_time_s", o.server_time_s, DATE_S);
+  expect_text("message", o.has_message ? o.message : NULL,
+      "Server Error \xE2\x80\x94 debug");
+  expect_true("the connection is not for use", !o.keep_alive);
 }
 
 /* In a buffer of any size the message is there whole, or not at all. */
 static void test_small_buffers(void **state) {
-    static const char WIRE[] = "HTTP/1.1 500 Odd\r\nContent-Length: 55\r\n\r\n"
-                               "{\"code\":\"E1\",\"message\":\"caf\\u00e9\","
-                               "\"trace\":[1,2,3,4,5,6]}";
-    outcome o;
+  static const char WIRE[] = "HTTP/1.1 500 Odd\r\nContent-Length: 55\r\n\r\n"
+                             "{\"code\":\"E1\",\"message\":\"caf\\u00e9\","
+                             "\"trace\":[1,2,3,4,5,6]}";
+  outcome o;
 
-    (void)state;
-    for (size_t room = 1; room < 70; room++) {
-        o = replay("a small reply buffer", TEXT(WIRE), OPEN, room);
-        expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
-        expect_int("http_status", o.http_status, 500);
-        expect_int("the message is there", o.has_message, room >= 34);
-        if (o.has_message) expect_text("the message", o.message, "caf\xC3\xA9");
-    }
+  (void)state;
+  for (size_t room = 1; room < 70; room++) {
+    o = replay("a small reply buffer", TEXT(WIRE), OPEN, room);
+    expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
+    expect_int("http_status", o.http_status, 500);
+    expect_int("the message is there", o.has_message, room >= 34);
+    if (o.has_message) expect_text("the message", o.message, "caf\xC3\xA9");
+  }
 }
 
 /* ---- Dates: RFC 9110 section 5.6.7 -------------------------------------- */
 
 static const struct date_row {
-    const char *name;
-    const char *text;
-    int64_t seconds;
+  const char *name;
+  const char *text;
+  int64_t seconds;
 } DATES[] = {
     {"IMF-fixdate", "Sun, 06 Nov 1994 08:49:37 GMT", 784111777},
     {"RFC 850", "Sunday, 06-Nov-94 08:49:37 GMT", 784111777},
@@ -968,14 +981,14 @@ static const struct date_row {
     {"asctime with a day of two digits", "Wed Jan 07 00:15:19 2026", DATE_S},
     {"RFC 850 in this century", "Wednesday, 07-Jan-26 00:15:19 GMT", DATE_S},
     {"RFC 850 at the end of the last", "Friday, 31-Dec-99 23:59:59 GMT",
-     946684799},
+        946684799},
     {"the epoch", "Thu, 01 Jan 1970 00:00:00 GMT", 0},
     {"past 2^31", "Tue, 19 Jan 2038 03:14:08 GMT", 2147483648},
     {"a leap day", "Thu, 29 Feb 2024 12:00:00 GMT", 1709208000},
     {"a leap day of a century", "Tue, 29 Feb 2000 00:00:00 GMT", 951782400},
     {"a leap second", "Sat, 31 Dec 2016 23:59:60 GMT", 1483228800},
     {"white space around it", " \t Sun, 06 Nov 1994 08:49:37 GMT \t ",
-     784111777},
+        784111777},
     {"no leap day", "Wed, 29 Feb 2023 12:00:00 GMT", NONE},
     {"no leap day in 1900", "Thu, 29 Feb 1900 12:00:00 GMT", NONE},
     {"the 31st of November", "Sun, 31 Nov 1994 08:49:37 GMT", NONE},
@@ -999,26 +1012,26 @@ static const struct date_row {
     {"text behind asctime", "Sun Nov  6 08:49:37 1994 GMT", NONE},
     {"asctime without its space", "Sun Nov 6 08:49:37 1994", NONE},
     {"RFC 850 with a year of four digits", "Sunday, 06-Nov-1994 08:49:37 GMT",
-     NONE},
+        NONE},
     {"RFC 3339", "1994-11-06T08:49:37Z", NONE},
     {"Unix seconds", "784111777", NONE},
     {"an empty value", "", NONE},
     {"a long value",
-     "Sun, 06 Nov 1994 08:49:37 GMT, or about that time, give or take a bit "
-     "or two, as far as this server's clock can be trusted",
-     NONE},
+        "Sun, 06 Nov 1994 08:49:37 GMT, or about that time, give or take a bit "
+        "or two, as far as this server's clock can be trusted",
+        NONE},
 };
 
 /* A malformed Date is no reason to lose a heartbeat. */
 static void test_date(void **state) {
-    const struct date_row *row = *state;
-    char wire[300];
-    int size =
-        sprintf(wire, OK_LINE "Date:%s\r\n" SIXTEEN "\r\n" GOOD, row->text);
-    outcome o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  const struct date_row *row = *state;
+  char wire[300];
+  int size =
+      sprintf(wire, OK_LINE "Date:%s\r\n" SIXTEEN "\r\n" GOOD, row->text);
+  outcome o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
 
-    expect_error("the outcome", o.error, HBEAT_OK);
-    expect_int("server_time_s", o.server_time_s, row->seconds);
+  expect_error("the outcome", o.error, HBEAT_OK);
+  expect_int("server_time_s", o.server_time_s, row->seconds);
 }
 
 /* ---- Retry-After: RFC 9110 section 10.2.3 ------------------------------- */
@@ -1027,10 +1040,10 @@ static void test_date(void **state) {
 
 /* Row: Date, or NULL for none; Retry-After; seconds from now. */
 static const struct retry_row {
-    const char *name;
-    const char *date;
-    const char *text;
-    int64_t seconds;
+  const char *name;
+  const char *date;
+  const char *text;
+  int64_t seconds;
 } RETRIES[] = {
     {"seconds", NOW, "120", 120},
     {"seconds without Date", NULL, "120", 120},
@@ -1046,10 +1059,10 @@ static const struct retry_row {
     {"a date in the past", NOW, "Wed, 07 Jan 2026 00:15:18 GMT", 0},
     {"a date long past", NOW, "Thu, 01 Jan 1970 00:00:00 GMT", 0},
     {"a date beside Date of another form", "Wed Jan  7 00:15:19 2026",
-     "Wed, 07 Jan 2026 00:16:19 GMT", 60},
+        "Wed, 07 Jan 2026 00:16:19 GMT", 60},
     {"a date without Date", NULL, "Wed, 07 Jan 2026 00:16:19 GMT", NONE},
     {"a date with a bad Date", "yesterday", "Wed, 07 Jan 2026 00:16:19 GMT",
-     NONE},
+        NONE},
     {"a bad date", NOW, "Wed, 32 Jan 2026 00:16:19 GMT", NONE},
     {"a word", NOW, "soon", NONE},
     {"an empty value", NOW, "", NONE},
@@ -1062,44 +1075,44 @@ static const struct retry_row {
     {"two numbers", NOW, "120, 60", NONE},
     {"a number past int64", NOW, "99999999999999999999", NONE},
     {"a number of more digits than are kept", NOW,
-     "00000000000000000000000000000000000000000000"
-     "00000000000000000000000000000000000000000005",
-     NONE},
+        "00000000000000000000000000000000000000000000"
+        "00000000000000000000000000000000000000000005",
+        NONE},
 };
 
 /* The order of the two fields does not matter. */
 static void test_retry(void **state) {
-    const struct retry_row *row = *state;
-    char date[80] = "", wire[400];
-    outcome o;
-    int size;
+  const struct retry_row *row = *state;
+  char date[80] = "", wire[400];
+  outcome o;
+  int size;
 
-    if (row->date != NULL) sprintf(date, "Date: %s\r\n", row->date);
-    size = sprintf(
-        wire, "HTTP/1.1 503 Odd\r\n%sRetry-After:%s\r\n" SIXTEEN "\r\n" GOOD,
-        date, row->text);
-    o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
-    expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
-    expect_int("retry_after_s", o.retry_after_s, row->seconds);
-    size = sprintf(
-        wire, "HTTP/1.1 503 Odd\r\nRetry-After:%s\r\n%s" SIXTEEN "\r\n" GOOD,
-        row->text, date);
-    o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
-    expect_int("retry_after_s before Date", o.retry_after_s, row->seconds);
+  if (row->date != NULL) sprintf(date, "Date: %s\r\n", row->date);
+  size = sprintf(wire,
+      "HTTP/1.1 503 Odd\r\n%sRetry-After:%s\r\n" SIXTEEN "\r\n" GOOD, date,
+      row->text);
+  o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
+  expect_int("retry_after_s", o.retry_after_s, row->seconds);
+  size = sprintf(wire,
+      "HTTP/1.1 503 Odd\r\nRetry-After:%s\r\n%s" SIXTEEN "\r\n" GOOD, row->text,
+      date);
+  o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  expect_int("retry_after_s before Date", o.retry_after_s, row->seconds);
 }
 
 /* ---- Bodies of a 200 ---------------------------------------------------- */
 
 #define WITH(value)                                                            \
-    "{\"success\":true,\"lightning_device_remote_instruction\":" value "}"
+  "{\"success\":true,\"lightning_device_remote_instruction\":" value "}"
 
 /* Row: a body; the outcome; the message and the instruction's name. */
 static const struct body_row {
-    const char *name;
-    const char *body;
-    hbeat_error error;
-    const char *message;
-    const char *instruction;
+  const char *name;
+  const char *body;
+  hbeat_error error;
+  const char *message;
+  const char *instruction;
 } BODIES[] = {
     /* no instruction */
     {"the field is missing", GOOD, HBEAT_OK, NULL, NULL},
@@ -1109,61 +1122,61 @@ static const struct body_row {
     {"the field is [ ]", WITH("[ \n]"), HBEAT_OK, NULL, NULL},
     {"the field is { }", WITH("{ \n}"), HBEAT_OK, NULL, NULL},
     {"the instruction in it is null", WITH("{\"instruction\":null}"), HBEAT_OK,
-     NULL, NULL},
+        NULL, NULL},
     {"the instruction in it is missing", WITH("{\"status\":1}"), HBEAT_OK, NULL,
-     NULL},
+        NULL},
 
     /* an instruction */
     {"reload", WITH("{\"instruction\":\"reload\"}"), HBEAT_OK, NULL, "reload"},
     {"a name that nobody knows", WITH("{\"instruction\":\"dance\"}"), HBEAT_OK,
-     NULL, "dance"},
+        NULL, "dance"},
     {"a name in escapes",
-     WITH("{\"instruction\":\"r\\u0065load \\/ \\ud83d\\ude00\"}"), HBEAT_OK,
-     NULL, "reload / \xF0\x9F\x98\x80"},
+        WITH("{\"instruction\":\"r\\u0065load \\/ \\ud83d\\ude00\"}"), HBEAT_OK,
+        NULL, "reload / \xF0\x9F\x98\x80"},
     {"a status that nobody knows",
-     WITH("{\"instruction\":\"reload\",\"status\":99}"), HBEAT_OK, NULL,
-     "reload"},
+        WITH("{\"instruction\":\"reload\",\"status\":99}"), HBEAT_OK, NULL,
+        "reload"},
     {"fields that nobody knows",
-     "{\"a\":[{}],\"success\":true,\"b\":{\"success\":false},"
-     "\"lightning_device_remote_instruction\":{\"x\":{\"lcuid\":[]},"
-     "\"instruction\":\"reload\",\"y\":1.5},\"c\":null}",
-     HBEAT_OK, NULL, "reload"},
+        "{\"a\":[{}],\"success\":true,\"b\":{\"success\":false},"
+        "\"lightning_device_remote_instruction\":{\"x\":{\"lcuid\":[]},"
+        "\"instruction\":\"reload\",\"y\":1.5},\"c\":null}",
+        HBEAT_OK, NULL, "reload"},
     {"known names in escapes",
-     "{\"\\u0073uccess\":true,\"lightning_device_remote_\\u0069nstruction\":"
-     "{\"instructio\\u006e\":\"reload\"}}",
-     HBEAT_OK, NULL, "reload"},
+        "{\"\\u0073uccess\":true,\"lightning_device_remote_\\u0069nstruction\":"
+        "{\"instructio\\u006e\":\"reload\"}}",
+        HBEAT_OK, NULL, "reload"},
     {"an unknown field twice", "{\"success\":true,\"a\":1,\"a\":2}", HBEAT_OK,
-     NULL, NULL},
+        NULL, NULL},
     {"white space around everything",
-     " \t\r\n{ \"success\" : true , "
-     "\"lightning_device_remote_instruction\" : "
-     "{ \"instruction\" : \"reload\" } } \n",
-     HBEAT_OK, NULL, "reload"},
+        " \t\r\n{ \"success\" : true , "
+        "\"lightning_device_remote_instruction\" : "
+        "{ \"instruction\" : \"reload\" } } \n",
+        HBEAT_OK, NULL, "reload"},
     {"a name that holds U+0000 is another name",
-     "{\"success\":true,\"success\\u0000\":false}", HBEAT_OK, NULL, NULL},
+        "{\"success\":true,\"success\\u0000\":false}", HBEAT_OK, NULL, NULL},
     {"a name in upper case is another name",
-     "{\"success\":true,\"Success\":false}", HBEAT_OK, NULL, NULL},
+        "{\"success\":true,\"Success\":false}", HBEAT_OK, NULL, NULL},
 
     /* refused */
     {"success is false", "{\"success\":false,\"message\":\"No.\"}",
-     HBEAT_ERR_REFUSED, "No.", NULL},
+        HBEAT_ERR_REFUSED, "No.", NULL},
     {"success is missing", "{\"message\":\"No.\"}", HBEAT_ERR_REFUSED, "No.",
-     NULL},
+        NULL},
     {"success is \"true\"", "{\"success\":\"true\",\"message\":\"No.\"}",
-     HBEAT_ERR_REFUSED, "No.", NULL},
+        HBEAT_ERR_REFUSED, "No.", NULL},
     {"success is 1", "{\"success\":1,\"message\":\"No.\"}", HBEAT_ERR_REFUSED,
-     "No.", NULL},
+        "No.", NULL},
     {"success is null", "{\"success\":null}", HBEAT_ERR_REFUSED, NULL, NULL},
     {"success is {}", "{\"success\":{}}", HBEAT_ERR_REFUSED, NULL, NULL},
     {"an empty object", "{}", HBEAT_ERR_REFUSED, NULL, NULL},
     {"ok is not success", "{\"ok\":true}", HBEAT_ERR_REFUSED, NULL, NULL},
     {"the API's own error with 200",
-     "{\"ok\":false,\"message\":\"caf\\u00e9\",\"code\":\"E\"}",
-     HBEAT_ERR_REFUSED, "caf\xC3\xA9", NULL},
+        "{\"ok\":false,\"message\":\"caf\\u00e9\",\"code\":\"E\"}",
+        HBEAT_ERR_REFUSED, "caf\xC3\xA9", NULL},
     {"refused with an instruction",
-     "{\"success\":false,\"lightning_device_remote_instruction\":"
-     "{\"instruction\":\"reload\"}}",
-     HBEAT_ERR_REFUSED, NULL, NULL},
+        "{\"success\":false,\"lightning_device_remote_instruction\":"
+        "{\"instruction\":\"reload\"}}",
+        HBEAT_ERR_REFUSED, NULL, NULL},
 
     /* not JSON, or not the API's */
     {"an array", "[{\"success\":true}]", HBEAT_ERR_JSON, NULL, NULL},
@@ -1177,42 +1190,43 @@ static const struct body_row {
     {"half an object", "{\"success\":true", HBEAT_ERR_JSON, NULL, NULL},
     {"an object and more", GOOD "{}", HBEAT_ERR_JSON, NULL, NULL},
     {"a warning before the object", "Warning: x\n" GOOD, HBEAT_ERR_JSON, NULL,
-     NULL},
+        NULL},
     {"a byte order mark", "\xEF\xBB\xBF" GOOD, HBEAT_ERR_JSON, NULL, NULL},
     {"invalid UTF-8", "{\"success\":true,\"a\":\"\xFF\"}", HBEAT_ERR_JSON, NULL,
-     NULL},
+        NULL},
     {"a lone surrogate", "{\"success\":true,\"a\":\"\\ud800\"}", HBEAT_ERR_JSON,
-     NULL, NULL},
+        NULL, NULL},
     {"a field that nobody knows is broken", "{\"success\":true,\"a\":[1,]}",
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
 
     /* a known field twice */
     {"success twice", "{\"success\":true,\"success\":true}", HBEAT_ERR_JSON,
-     NULL, NULL},
+        NULL, NULL},
     {"success twice, once in escapes",
-     "{\"success\":true,\"\\u0073uccess\":true}", HBEAT_ERR_JSON, NULL, NULL},
+        "{\"success\":true,\"\\u0073uccess\":true}", HBEAT_ERR_JSON, NULL,
+        NULL},
     {"the instruction twice",
-     "{\"success\":true,\"lightning_device_remote_instruction\":null,"
-     "\"lightning_device_remote_instruction\":null}",
-     HBEAT_ERR_JSON, NULL, NULL},
+        "{\"success\":true,\"lightning_device_remote_instruction\":null,"
+        "\"lightning_device_remote_instruction\":null}",
+        HBEAT_ERR_JSON, NULL, NULL},
     {"its name twice", WITH("{\"instruction\":\"a\",\"instruction\":\"b\"}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"its name twice, once null",
-     WITH("{\"instruction\":null,\"instruction\":\"b\"}"), HBEAT_ERR_JSON, NULL,
-     NULL},
+        WITH("{\"instruction\":null,\"instruction\":\"b\"}"), HBEAT_ERR_JSON,
+        NULL, NULL},
     {"its lcuid twice, once in escapes",
-     WITH("{\"lcuid\":\"a\",\"lcu\\u0069d\":\"b\"}"), HBEAT_ERR_JSON, NULL,
-     NULL},
+        WITH("{\"lcuid\":\"a\",\"lcu\\u0069d\":\"b\"}"), HBEAT_ERR_JSON, NULL,
+        NULL},
     {"its parameters twice", WITH("{\"parameters\":1,\"parameters\":1}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"its run_at twice", WITH("{\"run_at\":null,\"run_at\":null}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"its status twice", WITH("{\"status\":1,\"status\":2}"), HBEAT_ERR_JSON,
-     NULL, NULL},
+        NULL, NULL},
     {"its created_at twice", WITH("{\"created_at\":\"\",\"created_at\":\"\"}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"its updated_at twice", WITH("{\"updated_at\":\"\",\"updated_at\":\"\"}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
 
     /* a known field of another type */
     {"the field is a string", WITH("\"reload\""), HBEAT_ERR_JSON, NULL, NULL},
@@ -1220,95 +1234,267 @@ static const struct body_row {
     {"the field is true", WITH("true"), HBEAT_ERR_JSON, NULL, NULL},
     {"the field is false", WITH("false"), HBEAT_ERR_JSON, NULL, NULL},
     {"the field is a full array", WITH("[{\"instruction\":\"reload\"}]"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"the name is a number", WITH("{\"instruction\":5}"), HBEAT_ERR_JSON, NULL,
-     NULL},
+        NULL},
     {"the name is false", WITH("{\"instruction\":false}"), HBEAT_ERR_JSON, NULL,
-     NULL},
+        NULL},
     {"the name is an array", WITH("{\"instruction\":[\"reload\"]}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"lcuid is an array", WITH("{\"instruction\":\"a\",\"lcuid\":[]}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"lcuid is a number", WITH("{\"instruction\":\"a\",\"lcuid\":1}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"status is a string", WITH("{\"instruction\":\"a\",\"status\":\"1\"}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"status has a fraction", WITH("{\"instruction\":\"a\",\"status\":1.5}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"status is true", WITH("{\"instruction\":\"a\",\"status\":true}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"run_at is a number", WITH("{\"instruction\":\"a\",\"run_at\":0}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
     {"created_at is an object",
-     WITH("{\"instruction\":\"a\",\"created_at\":{}}"), HBEAT_ERR_JSON, NULL,
-     NULL},
+        WITH("{\"instruction\":\"a\",\"created_at\":{}}"), HBEAT_ERR_JSON, NULL,
+        NULL},
     {"updated_at is true", WITH("{\"instruction\":\"a\",\"updated_at\":true}"),
-     HBEAT_ERR_JSON, NULL, NULL},
+        HBEAT_ERR_JSON, NULL, NULL},
 };
 
 /* The same body, sized and in chunks, has the same outcome. */
 static void test_body(void **state) {
-    const struct body_row *row = *state;
-    char wire[1000];
-    int size = sprintf(wire, OK_LINE "Content-Length: %zu\r\n\r\n%s",
-                       strlen(row->body), row->body);
-    outcome o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
-    outcome chunked;
+  const struct body_row *row = *state;
+  char wire[1000];
+  int size = sprintf(wire, OK_LINE "Content-Length: %zu\r\n\r\n%s",
+      strlen(row->body), row->body);
+  outcome o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  outcome chunked;
 
-    expect_error("the outcome", o.error, row->error);
-    expect_text("message", o.has_message ? o.message : NULL, row->message);
-    expect_text("the instruction's name", o.has_name ? o.name : NULL,
-                row->instruction);
-    if (row->error == HBEAT_ERR_REFUSED)
-        expect_true("the connection is for use", o.keep_alive);
-    size = sprintf(wire, CHUNKED "2\r\n%.2s\r\n%zx\r\n%s\r\n0\r\n\r\n",
-                   row->body, strlen(row->body) - 2, row->body + 2);
-    chunked = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
-    chunked.used = o.used;
-    expect_outcome("the same in chunks", &chunked, &o);
+  expect_error("the outcome", o.error, row->error);
+  expect_text("message", o.has_message ? o.message : NULL, row->message);
+  expect_text(
+      "the instruction's name", o.has_name ? o.name : NULL, row->instruction);
+  if (row->error == HBEAT_ERR_REFUSED)
+    expect_true("the connection is for use", o.keep_alive);
+  size = sprintf(wire, CHUNKED "2\r\n%.2s\r\n%zx\r\n%s\r\n0\r\n\r\n", row->body,
+      strlen(row->body) - 2, row->body + 2);
+  chunked = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  chunked.used = o.used;
+  expect_outcome("the same in chunks", &chunked, &o);
+}
+
+/* ---- Replies to the other calls ----------------------------------------- */
+
+#define JWT "eyJhbGciOiJSUzI1NiJ9.e30.c2ln-_~+/="
+
+/* Row: a call, a status and a body; what becomes of them. */
+static const struct call_row {
+  const char *name;
+  hbeat_call call;
+  int status;
+  const char *body;
+  hbeat_error error;
+  const char *message;
+  const char *token; /* NULL: the buffer stays as it is */
+} CALLS[] = {
+    {"acknowledged", HBEAT_ACKNOWLEDGE, 200, GOOD, HBEAT_OK, NULL, NULL},
+    {"acknowledged, and an instruction", HBEAT_ACKNOWLEDGE, 200,
+        WITH("{\"instruction\":\"reload\"}"), HBEAT_OK, NULL, NULL},
+    {"acknowledged: refused", HBEAT_ACKNOWLEDGE, 200,
+        "{\"success\":false,\"message\":\"No.\"}", HBEAT_ERR_REFUSED, "No.",
+        NULL},
+    {"acknowledged: no JSON", HBEAT_ACKNOWLEDGE, 200, "OK", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"failed", HBEAT_FAILED, 201, GOOD, HBEAT_OK, NULL, NULL},
+    {"failed: unknown", HBEAT_FAILED, 404, "{\"message\":\"Not found.\"}",
+        HBEAT_ERR_STATUS, "Not found.", NULL},
+    {"failed: ok is not success", HBEAT_FAILED, 200, "{\"ok\":true}",
+        HBEAT_ERR_REFUSED, NULL, NULL},
+
+    {"a log-in", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"" JWT "\",\"user_lcuid\":\"LCUID-LU-1\"}",
+        HBEAT_OK, NULL, JWT},
+    {"a log-in, the token in escapes", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"a\\/b\\u002Ec\"}", HBEAT_OK, NULL, "a/b.c"},
+    {"a log-in, the token last", HBEAT_LOGIN, 201,
+        "{\"user_lcuid\":null,\"ok\":true,\"token\":\"" JWT "\"}", HBEAT_OK,
+        NULL, JWT},
+    {"a log-in, as long as there is room", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"" JWT "123456789012\"}", HBEAT_OK, NULL,
+        JWT "123456789012"},
+    {"a log-in, a byte longer", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"" JWT "1234567890123\"}", HBEAT_ERR_TOO_BIG,
+        NULL, NULL},
+    {"a log-in: refused", HBEAT_LOGIN, 200,
+        "{\"ok\":false,\"message\":\"No.\",\"token\":\"" JWT "\"}",
+        HBEAT_ERR_REFUSED, "No.", NULL},
+    {"a log-in: success is not ok", HBEAT_LOGIN, 200,
+        "{\"success\":true,\"token\":\"" JWT "\"}", HBEAT_ERR_REFUSED, NULL,
+        NULL},
+    {"a log-in: 401", HBEAT_LOGIN, 401,
+        "{\"ok\":false,\"message\":\"Unknown.\",\"token\":\"" JWT "\"}",
+        HBEAT_ERR_STATUS, "Unknown.", NULL},
+    {"a log-in: no token", HBEAT_LOGIN, 200, "{\"ok\":true}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a log-in: a token with a line's end", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"a\\nb\"}", HBEAT_ERR_JSON, NULL, NULL},
+    {"a log-in: a token twice", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"a\",\"token\":\"b\"}", HBEAT_ERR_JSON, NULL,
+        NULL},
+    {"a log-in: a body that breaks off", HBEAT_LOGIN, 200,
+        "{\"ok\":true,\"token\":\"" JWT "\"", HBEAT_ERR_JSON, NULL, NULL},
+};
+
+static void ask(hbeat_call call) {
+  static const hbeat_request beat = {.lightning_version = "4.2.1"};
+
+  asked = beat;
+  if (call == HBEAT_BEAT) return;
+  asked.call = call;
+  asked.instruction = "LCUID-LDRI-1";
+  asked.login_token = "t";
+  asked.login_secret = "s";
+  asked.token_buffer = tokens.end - TOKEN_ROOM;
+  asked.token_buffer_size = TOKEN_ROOM;
+}
+
+static void expect_call(const struct call_row *row, const outcome *o) {
+  char expected[TOKEN_ROOM];
+
+  memset(expected, row->token ? 0 : UNTOUCHED, sizeof expected);
+  if (row->token) memcpy(expected, row->token, strlen(row->token));
+  expect_error("the outcome", o->error, row->error);
+  expect_text("message", o->has_message ? o->message : NULL, row->message);
+  expect_text("no instruction", o->has_name ? o->name : NULL, NULL);
+  expect_bytes("token_buffer", o->token, TOKEN_ROOM, expected, TOKEN_ROOM);
+  for (const char *at = bodies.begin; row->token && at < bodies.end - 4; at++)
+    expect_true("no copy of the token", memcmp(at, row->token, 4) != 0);
+}
+
+/* Sized, in chunks of which one ends within the token, to the end. */
+static void test_call(void **state) {
+  const struct call_row *row = *state;
+  size_t length = strlen(row->body), half = length / 2;
+  char wire[1000];
+  outcome o;
+  int size;
+
+  ask(row->call);
+  memset(bodies.begin, 0, (size_t)(bodies.end - bodies.begin));
+  size = sprintf(wire, "HTTP/1.1 %d Odd\r\nContent-Length: %zu\r\n\r\n%s",
+      row->status, length, row->body);
+  o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  expect_call(row, &o);
+  expect_int("the connection", o.keep_alive,
+      row->error != HBEAT_ERR_JSON && row->error != HBEAT_ERR_TOO_BIG);
+  size = sprintf(wire,
+      "HTTP/1.1 %d Odd\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "%zx\r\n%.*s\r\n%zx\r\n%s\r\n0\r\n\r\n",
+      row->status, half, (int)half, row->body, length - half, row->body + half);
+  o = replay(row->name, wire, (size_t)size, OPEN, BUFFER);
+  expect_call(row, &o);
+  size = sprintf(wire, "HTTP/1.1 %d Odd\r\n\r\n%s", row->status, row->body);
+  o = replay(row->name, wire, (size_t)size, CLOSED, BUFFER);
+  expect_call(row, &o);
+  ask(HBEAT_BEAT);
+}
+
+/* A log-in's reply that is not whole, wherever it ends, changes no token. */
+static void test_login_prefixes(void **state) {
+  static const char WIRE[] = OK_LINE "Content-Length: 57\r\n\r\n"
+                                     "{\"ok\":true,\"token\":\"" JWT "\"}";
+
+  (void)state;
+  ask(HBEAT_LOGIN);
+  for (size_t size = 0; size < sizeof WIRE - 1; size++) {
+    outcome o;
+    in_hand("a log-in that breaks off", WIRE, size);
+    o = feed(WIRE, size, CLOSED, BUFFER, size, 1);
+    expect_error("the outcome", o.error, HBEAT_ERR_TRUNCATED);
+    for (size_t i = 0; i < TOKEN_ROOM; i++)
+      expect_int("token_buffer", o.token[i], UNTOUCHED);
+  }
+  ask(HBEAT_BEAT);
+}
+
+/* Begins with no token at all; the configuration is never touched again. */
+static void test_token_in_use(void **state) {
+  static const char *const TOKENS[] = {JWT, "a.b", JWT "x"};
+  char token[TOKEN_ROOM] = "";
+  hbeat_config cfg = config(BUFFER);
+  hbeat_request beat = {.lightning_version = "4.2.1"};
+  hbeat_request login = {.call = HBEAT_LOGIN,
+      .login_token = "t",
+      .login_secret = "s",
+      .token_buffer = token,
+      .token_buffer_size = sizeof token};
+  hbeat_exchange x;
+  hbeat_reply reply;
+
+  (void)state;
+  cfg.token = token;
+  in_hand("no token yet", "", 0);
+  expect_error(
+      "a beat", hbeat_begin(&x, &cfg, &beat, &reply), HBEAT_ERR_ARGUMENT);
+  for (size_t i = 0; i < COUNT(TOKENS); i++) {
+    char wire[300], field[100], request[1000] = "";
+    size_t size, used, n;
+    in_hand("a token in use", TOKENS[i], strlen(TOKENS[i]));
+    size = (size_t)sprintf(wire,
+        OK_LINE "Content-Length: %zu\r\n\r\n{\"ok\":true,\"token\":\"%s\"}",
+        strlen(TOKENS[i]) + 22, TOKENS[i]);
+    expect_error("a log-in", hbeat_begin(&x, &cfg, &login, &reply), HBEAT_OK);
+    expect_error("its reply", hbeat_push(&x, wire, size, &used), HBEAT_OK);
+    expect_error("a beat", hbeat_begin(&x, &cfg, &beat, &reply), HBEAT_OK);
+    for (size = 0; (n = hbeat_pull(&x, request + size, 16)) > 0;) size += n;
+    sprintf(field, "\r\nAuthorization: Bearer %s\r\n", TOKENS[i]);
+    expect_true("the new token is sent", strstr(request, field) != NULL);
+  }
 }
 
 /* ---- The start ---------------------------------------------------------- */
 
 static void test_reply_at_start(void **state) {
-    hbeat_config cfg = config(BUFFER);
-    hbeat_beat beat = {.lightning_version = "4.2.1"};
-    hbeat_exchange x;
-    hbeat_reply reply;
+  hbeat_config cfg = config(BUFFER);
+  hbeat_request beat = {.lightning_version = "4.2.1"};
+  hbeat_exchange x;
+  hbeat_reply reply;
 
-    (void)state;
-    in_hand("a reply before a byte of it came", "", 0);
-    memset(&reply, 0xA5, sizeof reply);
-    expect_error("the start", hbeat_begin_beat(&x, &cfg, &beat, &reply),
-                 HBEAT_OK);
-    expect_int("http_status", reply.http_status, 0);
-    expect_int("success", reply.success, false);
-    expect_int("retry_after_s", reply.retry_after_s, HBEAT_NONE);
-    expect_int("server_time_s", reply.server_time_s, HBEAT_NONE);
-    expect_text("message", reply.message, NULL);
-    expect_text("the instruction's name", reply.instruction.name, NULL);
-    expect_int("its parameters", reply.instruction.parameters.type,
-               HBEAT_JSON_NONE);
-    expect_int("its status", reply.instruction.status, HBEAT_NONE);
-    expect_int("its run_at_s", reply.instruction.run_at_s, HBEAT_NONE);
+  (void)state;
+  in_hand("a reply before a byte of it came", "", 0);
+  memset(&reply, 0xA5, sizeof reply);
+  expect_error("the start", hbeat_begin(&x, &cfg, &beat, &reply), HBEAT_OK);
+  expect_int("http_status", reply.http_status, 0);
+  expect_int("success", reply.success, false);
+  expect_int("retry_after_s", reply.retry_after_s, HBEAT_NONE);
+  expect_int("server_time_s", reply.server_time_s, HBEAT_NONE);
+  expect_text("message", reply.message, NULL);
+  expect_text("the instruction's name", reply.instruction.name, NULL);
+  expect_int(
+      "its parameters", reply.instruction.parameters.type, HBEAT_JSON_NONE);
+  expect_int("its status", reply.instruction.status, HBEAT_NONE);
+  expect_int("its run_at_s", reply.instruction.run_at_s, HBEAT_NONE);
 }
 
 int main(void) {
-    wires = fence(sizeof big);
-    bodies = fence(BUFFER);
-    cases_add("the reply at the start", test_reply_at_start, NULL);
-    cases_add_rows(test_frame, FRAMES);
-    cases_add_rows(test_broken, BROKEN);
-    cases_add_rows(test_prefixes, WHOLE);
-    cases_add("a head at the limit", test_head_at_limit, NULL);
-    cases_add("a head past the limit", test_head_past_limit, NULL);
-    cases_add_rows(test_endless, ENDLESS);
-    cases_add_rows(test_body_size, BODY_SIZES);
-    cases_add_rows(test_answer, ANSWERS);
-    cases_add_rows(test_trace, TRACES);
-    cases_add("small reply buffers", test_small_buffers, NULL);
-    cases_add_rows(test_date, DATES);
-    cases_add_rows(test_retry, RETRIES);
-    cases_add_rows(test_body, BODIES);
-    return cases_run("http");
+  wires = fence(sizeof big);
+  bodies = fence(BUFFER);
+  tokens = fence(TOKEN_ROOM);
+  cases_add("the reply at the start", test_reply_at_start, NULL);
+  cases_add_rows(test_frame, FRAMES);
+  cases_add_rows(test_broken, BROKEN);
+  cases_add_rows(test_prefixes, WHOLE);
+  cases_add("a head at the limit", test_head_at_limit, NULL);
+  cases_add("a head past the limit", test_head_past_limit, NULL);
+  cases_add_rows(test_endless, ENDLESS);
+  cases_add_rows(test_body_size, BODY_SIZES);
+  cases_add_rows(test_answer, ANSWERS);
+  cases_add_rows(test_trace, TRACES);
+  cases_add("small reply buffers", test_small_buffers, NULL);
+  cases_add_rows(test_date, DATES);
+  cases_add_rows(test_retry, RETRIES);
+  cases_add_rows(test_body, BODIES);
+  cases_add_rows(test_call, CALLS);
+  cases_add("a log-in that breaks off", test_login_prefixes, NULL);
+  cases_add("a token in use", test_token_in_use, NULL);
+  return cases_run("http");
 }

@@ -15,10 +15,10 @@ static fenced texts, outs;
 /* ---- Texts that are JSON ------------------------------------------------ */
 
 static const struct accept_row {
-    const char *name;
-    const char *text;
-    size_t size;
-    hbeat_json_type type;
+  const char *name;
+  const char *text;
+  size_t size;
+  hbeat_json_type type;
 } ACCEPTED[] = {
     /* section 3: literals, and any value as the whole text */
     {"null", TEXT("null"), HBEAT_JSON_NULL},
@@ -32,19 +32,19 @@ static const struct accept_row {
     {"white space in an empty array", TEXT("[" WS "]"), HBEAT_JSON_ARRAY},
     {"white space in an empty object", TEXT("{" WS "}"), HBEAT_JSON_OBJECT},
     {"white space around each token of an array",
-     TEXT(WS "[" WS "1" WS "," WS "[" WS "]" WS "]" WS), HBEAT_JSON_ARRAY},
+        TEXT(WS "[" WS "1" WS "," WS "[" WS "]" WS "]" WS), HBEAT_JSON_ARRAY},
     {"white space around each token of an object",
-     TEXT(WS "{" WS "\"a\"" WS ":" WS "1" WS "," WS "\"b\"" WS ":" WS "null" WS
-             "}" WS),
-     HBEAT_JSON_OBJECT},
+        TEXT(WS "{" WS "\"a\"" WS ":" WS "1" WS "," WS "\"b\"" WS ":" WS
+                "null" WS "}" WS),
+        HBEAT_JSON_OBJECT},
 
     /* section 4: objects */
     {"an empty object", TEXT("{}"), HBEAT_JSON_OBJECT},
     {"one member", TEXT("{\"a\":1}"), HBEAT_JSON_OBJECT},
     {"members of each type",
-     TEXT("{\"n\":null,\"f\":false,\"t\":true,\"1\":-1.5e+3,\"s\":\"\","
-          "\"a\":[],\"o\":{}}"),
-     HBEAT_JSON_OBJECT},
+        TEXT("{\"n\":null,\"f\":false,\"t\":true,\"1\":-1.5e+3,\"s\":\"\","
+             "\"a\":[],\"o\":{}}"),
+        HBEAT_JSON_OBJECT},
     {"an empty name", TEXT("{\"\":0}"), HBEAT_JSON_OBJECT},
     {"a name of digits", TEXT("{\"0\":\"a\"}"), HBEAT_JSON_OBJECT},
     {"a name twice", TEXT("{\"a\":1,\"a\":2}"), HBEAT_JSON_OBJECT},
@@ -55,10 +55,10 @@ static const struct accept_row {
     {"an empty array", TEXT("[]"), HBEAT_JSON_ARRAY},
     {"one element", TEXT("[0]"), HBEAT_JSON_ARRAY},
     {"elements of each type", TEXT("[null,false,true,-1.5e+3,\"\",[],{}]"),
-     HBEAT_JSON_ARRAY},
+        HBEAT_JSON_ARRAY},
     {"arrays in each other", TEXT("[[[]],[[],[]]]"), HBEAT_JSON_ARRAY},
     {"objects and arrays by turns", TEXT("[{\"a\":[{\"b\":[{}]}]}]"),
-     HBEAT_JSON_ARRAY},
+        HBEAT_JSON_ARRAY},
 
     /* section 6: numbers */
     {"zero", TEXT("0"), HBEAT_JSON_NUMBER},
@@ -76,9 +76,9 @@ static const struct accept_row {
     {"zero with an exponent", TEXT("0e0"), HBEAT_JSON_NUMBER},
     {"sign, fraction and exponent", TEXT("-12.50e+10"), HBEAT_JSON_NUMBER},
     {"an integer beyond int64", TEXT("123456789012345678901234567890"),
-     HBEAT_JSON_NUMBER},
+        HBEAT_JSON_NUMBER},
     {"an exponent beyond double", TEXT("1e9999999999999999999999"),
-     HBEAT_JSON_NUMBER},
+        HBEAT_JSON_NUMBER},
     {"numbers in an array", TEXT("[0,-0,1.0,1e0]"), HBEAT_JSON_ARRAY},
     {"a number as a member's value", TEXT("{\"a\":0}"), HBEAT_JSON_OBJECT},
 
@@ -86,30 +86,30 @@ static const struct accept_row {
     {"an empty string", TEXT("\"\""), HBEAT_JSON_STRING},
     {"letters", TEXT("\"abc XYZ\""), HBEAT_JSON_STRING},
     {"the two-character escapes", TEXT("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"a bare solidus", TEXT("\"/\""), HBEAT_JSON_STRING},
     {"\\u in lower and upper case", TEXT("\"\\u00e9\\u00E9\\uabCD\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"\\u0000", TEXT("\"a\\u0000b\""), HBEAT_JSON_STRING},
     {"\\u001F", TEXT("\"\\u001F\""), HBEAT_JSON_STRING},
     {"\\u behind an escaped backslash", TEXT("\"\\\\u12\""), HBEAT_JSON_STRING},
     {"an escaped quote at the end", TEXT("\"\\\\\\\"\""), HBEAT_JSON_STRING},
     {"the lowest surrogate pair", TEXT("\"\\uD800\\uDC00\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"the highest surrogate pair", TEXT("\"\\uDBFF\\uDFFF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"a surrogate pair in lower case", TEXT("\"\\ud83d\\ude00\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"pairs in a row", TEXT("\"\\uD834\\uDD1E\\uD834\\uDD1E\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"escapes beside the surrogates", TEXT("\"\\uD7FF\\uE000\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"noncharacters in escapes", TEXT("\"\\uFFFE\\uFFFF\\uFDD0\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"bare DEL", TEXT("\"\x7F\""), HBEAT_JSON_STRING},
     {"bare C1 controls", TEXT("\"\xC2\x80\xC2\x9F\""), HBEAT_JSON_STRING},
     {"line and paragraph separators", TEXT("\"\xE2\x80\xA8\xE2\x80\xA9\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"a BOM inside a string", TEXT("\"\xEF\xBB\xBF\""), HBEAT_JSON_STRING},
     {"brackets inside a string", TEXT("\"[{]},:\""), HBEAT_JSON_STRING},
 
@@ -117,66 +117,66 @@ static const struct accept_row {
     {"U+0020 and U+007E", TEXT("\" ~\""), HBEAT_JSON_STRING},
     {"U+0080 and U+07FF", TEXT("\"\xC2\x80\xDF\xBF\""), HBEAT_JSON_STRING},
     {"U+0800 and U+0FFF", TEXT("\"\xE0\xA0\x80\xE0\xBF\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"U+1000 and U+CFFF", TEXT("\"\xE1\x80\x80\xEC\xBF\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"U+D000 and U+D7FF", TEXT("\"\xED\x80\x80\xED\x9F\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"U+E000 and U+FFFF", TEXT("\"\xEE\x80\x80\xEF\xBF\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"U+10000 and U+3FFFF", TEXT("\"\xF0\x90\x80\x80\xF0\xBF\xBF\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"U+40000 and U+FFFFF", TEXT("\"\xF1\x80\x80\x80\xF3\xBF\xBF\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
     {"U+100000 and U+10FFFF", TEXT("\"\xF4\x80\x80\x80\xF4\x8F\xBF\xBF\""),
-     HBEAT_JSON_STRING},
+        HBEAT_JSON_STRING},
 };
 
 static bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 static hbeat_error parse(const char *text, size_t size, hbeat_json *value) {
-    memset(value, 0xA5, sizeof *value);
-    return hbeat_json_parse(at_end(&texts, text, size), size, value);
+  memset(value, 0xA5, sizeof *value);
+  return hbeat_json_parse(at_end(&texts, text, size), size, value);
 }
 
 /* The value is the text without the white space around it. */
 static void test_accepted(void **state) {
-    const struct accept_row *row = *state;
-    const char *begin = row->text, *end = row->text + row->size;
-    hbeat_json value;
+  const struct accept_row *row = *state;
+  const char *begin = row->text, *end = row->text + row->size;
+  hbeat_json value;
 
-    in_hand(row->name, row->text, row->size);
-    expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
-    while (is_space(*begin)) begin++;
-    while (is_space(end[-1])) end--;
-    expect_int("its type", value.type, row->type);
-    expect_bytes("its span", value.text, value.size, begin,
-                 (size_t)(end - begin));
+  in_hand(row->name, row->text, row->size);
+  expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
+  while (is_space(*begin)) begin++;
+  while (is_space(end[-1])) end--;
+  expect_int("its type", value.type, row->type);
+  expect_bytes(
+      "its span", value.text, value.size, begin, (size_t)(end - begin));
 }
 
 /* A number may end anywhere behind a digit; everything else says its end. */
 static void test_prefixes_are_incomplete(void **state) {
-    const struct accept_row *row = *state;
-    size_t end = row->size;
-    hbeat_json value;
+  const struct accept_row *row = *state;
+  size_t end = row->size;
+  hbeat_json value;
 
-    while (is_space(row->text[end - 1])) end--;
-    if (row->type == HBEAT_JSON_NUMBER) return;
-    for (size_t size = 0; size < end; size++) {
-        in_hand(row->name, row->text, size);
-        expect_error("a prefix", parse(row->text, size, &value),
-                     HBEAT_ERR_TRUNCATED);
-    }
+  while (is_space(row->text[end - 1])) end--;
+  if (row->type == HBEAT_JSON_NUMBER) return;
+  for (size_t size = 0; size < end; size++) {
+    in_hand(row->name, row->text, size);
+    expect_error(
+        "a prefix", parse(row->text, size, &value), HBEAT_ERR_TRUNCATED);
+  }
 }
 
 /* ---- Texts that are not ------------------------------------------------- */
 
 static const struct text_row {
-    const char *name;
-    const char *text;
-    size_t size;
+  const char *name;
+  const char *text;
+  size_t size;
 } REJECTED[] = {
     /* section 2: what is no white space, and what is behind the value */
     {"a vertical tab", TEXT("\v1")},
@@ -292,13 +292,15 @@ static const struct text_row {
     {"minus Infinity", TEXT("-Infinity")},
     {"inf", TEXT("[inf]")},
     {"fullwidth digits", TEXT("\xEF\xBC\x91")},
-    {"a minus sign of U+2212", TEXT("\xE2\x88\x92"
-                                    "1")},
+    {"a minus sign of U+2212",
+        TEXT("\xE2\x88\x92"
+             "1")},
 
     /* section 7: strings */
     {"single quotes", TEXT("'a'")},
-    {"curly quotes", TEXT("\xE2\x80\x9C"
-                          "a\xE2\x80\x9D")},
+    {"curly quotes",
+        TEXT("\xE2\x80\x9C"
+             "a\xE2\x80\x9D")},
     {"a bare line feed", TEXT("\"a\nb\"")},
     {"a bare tab", TEXT("\"\t\"")},
     {"a bare NUL", TEXT("\"\0\"")},
@@ -347,7 +349,7 @@ static const struct text_row {
     {"the first surrogate in UTF-8", TEXT("\"\xED\xA0\x80\"")},
     {"the last surrogate in UTF-8", TEXT("\"\xED\xBF\xBF\"")},
     {"a surrogate pair in UTF-8 (CESU-8)",
-     TEXT("\"\xED\xA0\xB4\xED\xB4\x9E\"")},
+        TEXT("\"\xED\xA0\xB4\xED\xB4\x9E\"")},
     {"U+110000", TEXT("\"\xF4\x90\x80\x80\"")},
     {"F5", TEXT("\"\xF5\x80\x80\x80\"")},
     {"F8: five bytes", TEXT("\"\xF8\x88\x80\x80\x80\"")},
@@ -360,36 +362,38 @@ static const struct text_row {
     {"four bytes cut to one", TEXT("\"\xF0\"")},
     {"four bytes cut to two", TEXT("\"\xF0\x9F\"")},
     {"four bytes cut to three", TEXT("\"\xF0\x9F\x98\"")},
-    {"a letter for the second byte", TEXT("\"\xC3"
-                                          "aa\"")},
-    {"a letter for the third byte", TEXT("\"\xE2\x82"
-                                         "aa\"")},
-    {"a letter for the fourth byte", TEXT("\"\xF0\x9F\x98"
-                                          "aa\"")},
+    {"a letter for the second byte",
+        TEXT("\"\xC3"
+             "aa\"")},
+    {"a letter for the third byte",
+        TEXT("\"\xE2\x82"
+             "aa\"")},
+    {"a letter for the fourth byte",
+        TEXT("\"\xF0\x9F\x98"
+             "aa\"")},
     {"a lead for the second byte", TEXT("\"\xC3\xC3\xA9\"")},
     {"Latin-1", TEXT("\"caf\xE9\"")},
     {"invalid UTF-8 in a name", TEXT("{\"\xFF\":1}")},
 };
 
 static void test_rejected(void **state) {
-    const struct text_row *row = *state;
-    hbeat_json value;
+  const struct text_row *row = *state;
+  hbeat_json value;
 
-    in_hand(row->name, row->text, row->size);
-    expect_error("the text", parse(row->text, row->size, &value),
-                 HBEAT_ERR_JSON);
+  in_hand(row->name, row->text, row->size);
+  expect_error("the text", parse(row->text, row->size, &value), HBEAT_ERR_JSON);
 }
 
 /* Each control character, bare in a string: section 7. */
 static void test_bare_controls(void **state) {
-    hbeat_json value;
+  hbeat_json value;
 
-    (void)state;
-    for (unsigned c = 0; c < 0x20; c++) {
-        char text[4] = {'"', (char)c, '"', '\0'};
-        in_hand("a bare control", text, 3);
-        expect_error("the string", parse(text, 3, &value), HBEAT_ERR_JSON);
-    }
+  (void)state;
+  for (unsigned c = 0; c < 0x20; c++) {
+    char text[4] = {'"', (char)c, '"', '\0'};
+    in_hand("a bare control", text, 3);
+    expect_error("the string", parse(text, 3, &value), HBEAT_ERR_JSON);
+  }
 }
 
 /* ---- Texts that end too early ------------------------------------------- */
@@ -413,12 +417,12 @@ static const struct text_row INCOMPLETE[] = {
 };
 
 static void test_incomplete(void **state) {
-    const struct text_row *row = *state;
-    hbeat_json value;
+  const struct text_row *row = *state;
+  hbeat_json value;
 
-    in_hand(row->name, row->text, row->size);
-    expect_error("the text", parse(row->text, row->size, &value),
-                 HBEAT_ERR_TRUNCATED);
+  in_hand(row->name, row->text, row->size);
+  expect_error(
+      "the text", parse(row->text, row->size, &value), HBEAT_ERR_TRUNCATED);
 }
 
 /* No text could complete these, short as they are. */
@@ -444,20 +448,20 @@ static const struct text_row HOPELESS[] = {
 
 /* Writes `depth` times `open`, then `middle`, then `depth` times `close`. */
 static size_t nest(char *out, size_t depth, const char *open,
-                   const char *middle, const char *close) {
-    char *p = out;
+    const char *middle, const char *close) {
+  char *p = out;
 
-    for (size_t i = 0; i < depth; i++) p = strcpy(p, open) + strlen(open);
-    p = strcpy(p, middle) + strlen(middle);
-    for (size_t i = 0; i < depth; i++) p = strcpy(p, close) + strlen(close);
-    return (size_t)(p - out);
+  for (size_t i = 0; i < depth; i++) p = strcpy(p, open) + strlen(open);
+  p = strcpy(p, middle) + strlen(middle);
+  for (size_t i = 0; i < depth; i++) p = strcpy(p, close) + strlen(close);
+  return (size_t)(p - out);
 }
 
 static const struct depth_row {
-    const char *name;
-    const char *open, *middle, *close;
-    size_t depth;
-    hbeat_error error;
+  const char *name;
+  const char *open, *middle, *close;
+  size_t depth;
+  hbeat_error error;
 } DEPTHS[] = {
     {"arrays at the limit", "[", "", "]", LIMIT, HBEAT_OK},
     {"arrays past the limit", "[", "", "]", LIMIT + 1, HBEAT_ERR_TOO_BIG},
@@ -468,7 +472,7 @@ static const struct depth_row {
     {"objects past the limit", "{\"a\":", "{}", "}", LIMIT, HBEAT_ERR_TOO_BIG},
     {"by turns at the limit", "[{\"a\":", "0", "}]", LIMIT / 2, HBEAT_OK},
     {"by turns past the limit", "[{\"a\":", "[]", "}]", LIMIT / 2,
-     HBEAT_ERR_TOO_BIG},
+        HBEAT_ERR_TOO_BIG},
     {"open arrays at the limit", "[", "", "", LIMIT, HBEAT_ERR_TRUNCATED},
     {"open arrays past the limit", "[", "", "", LIMIT + 1, HBEAT_ERR_TOO_BIG},
     {"100,000 open arrays", "[", "", "", 100000, HBEAT_ERR_TOO_BIG},
@@ -477,36 +481,36 @@ static const struct depth_row {
 };
 
 static void test_depth(void **state) {
-    static char text[300000];
-    const struct depth_row *row = *state;
-    size_t size = nest(text, row->depth, row->open, row->middle, row->close);
-    hbeat_json value;
+  static char text[300000];
+  const struct depth_row *row = *state;
+  size_t size = nest(text, row->depth, row->open, row->middle, row->close);
+  hbeat_json value;
 
-    in_hand(row->name, text, size);
-    expect_error("the text", parse(text, size, &value), row->error);
+  in_hand(row->name, text, size);
+  expect_error("the text", parse(text, size, &value), row->error);
 }
 
 /* What was closed does not count. */
 static void test_wide(void **state) {
-    static char text[60000];
-    char *p = text;
-    hbeat_json value;
+  static char text[60000];
+  char *p = text;
+  hbeat_json value;
 
-    (void)state;
-    *p++ = '[';
-    for (int i = 0; i < 10000; i++) p = strcpy(p, "[{}],") + 5;
-    p = strcpy(p, "0]") + 2;
-    in_hand("10,000 arrays side by side", text, (size_t)(p - text));
-    expect_error("the text", parse(text, (size_t)(p - text), &value), HBEAT_OK);
+  (void)state;
+  *p++ = '[';
+  for (int i = 0; i < 10000; i++) p = strcpy(p, "[{}],") + 5;
+  p = strcpy(p, "0]") + 2;
+  in_hand("10,000 arrays side by side", text, (size_t)(p - text));
+  expect_error("the text", parse(text, (size_t)(p - text), &value), HBEAT_OK);
 }
 
 /* ---- hbeat_json_next ---------------------------------------------------- */
 
 /* Row: a text, and what it says when it is walked and written compactly. */
 static const struct walk_row {
-    const char *name;
-    const char *text;
-    const char *compact;
+  const char *name;
+  const char *text;
+  const char *compact;
 } WALKS[] = {
     {"an empty array", "[]", "[]"},
     {"an empty object", "{}", "{}"},
@@ -514,94 +518,94 @@ static const struct walk_row {
     {"an empty object with white space", "{" WS "}", "{}"},
     {"one element", "[1]", "[1]"},
     {"elements of each type", "[null,false,true,-1.5e+3,\"a\",[],{}]",
-     "[null,false,true,-1.5e+3,\"a\",[],{}]"},
+        "[null,false,true,-1.5e+3,\"a\",[],{}]"},
     {"one member", "{\"a\":1}", "{\"a\":1}"},
     {"a keyed array", "{\"0\":\"a\",\"1\":\"b\"}", "{\"0\":\"a\",\"1\":\"b\"}"},
     {"a name twice", "{\"a\":1,\"a\":2}", "{\"a\":1,\"a\":2}"},
     {"an empty name", "{\"\":\"\"}", "{\"\":\"\"}"},
     {"arrays in arrays", "[[],[[]],[[1],2],3]", "[[],[[]],[[1],2],3]"},
     {"objects in objects", "{\"a\":{\"b\":{\"c\":0}},\"d\":{}}",
-     "{\"a\":{\"b\":{\"c\":0}},\"d\":{}}"},
+        "{\"a\":{\"b\":{\"c\":0}},\"d\":{}}"},
     {"arrays in objects in arrays", "[{\"a\":[{\"b\":[1,2]}]},3]",
-     "[{\"a\":[{\"b\":[1,2]}]},3]"},
+        "[{\"a\":[{\"b\":[1,2]}]},3]"},
     {"brackets, commas and quotes in strings",
-     "[\"],[\",\"\\\"],[\\\\\",{\"},:{\\\"\":\"}\"}]",
-     "[\"],[\",\"\\\"],[\\\\\",{\"},:{\\\"\":\"}\"}]"},
+        "[\"],[\",\"\\\"],[\\\\\",{\"},:{\\\"\":\"}\"}]",
+        "[\"],[\",\"\\\"],[\\\\\",{\"},:{\\\"\":\"}\"}]"},
     {"white space around each token of an array",
-     "[" WS "1" WS "," WS "\"a b\"" WS "," WS "[" WS "]" WS "]",
-     "[1,\"a b\",[]]"},
+        "[" WS "1" WS "," WS "\"a b\"" WS "," WS "[" WS "]" WS "]",
+        "[1,\"a b\",[]]"},
     {"white space around each token of an object",
-     "{" WS "\"a\"" WS ":" WS "1" WS "," WS "\"b\"" WS ":" WS "{" WS "}" WS "}",
-     "{\"a\":1,\"b\":{}}"},
+        "{" WS "\"a\"" WS ":" WS "1" WS "," WS "\"b\"" WS ":" WS "{" WS "}" WS
+        "}",
+        "{\"a\":1,\"b\":{}}"},
     {"white space around the whole", WS "[1,2]" WS, "[1,2]"},
 };
 
 static hbeat_json_type type_of(char first) {
-    switch (first) {
-    case 'n': return HBEAT_JSON_NULL;
-    case 'f': return HBEAT_JSON_FALSE;
-    case 't': return HBEAT_JSON_TRUE;
-    case '"': return HBEAT_JSON_STRING;
-    case '[': return HBEAT_JSON_ARRAY;
-    case '{': return HBEAT_JSON_OBJECT;
-    default: return HBEAT_JSON_NUMBER;
-    }
+  switch (first) {
+  case 'n': return HBEAT_JSON_NULL;
+  case 'f': return HBEAT_JSON_FALSE;
+  case 't': return HBEAT_JSON_TRUE;
+  case '"': return HBEAT_JSON_STRING;
+  case '[': return HBEAT_JSON_ARRAY;
+  case '{': return HBEAT_JSON_OBJECT;
+  default: return HBEAT_JSON_NUMBER;
+  }
 }
 
 /* Writes a value compactly and returns the end of what it wrote. */
 static char *write_compact(char *out, hbeat_json value) {
-    hbeat_json key, item;
-    char first = *value.text, *begin = out;
+  hbeat_json key, item;
+  char first = *value.text, *begin = out;
 
-    expect_int("the type of a value", value.type, type_of(first));
-    if (first != '[' && first != '{') {
-        memcpy(out, value.text, value.size);
-        return out + value.size;
+  expect_int("the type of a value", value.type, type_of(first));
+  if (first != '[' && first != '{') {
+    memcpy(out, value.text, value.size);
+    return out + value.size;
+  }
+  *out++ = first;
+  while (hbeat_json_next(&value, &key, &item)) {
+    if (out != begin + 1) *out++ = ',';
+    expect_int("the type of a name", key.type,
+        first == '{' ? HBEAT_JSON_STRING : HBEAT_JSON_NONE);
+    if (first == '{') {
+      out = write_compact(out, key);
+      *out++ = ':';
     }
-    *out++ = first;
-    while (hbeat_json_next(&value, &key, &item)) {
-        if (out != begin + 1) *out++ = ',';
-        expect_int("the type of a name", key.type,
-                   first == '{' ? HBEAT_JSON_STRING : HBEAT_JSON_NONE);
-        if (first == '{') {
-            out = write_compact(out, key);
-            *out++ = ':';
-        }
-        out = write_compact(out, item);
-    }
-    for (int again = 0; again < 3; again++)
-        expect_true("at the end it stays",
-                    !hbeat_json_next(&value, &key, &item));
-    *out++ = first == '[' ? ']' : '}';
-    return out;
+    out = write_compact(out, item);
+  }
+  for (int again = 0; again < 3; again++)
+    expect_true("at the end it stays", !hbeat_json_next(&value, &key, &item));
+  *out++ = first == '[' ? ']' : '}';
+  return out;
 }
 
 static void test_walk(void **state) {
-    const struct walk_row *row = *state;
-    size_t size = strlen(row->text);
-    hbeat_json value;
-    char out[200];
+  const struct walk_row *row = *state;
+  size_t size = strlen(row->text);
+  hbeat_json value;
+  char out[200];
 
-    in_hand(row->name, row->text, size);
-    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
-    *write_compact(out, value) = '\0';
-    expect_text("walked", out, row->compact);
-    *write_compact(out, value) = '\0';
-    expect_text("walked again, by a copy", out, row->compact);
+  in_hand(row->name, row->text, size);
+  expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
+  *write_compact(out, value) = '\0';
+  expect_text("walked", out, row->compact);
+  *write_compact(out, value) = '\0';
+  expect_text("walked again, by a copy", out, row->compact);
 }
 
 static void test_walk_without_key(void **state) {
-    static const char TWO[] = "{\"a\":1,\"b\":22}";
-    hbeat_json value, item;
+  static const char TWO[] = "{\"a\":1,\"b\":22}";
+  hbeat_json value, item;
 
-    (void)state;
-    in_hand("no place for the name", TEXT(TWO));
-    expect_error("the text", parse(TEXT(TWO), &value), HBEAT_OK);
-    expect_true("the first", hbeat_json_next(&value, NULL, &item));
-    expect_bytes("the first", item.text, item.size, TEXT("1"));
-    expect_true("the second", hbeat_json_next(&value, NULL, &item));
-    expect_bytes("the second", item.text, item.size, TEXT("22"));
-    expect_true("the end", !hbeat_json_next(&value, NULL, &item));
+  (void)state;
+  in_hand("no place for the name", TEXT(TWO));
+  expect_error("the text", parse(TEXT(TWO), &value), HBEAT_OK);
+  expect_true("the first", hbeat_json_next(&value, NULL, &item));
+  expect_bytes("the first", item.text, item.size, TEXT("1"));
+  expect_true("the second", hbeat_json_next(&value, NULL, &item));
+  expect_bytes("the second", item.text, item.size, TEXT("22"));
+  expect_true("the end", !hbeat_json_next(&value, NULL, &item));
 }
 
 static const struct text_row NO_CONTAINERS[] = {
@@ -612,16 +616,16 @@ static const struct text_row NO_CONTAINERS[] = {
 };
 
 static void test_walk_no_container(void **state) {
-    const struct text_row *row = *state;
-    hbeat_json value, before, key, item, none = {HBEAT_JSON_NONE, NULL, 0};
+  const struct text_row *row = *state;
+  hbeat_json value, before, key, item, none = {HBEAT_JSON_NONE, NULL, 0};
 
-    in_hand(row->name, row->text, row->size);
-    expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
-    before = value;
-    expect_true("nothing in it", !hbeat_json_next(&value, &key, &item));
-    expect_true("it is still there",
-                value.text == before.text && value.size == before.size);
-    expect_true("nothing in nothing", !hbeat_json_next(&none, &key, &item));
+  in_hand(row->name, row->text, row->size);
+  expect_error("the text", parse(row->text, row->size, &value), HBEAT_OK);
+  before = value;
+  expect_true("nothing in it", !hbeat_json_next(&value, &key, &item));
+  expect_true("it is still there",
+      value.text == before.text && value.size == before.size);
+  expect_true("nothing in nothing", !hbeat_json_next(&none, &key, &item));
 }
 
 /* A span that nobody checked ends in false, and never leaves the span. */
@@ -654,71 +658,70 @@ static const struct text_row UNCHECKED[] = {
 
 /* Walks to the end, and into what it finds, as far down as `depth`. */
 static void walk_unchecked(hbeat_json value, int depth) {
-    const char *begin = value.text, *end = value.text + value.size;
-    hbeat_json key, item;
-    char out[64];
+  const char *begin = value.text, *end = value.text + value.size;
+  hbeat_json key, item;
+  char out[64];
 
-    for (size_t limit = value.size + 1; hbeat_json_next(&value, &key, &item);
-         limit--) {
-        expect_true("an end", limit > 0);
-        expect_true("inside the span",
-                    item.text >= begin && item.text <= end &&
-                        item.size <= (size_t)(end - item.text));
-        if (key.type != HBEAT_JSON_NONE)
-            expect_true("the name inside the span",
-                        key.text >= begin && key.text <= end &&
-                            key.size <= (size_t)(end - key.text));
-        hbeat_json_string(&item, out, sizeof out);
-        if (depth > 0) walk_unchecked(item, depth - 1);
-    }
+  for (size_t limit = value.size + 1; hbeat_json_next(&value, &key, &item);
+       limit--) {
+    expect_true("an end", limit > 0);
+    expect_true("inside the span",
+        item.text >= begin && item.text <= end &&
+            item.size <= (size_t)(end - item.text));
+    if (key.type != HBEAT_JSON_NONE)
+      expect_true("the name inside the span",
+          key.text >= begin && key.text <= end &&
+              key.size <= (size_t)(end - key.text));
+    hbeat_json_string(&item, out, sizeof out);
+    if (depth > 0) walk_unchecked(item, depth - 1);
+  }
 }
 
 static void test_walk_unchecked(void **state) {
-    const struct text_row *row = *state;
-    hbeat_json value = {HBEAT_JSON_ARRAY, at_end(&texts, row->text, row->size),
-                        row->size};
+  const struct text_row *row = *state;
+  hbeat_json value = {
+      HBEAT_JSON_ARRAY, at_end(&texts, row->text, row->size), row->size};
 
-    in_hand(row->name, row->text, row->size);
-    walk_unchecked(value, 3);
-    value.type = HBEAT_JSON_OBJECT;
-    walk_unchecked(value, 3);
+  in_hand(row->name, row->text, row->size);
+  walk_unchecked(value, 3);
+  value.type = HBEAT_JSON_OBJECT;
+  walk_unchecked(value, 3);
 }
 
 /* The same with a good text that has bytes changed and its end cut off. */
 static void test_walk_mutations(void **state) {
-    static const char GOOD[] = "{\"a\":[1,\"b\\u00e9\",{\"c\":null}],"
-                               "\"d\":{\"e\":[[],true]},\"f\":-1.5e3}";
-    static const char BYTES[] = "\"\\[]{},:0-et \x80";
-    uint64_t seed = 1;
+  static const char GOOD[] = "{\"a\":[1,\"b\\u00e9\",{\"c\":null}],"
+                             "\"d\":{\"e\":[[],true]},\"f\":-1.5e3}";
+  static const char BYTES[] = "\"\\[]{},:0-et \x80";
+  uint64_t seed = 1;
 
-    (void)state;
-    for (int i = 0; i < 20000; i++) {
-        char text[sizeof GOOD];
-        size_t size = sizeof GOOD - 1;
-        memcpy(text, GOOD, sizeof GOOD);
-        for (int k = 0; k < 3; k++)
-            text[next_random(&seed) % size] =
-                BYTES[next_random(&seed) % (sizeof BYTES - 1)];
-        if (i % 4 == 0) size = (size_t)(next_random(&seed) % size);
-        in_hand("a mutation", text, size);
-        hbeat_json value = {HBEAT_JSON_OBJECT, at_end(&texts, text, size),
-                            size};
-        walk_unchecked(value, 4);
-    }
+  (void)state;
+  for (int i = 0; i < 20000; i++) {
+    char text[sizeof GOOD];
+    size_t size = sizeof GOOD - 1;
+    memcpy(text, GOOD, sizeof GOOD);
+    for (int k = 0; k < 3; k++)
+      text[next_random(&seed) % size] =
+          BYTES[next_random(&seed) % (sizeof BYTES - 1)];
+    if (i % 4 == 0) size = (size_t)(next_random(&seed) % size);
+    in_hand("a mutation", text, size);
+    hbeat_json value = {HBEAT_JSON_OBJECT, at_end(&texts, text, size), size};
+    walk_unchecked(value, 4);
+  }
 }
 
 /* ---- hbeat_json_string -------------------------------------------------- */
 
 static const struct string_row {
-    const char *name;
-    const char *text;
-    const char *out;
-    size_t out_size;
+  const char *name;
+  const char *text;
+  const char *out;
+  size_t out_size;
 } STRINGS[] = {
     {"empty", "\"\"", TEXT("")},
     {"letters", "\"abc\"", TEXT("abc")},
     {"the two-character escapes", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
-     TEXT("\"\\/\b\f\n\r\t")},
+        TEXT("\"\\/\b\f\n\r\t")},
     {"an escaped backslash before n", "\"\\\\n\"", TEXT("\\n")},
     {"an escaped backslash before u", "\"\\\\u0041\"", TEXT("\\u0041")},
     {"an escaped quote at the end", "\"a\\\"\"", TEXT("a\"")},
@@ -734,99 +737,98 @@ static const struct string_row {
     {"the highest pair", "\"\\udbff\\udfff\"", TEXT("\xF4\x8F\xBF\xBF")},
     {"U+1D11E", "\"\\uD834\\uDD1E\"", TEXT("\xF0\x9D\x84\x9E")},
     {"two pairs", "\"\\uD83D\\uDE00\\uD83D\\uDE01\"",
-     TEXT("\xF0\x9F\x98\x80\xF0\x9F\x98\x81")},
+        TEXT("\xF0\x9F\x98\x80\xF0\x9F\x98\x81")},
     {"a pair and its neighbours", "\"a\\uD83D\\uDE00b\"",
-     TEXT("a\xF0\x9F\x98\x80"
-          "b")},
+        TEXT("a\xF0\x9F\x98\x80"
+             "b")},
     {"\\u0000 becomes U+FFFD", "\"a\\u0000b\"",
-     TEXT("a\xEF\xBF\xBD"
-          "b")},
+        TEXT("a\xEF\xBF\xBD"
+             "b")},
     {"\\u0001 stays", "\"\\u0001\"", TEXT("\x01")},
     {"hexadecimal digits of both cases", "\"\\uaBcD\"", TEXT("\xEA\xAF\x8D")},
     {"bare UTF-8", "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"",
-     TEXT("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80")},
+        TEXT("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80")},
     {"an address in the reference's escapes",
-     "\"https:\\/\\/lucit.app\\/caf\\u00e9\"",
-     TEXT("https://lucit.app/caf\xC3\xA9")},
+        "\"https:\\/\\/lucit.app\\/caf\\u00e9\"",
+        TEXT("https://lucit.app/caf\xC3\xA9")},
     {"a number is no string", "12", TEXT("")},
     {"null is no string", "null", TEXT("")},
     {"an array is no string", "[\"a\"]", TEXT("")},
 };
 
 /* Writes into the last `room` bytes before the fence. */
-static void check_string_room(const struct string_row *row,
-                              const hbeat_json *value, size_t room) {
-    char *out = outs.end - room;
+static void check_string_room(
+    const struct string_row *row, const hbeat_json *value, size_t room) {
+  char *out = outs.end - room;
 
-    memset(out, 0x5A, room);
-    expect_int("the length", (int64_t)hbeat_json_string(value, out, room),
-               (int64_t)row->out_size);
-    if (room > row->out_size)
-        expect_bytes("the text", out, row->out_size + 1, row->out,
-                     row->out_size + 1);
-    else if (room > 0)
-        expect_bytes("too small", out, 1, "", 1);
+  memset(out, 0x5A, room);
+  expect_int("the length", (int64_t)hbeat_json_string(value, out, room),
+      (int64_t)row->out_size);
+  if (room > row->out_size)
+    expect_bytes(
+        "the text", out, row->out_size + 1, row->out, row->out_size + 1);
+  else if (room > 0) expect_bytes("too small", out, 1, "", 1);
 }
 
 static void test_string(void **state) {
-    const struct string_row *row = *state;
-    size_t size = strlen(row->text);
-    hbeat_json value;
+  const struct string_row *row = *state;
+  size_t size = strlen(row->text);
+  hbeat_json value;
 
-    in_hand(row->name, row->text, size);
-    expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
-    expect_int("the length alone", (int64_t)hbeat_json_string(&value, NULL, 0),
-               (int64_t)row->out_size);
-    for (size_t room = 0; room <= row->out_size + 2; room++)
-        check_string_room(row, &value, room);
+  in_hand(row->name, row->text, size);
+  expect_error("the text", parse(row->text, size, &value), HBEAT_OK);
+  expect_int("the length alone", (int64_t)hbeat_json_string(&value, NULL, 0),
+      (int64_t)row->out_size);
+  for (size_t room = 0; room <= row->out_size + 2; room++)
+    check_string_room(row, &value, room);
 }
 
 static void test_string_in_place(void **state) {
-    const struct string_row *row = *state;
-    size_t size = strlen(row->text);
-    char *text = at_end(&texts, row->text, size);
-    hbeat_json value;
+  const struct string_row *row = *state;
+  size_t size = strlen(row->text);
+  char *text = at_end(&texts, row->text, size);
+  hbeat_json value;
 
-    in_hand(row->name, row->text, size);
-    expect_error("the text", hbeat_json_parse(text, size, &value), HBEAT_OK);
-    expect_int("the length", (int64_t)hbeat_json_string(&value, text, size),
-               (int64_t)row->out_size);
-    expect_bytes("the text", text, strlen(text), row->out, row->out_size);
+  in_hand(row->name, row->text, size);
+  expect_error("the text", hbeat_json_parse(text, size, &value), HBEAT_OK);
+  expect_int("the length", (int64_t)hbeat_json_string(&value, text, size),
+      (int64_t)row->out_size);
+  expect_bytes("the text", text, strlen(text), row->out, row->out_size);
 }
 
 static void test_string_of_nothing(void **state) {
-    hbeat_json none = {HBEAT_JSON_NONE, NULL, 0};
-    char out[2] = "x";
+  hbeat_json none = {HBEAT_JSON_NONE, NULL, 0};
+  char out[2] = "x";
 
-    (void)state;
-    in_hand("HBEAT_JSON_NONE", TEXT(""));
-    expect_int("the length", (int64_t)hbeat_json_string(&none, out, sizeof out),
-               0);
-    expect_text("the text", out, "");
+  (void)state;
+  in_hand("HBEAT_JSON_NONE", TEXT(""));
+  expect_int(
+      "the length", (int64_t)hbeat_json_string(&none, out, sizeof out), 0);
+  expect_text("the text", out, "");
 }
 
 static void test_string_of_name(void **state) {
-    static const char OBJECT[] = "{ \"\\u0061\\\"\\uD83D\\uDE00\" : 1 }";
-    hbeat_json value, key, item;
-    char out[16];
+  static const char OBJECT[] = "{ \"\\u0061\\\"\\uD83D\\uDE00\" : 1 }";
+  hbeat_json value, key, item;
+  char out[16];
 
-    (void)state;
-    in_hand("a name with escapes", TEXT(OBJECT));
-    expect_error("the text", parse(TEXT(OBJECT), &value), HBEAT_OK);
-    expect_true("a member", hbeat_json_next(&value, &key, &item));
-    hbeat_json_string(&key, out, sizeof out);
-    expect_text("its name", out, "a\"\xF0\x9F\x98\x80");
+  (void)state;
+  in_hand("a name with escapes", TEXT(OBJECT));
+  expect_error("the text", parse(TEXT(OBJECT), &value), HBEAT_OK);
+  expect_true("a member", hbeat_json_next(&value, &key, &item));
+  hbeat_json_string(&key, out, sizeof out);
+  expect_text("its name", out, "a\"\xF0\x9F\x98\x80");
 }
 
 /* ---- hbeat_json_number -------------------------------------------------- */
 
 /* Row: a value and decimals, and what the number times 10^decimals is. */
 static const struct number_row {
-    const char *name;
-    const char *text;
-    unsigned decimals;
-    hbeat_error error;
-    int64_t number;
+  const char *name;
+  const char *text;
+  unsigned decimals;
+  hbeat_error error;
+  int64_t number;
 } NUMBERS[] = {
     /* integers */
     {"zero", "0", 0, HBEAT_OK, 0},
@@ -846,8 +848,8 @@ static const struct number_row {
     {"minus 2^64 - 1", "-18446744073709551617", 0, HBEAT_ERR_TOO_BIG, 0},
     {"20 nines", "99999999999999999999", 0, HBEAT_ERR_TOO_BIG, 0},
     {"60 digits",
-     "-123456789012345678901234567890123456789012345678901234567890", 0,
-     HBEAT_ERR_TOO_BIG, 0},
+        "-123456789012345678901234567890123456789012345678901234567890", 0,
+        HBEAT_ERR_TOO_BIG, 0},
 
     /* integers get their decimals */
     {"zero, 1 decimal", "0", 1, HBEAT_OK, 0},
@@ -866,7 +868,7 @@ static const struct number_row {
     {"a fraction of zero", "1.0", 0, HBEAT_ERR_JSON, 0},
     {"a fraction", "-0.5", 0, HBEAT_ERR_JSON, 0},
     {"too big, with a fraction", "99999999999999999999.5", 0, HBEAT_ERR_JSON,
-     0},
+        0},
 
     /* digits behind the decimals are cut off, those missing are zeros */
     {"as many digits, 1", "12.5", 1, HBEAT_OK, 125},
@@ -883,53 +885,53 @@ static const struct number_row {
     {"all is cut", "0.09", 1, HBEAT_OK, 0},
     {"all is cut, below zero", "-0.09", 1, HBEAT_OK, 0},
     {"18 digits, 18 decimals", "1.234567890123456789", 18, HBEAT_OK,
-     1234567890123456789},
+        1234567890123456789},
     {"one digit, 18 decimals", "-1.5", 18, HBEAT_OK, -1500000000000000000},
     {"one more digit, 18 decimals", "1.2345678901234567899", 18, HBEAT_OK,
-     1234567890123456789},
+        1234567890123456789},
     {"19 digits, 19 decimals", "0.1234567890123456789", 19, HBEAT_OK,
-     1234567890123456789},
+        1234567890123456789},
     {"one digit, 19 decimals", "0.9", 19, HBEAT_OK, 9000000000000000000},
     {"20 digits, 20 decimals", "-0.01234567890123456789", 20, HBEAT_OK,
-     -1234567890123456789},
+        -1234567890123456789},
     {"18 digits, 20 decimals", "0.012345678901234567", 20, HBEAT_OK,
-     1234567890123456700},
+        1234567890123456700},
 
     /* the edges of int64 */
     {"INT64_MAX, 1 decimal", "922337203685477580.7", 1, HBEAT_OK, INT64_MAX},
     {"one past it", "922337203685477580.8", 1, HBEAT_ERR_TOO_BIG, 0},
     {"INT64_MIN, 1 decimal", "-922337203685477580.8", 1, HBEAT_OK, INT64_MIN},
     {"one past it, below zero", "-922337203685477580.9", 1, HBEAT_ERR_TOO_BIG,
-     0},
+        0},
     {"the digit that would not fit is cut", "922337203685477580.79", 1,
-     HBEAT_OK, INT64_MAX},
+        HBEAT_OK, INT64_MAX},
     {"one past it by its integer", "922337203685477581", 1, HBEAT_ERR_TOO_BIG,
-     0},
+        0},
     {"INT64_MAX without its last digit", "922337203685477580", 1, HBEAT_OK,
-     INT64_MAX - 7},
+        INT64_MAX - 7},
     {"INT64_MAX, 2 decimals", "92233720368547758.07", 2, HBEAT_OK, INT64_MAX},
     {"one past it, 2 decimals", "92233720368547758.08", 2, HBEAT_ERR_TOO_BIG,
-     0},
+        0},
     {"INT64_MAX, 18 decimals", "9.223372036854775807", 18, HBEAT_OK, INT64_MAX},
     {"one past it, 18 decimals", "9.223372036854775808", 18, HBEAT_ERR_TOO_BIG,
-     0},
+        0},
     {"INT64_MIN, 18 decimals", "-9.223372036854775808", 18, HBEAT_OK,
-     INT64_MIN},
+        INT64_MIN},
     {"INT64_MAX, 19 decimals", "0.9223372036854775807", 19, HBEAT_OK,
-     INT64_MAX},
+        INT64_MAX},
     {"one past it, 19 decimals", "0.9223372036854775808", 19, HBEAT_ERR_TOO_BIG,
-     0},
+        0},
     {"INT64_MIN, 19 decimals", "-0.9223372036854775808", 19, HBEAT_OK,
-     INT64_MIN},
+        INT64_MIN},
     {"one past it, below zero, 19 decimals", "-0.9223372036854775809", 19,
-     HBEAT_ERR_TOO_BIG, 0},
+        HBEAT_ERR_TOO_BIG, 0},
     {"INT64_MAX, 20 decimals", "0.09223372036854775807", 20, HBEAT_OK,
-     INT64_MAX},
+        INT64_MAX},
     {"one past it, 20 decimals", "0.09223372036854775808", 20,
-     HBEAT_ERR_TOO_BIG, 0},
+        HBEAT_ERR_TOO_BIG, 0},
     {"a tenth, 20 decimals", "0.1", 20, HBEAT_ERR_TOO_BIG, 0},
     {"an integer past int64, 1 decimal", "9223372036854775808.0", 1,
-     HBEAT_ERR_TOO_BIG, 0},
+        HBEAT_ERR_TOO_BIG, 0},
 
     /* exponents: never, whatever they would make of the number */
     {"an exponent", "1e3", 0, HBEAT_ERR_JSON, 0},
@@ -945,9 +947,9 @@ static const struct number_row {
     {"the same, fewer digits", "1.5E1", 2, HBEAT_ERR_JSON, 0},
     {"the same, more digits", "1.555e-1", 1, HBEAT_ERR_JSON, 0},
     {"too big, with an exponent", "99999999999999999999e-5", 0, HBEAT_ERR_JSON,
-     0},
+        0},
     {"the same, with decimals", "99999999999999999999.9e-5", 2, HBEAT_ERR_JSON,
-     0},
+        0},
 
     /* what is no number */
     {"a string of digits", "\"1\"", 0, HBEAT_ERR_JSON, 0},
@@ -960,162 +962,159 @@ static const struct number_row {
 };
 
 /* Each text is all there is: no NUL and no other byte ends it. */
-static void expect_number(const char *text, unsigned decimals,
-                          hbeat_error expected, int64_t number) {
-    hbeat_json value;
-    int64_t got = 42;
+static void expect_number(
+    const char *text, unsigned decimals, hbeat_error expected, int64_t number) {
+  hbeat_json value;
+  int64_t got = 42;
 
-    expect_error("the text", parse(text, strlen(text), &value), HBEAT_OK);
-    expect_error("the outcome", hbeat_json_number(&value, decimals, &got),
-                 expected);
-    if (expected == HBEAT_OK) expect_int("the number", got, number);
+  expect_error("the text", parse(text, strlen(text), &value), HBEAT_OK);
+  expect_error(
+      "the outcome", hbeat_json_number(&value, decimals, &got), expected);
+  if (expected == HBEAT_OK) expect_int("the number", got, number);
 }
 
 static void test_number(void **state) {
-    const struct number_row *row = *state;
+  const struct number_row *row = *state;
 
-    in_hand(row->name, row->text, strlen(row->text));
-    expect_number(row->text, row->decimals, row->error, row->number);
+  in_hand(row->name, row->text, strlen(row->text));
+  expect_number(row->text, row->decimals, row->error, row->number);
 }
 
 /* Numbers that are long: a head, one digit or more many times, a tail. */
 static const struct long_row {
-    const char *name;
-    const char *head, *repeated, *tail;
-    int times;
-    unsigned decimals;
-    hbeat_error error;
-    int64_t number;
+  const char *name;
+  const char *head, *repeated, *tail;
+  int times;
+  unsigned decimals;
+  hbeat_error error;
+  int64_t number;
 } LONG_NUMBERS[] = {
     {"800 ones", "", "1", "", 800, 0, HBEAT_ERR_TOO_BIG, 0},
     {"800 ones, 2 decimals", "-", "1", ".5", 800, 2, HBEAT_ERR_TOO_BIG, 0},
     {"20,000 digits", "", "1234567890", "", 2000, 0, HBEAT_ERR_TOO_BIG, 0},
     {"2,000 zeros behind a digit", "1", "0", "", 2000, 0, HBEAT_ERR_TOO_BIG, 0},
     {"20,000 digits behind the point", "-1.", "9876543210", "", 2000, 2,
-     HBEAT_OK, -198},
+        HBEAT_OK, -198},
     {"800 nines behind the point", "0.", "9", "", 800, 18, HBEAT_OK,
-     999999999999999999},
+        999999999999999999},
     {"800 nines, 0 decimals", "0.", "9", "", 800, 0, HBEAT_ERR_JSON, 0},
     {"800 nines and an exponent", "0.", "9", "e1", 800, 1, HBEAT_ERR_JSON, 0},
     {"2,000 zeros in front of a digit", "-0.", "0", "1", 2000, 20, HBEAT_OK, 0},
     {"all of them wanted", "-0.", "0", "12", 2000, 2001, HBEAT_OK, -1},
     {"and more of them", "0.", "0", "12", 2000, 2019, HBEAT_OK,
-     1200000000000000000},
+        1200000000000000000},
     {"and too many", "0.", "0", "12", 2000, 2020, HBEAT_ERR_TOO_BIG, 0},
     {"an exponent of 500 digits", "1e", "9", "", 500, 0, HBEAT_ERR_JSON, 0},
 };
 
 static void test_long_number(void **state) {
-    static char text[32768];
-    const struct long_row *row = *state;
-    char *p = strcpy(text, row->head) + strlen(row->head);
+  static char text[32768];
+  const struct long_row *row = *state;
+  char *p = strcpy(text, row->head) + strlen(row->head);
 
-    for (int i = 0; i < row->times; i++)
-        p = strcpy(p, row->repeated) + strlen(row->repeated);
-    strcpy(p, row->tail);
-    in_hand(row->name, text, strlen(text));
-    expect_number(text, row->decimals, row->error, row->number);
+  for (int i = 0; i < row->times; i++)
+    p = strcpy(p, row->repeated) + strlen(row->repeated);
+  strcpy(p, row->tail);
+  in_hand(row->name, text, strlen(text));
+  expect_number(text, row->decimals, row->error, row->number);
 }
 
 /*
  * Writes n / 10^decimals as a number.  `extra` digits follow that must not
  * count; where it is below zero that many zeros are left away at the end.
  */
-static void write_number(char *out, int64_t n, int decimals, int extra,
-                         uint64_t *seed) {
-    uint64_t size = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-    char digits[64];
-    int count =
-        snprintf(digits, sizeof digits, "%0*" PRIu64, decimals + 1, size);
-    char *p = out;
+static void write_number(
+    char *out, int64_t n, int decimals, int extra, uint64_t *seed) {
+  uint64_t size = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+  char digits[64];
+  int count = snprintf(digits, sizeof digits, "%0*" PRIu64, decimals + 1, size);
+  char *p = out;
 
-    p += sprintf(p, "%s%.*s", n < 0 ? "-" : "", count - decimals, digits);
-    if (decimals == 0) return;
-    p += sprintf(p, ".%s", digits + count - decimals);
-    for (; extra > 0; extra--) *p++ = (char)('0' + next_random(seed) % 10);
-    for (; extra < 0 && p[-1] == '0' && p[-2] != '.'; extra++) p--;
-    *p = '\0';
+  p += sprintf(p, "%s%.*s", n < 0 ? "-" : "", count - decimals, digits);
+  if (decimals == 0) return;
+  p += sprintf(p, ".%s", digits + count - decimals);
+  for (; extra > 0; extra--) *p++ = (char)('0' + next_random(seed) % 10);
+  for (; extra < 0 && p[-1] == '0' && p[-2] != '.'; extra++) p--;
+  *p = '\0';
 }
 
 static void test_random_numbers(void **state) {
-    uint64_t seed = 8259;
-    char text[128];
+  uint64_t seed = 8259;
+  char text[128];
 
-    (void)state;
-    for (int i = 0; i < 20000; i++) {
-        uint64_t bits = next_random(&seed) >> next_random(&seed) % 64;
-        int64_t n = (int64_t)(bits & INT64_MAX);
-        int decimals = (int)(next_random(&seed) % 21);
-        if (i % 3 == 0) n = n / 1000000 * 1000000;
-        if (i % 2 == 0) n = -n;
-        write_number(text, n, decimals, (int)(next_random(&seed) % 13) - 6,
-                     &seed);
-        in_hand("a random number", text, strlen(text));
-        expect_number(text, (unsigned)decimals, HBEAT_OK, n);
-    }
+  (void)state;
+  for (int i = 0; i < 20000; i++) {
+    uint64_t bits = next_random(&seed) >> next_random(&seed) % 64;
+    int64_t n = (int64_t)(bits & INT64_MAX);
+    int decimals = (int)(next_random(&seed) % 21);
+    if (i % 3 == 0) n = n / 1000000 * 1000000;
+    if (i % 2 == 0) n = -n;
+    write_number(text, n, decimals, (int)(next_random(&seed) % 13) - 6, &seed);
+    in_hand("a random number", text, strlen(text));
+    expect_number(text, (unsigned)decimals, HBEAT_OK, n);
+  }
 }
 
 /* The numbers of an array end where their elements do. */
 static void test_numbers_in_place(void **state) {
-    static const char ARRAY[] = "[1,-2.55,30 ,4e1,{\"5\":6.0}]";
-    static const struct number_row FOUND[] = {
-        {"the first", "1", 1, HBEAT_OK, 10},
-        {"behind a comma", "-2.55", 1, HBEAT_OK, -25},
-        {"before a space", "30", 1, HBEAT_OK, 300},
-        {"an exponent", "4e1", 1, HBEAT_ERR_JSON, 0},
-        {"no number", "{}", 1, HBEAT_ERR_JSON, 0},
-    };
-    hbeat_json rest, item;
-    int64_t number;
+  static const char ARRAY[] = "[1,-2.55,30 ,4e1,{\"5\":6.0}]";
+  static const struct number_row FOUND[] = {
+      {"the first", "1", 1, HBEAT_OK, 10},
+      {"behind a comma", "-2.55", 1, HBEAT_OK, -25},
+      {"before a space", "30", 1, HBEAT_OK, 300},
+      {"an exponent", "4e1", 1, HBEAT_ERR_JSON, 0},
+      {"no number", "{}", 1, HBEAT_ERR_JSON, 0},
+  };
+  hbeat_json rest, item;
+  int64_t number;
 
-    (void)state;
-    in_hand("an array of numbers", TEXT(ARRAY));
-    expect_error("the text", parse(TEXT(ARRAY), &rest), HBEAT_OK);
-    for (size_t i = 0; i < COUNT(FOUND); i++) {
-        expect_true(FOUND[i].name, hbeat_json_next(&rest, NULL, &item));
-        expect_error(FOUND[i].name,
-                     hbeat_json_number(&item, FOUND[i].decimals, &number),
-                     FOUND[i].error);
-        if (FOUND[i].error == HBEAT_OK)
-            expect_int(FOUND[i].name, number, FOUND[i].number);
-    }
+  (void)state;
+  in_hand("an array of numbers", TEXT(ARRAY));
+  expect_error("the text", parse(TEXT(ARRAY), &rest), HBEAT_OK);
+  for (size_t i = 0; i < COUNT(FOUND); i++) {
+    expect_true(FOUND[i].name, hbeat_json_next(&rest, NULL, &item));
+    expect_error(FOUND[i].name,
+        hbeat_json_number(&item, FOUND[i].decimals, &number), FOUND[i].error);
+    if (FOUND[i].error == HBEAT_OK)
+      expect_int(FOUND[i].name, number, FOUND[i].number);
+  }
 }
 
 static void test_number_of_nothing(void **state) {
-    hbeat_json none = {HBEAT_JSON_NONE, NULL, 0};
-    int64_t number;
+  hbeat_json none = {HBEAT_JSON_NONE, NULL, 0};
+  int64_t number;
 
-    (void)state;
-    in_hand("HBEAT_JSON_NONE", TEXT(""));
-    for (unsigned decimals = 0; decimals < 3; decimals++)
-        expect_error("the outcome", hbeat_json_number(&none, decimals, &number),
-                     HBEAT_ERR_JSON);
+  (void)state;
+  in_hand("HBEAT_JSON_NONE", TEXT(""));
+  for (unsigned decimals = 0; decimals < 3; decimals++)
+    expect_error("the outcome", hbeat_json_number(&none, decimals, &number),
+        HBEAT_ERR_JSON);
 }
 
 int main(void) {
-    texts = fence(1 << 20);
-    outs = fence(4096);
-    cases_add_rows(test_accepted, ACCEPTED);
-    cases_add_rows(test_prefixes_are_incomplete, ACCEPTED);
-    cases_add_rows(test_rejected, REJECTED);
-    cases_add("bare control characters", test_bare_controls, NULL);
-    cases_add_rows(test_incomplete, INCOMPLETE);
-    cases_add_rows(test_rejected, HOPELESS);
-    cases_add_rows(test_depth, DEPTHS);
-    cases_add("10,000 arrays side by side", test_wide, NULL);
-    cases_add_rows(test_walk, WALKS);
-    cases_add("no place for the name", test_walk_without_key, NULL);
-    cases_add_rows(test_walk_no_container, NO_CONTAINERS);
-    cases_add_rows(test_walk_unchecked, UNCHECKED);
-    cases_add("20,000 mutations walked", test_walk_mutations, NULL);
-    cases_add_rows(test_string, STRINGS);
-    cases_add_rows(test_string_in_place, STRINGS);
-    cases_add("the string of no value", test_string_of_nothing, NULL);
-    cases_add("the string of a name", test_string_of_name, NULL);
-    cases_add_rows(test_number, NUMBERS);
-    cases_add_rows(test_long_number, LONG_NUMBERS);
-    cases_add("20,000 random numbers", test_random_numbers, NULL);
-    cases_add("numbers in an array", test_numbers_in_place, NULL);
-    cases_add("the number of no value", test_number_of_nothing, NULL);
-    return cases_run("json");
+  texts = fence(1 << 20);
+  outs = fence(4096);
+  cases_add_rows(test_accepted, ACCEPTED);
+  cases_add_rows(test_prefixes_are_incomplete, ACCEPTED);
+  cases_add_rows(test_rejected, REJECTED);
+  cases_add("bare control characters", test_bare_controls, NULL);
+  cases_add_rows(test_incomplete, INCOMPLETE);
+  cases_add_rows(test_rejected, HOPELESS);
+  cases_add_rows(test_depth, DEPTHS);
+  cases_add("10,000 arrays side by side", test_wide, NULL);
+  cases_add_rows(test_walk, WALKS);
+  cases_add("no place for the name", test_walk_without_key, NULL);
+  cases_add_rows(test_walk_no_container, NO_CONTAINERS);
+  cases_add_rows(test_walk_unchecked, UNCHECKED);
+  cases_add("20,000 mutations walked", test_walk_mutations, NULL);
+  cases_add_rows(test_string, STRINGS);
+  cases_add_rows(test_string_in_place, STRINGS);
+  cases_add("the string of no value", test_string_of_nothing, NULL);
+  cases_add("the string of a name", test_string_of_name, NULL);
+  cases_add_rows(test_number, NUMBERS);
+  cases_add_rows(test_long_number, LONG_NUMBERS);
+  cases_add("20,000 random numbers", test_random_numbers, NULL);
+  cases_add("numbers in an array", test_numbers_in_place, NULL);
+  cases_add("the number of no value", test_number_of_nothing, NULL);
+  return cases_run("json");
 }

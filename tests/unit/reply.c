@@ -1,34 +1,42 @@
 /*
  * Bodies decoded: every field of the instruction, the forms that the API's
- * times come in, and parameters of any shape.  A body lies so that the byte
- * before it or the byte behind it faults.
+ * times come in, and parameters of any shape; replies to reports and log-ins,
+ * and where a token goes.  A body lies so that the byte before it or the byte
+ * behind it faults.
  */
 #include "cases.h"
 
 #define NONE HBEAT_NONE
 #define NAMED "\"instruction\":\"reload\""
 #define WITH(members)                                                          \
-    "{\"success\":true,\"lightning_device_remote_instruction\":{" members "}}"
+  "{\"success\":true,\"lightning_device_remote_instruction\":{" members "}}"
 
 static fenced bodies;
 
 /* Decodes a copy at the end of its page, and one at the beginning. */
-static hbeat_error decode(hbeat_reply *reply, const char *body) {
-    hbeat_reply other;
-    const char *what = "untouched", *other_what;
-    size_t size = strlen(body);
-    hbeat_error e, other_e;
+static hbeat_error decode_as(
+    const hbeat_request *request, hbeat_reply *reply, const char *body) {
+  hbeat_reply other;
+  const char *what = "untouched", *other_what;
+  size_t size = strlen(body);
+  hbeat_error e, other_e;
 
-    memset(&other, 0, sizeof other);
-    memcpy(bodies.begin, body, size);
-    other_e = hbeat_decode(&other, bodies.begin, size, &other_what);
-    memset(reply, 0, sizeof *reply);
-    e = hbeat_decode(reply, at_end(&bodies, body, size), size, &what);
-    expect_error("the same anywhere", e, other_e);
-    if (e == HBEAT_ERR_REFUSED || e == HBEAT_ERR_JSON)
-        expect_true("a reason", what != NULL && *what != '\0');
-    expect_int("success is HBEAT_OK", reply->success, e == HBEAT_OK);
-    return e;
+  memset(&other, 0, sizeof other);
+  memcpy(bodies.begin, body, size);
+  other_e = hbeat_decode(request, &other, bodies.begin, size, &other_what);
+  memset(reply, 0, sizeof *reply);
+  e = hbeat_decode(request, reply, at_end(&bodies, body, size), size, &what);
+  expect_error("the same anywhere", e, other_e);
+  if (e != HBEAT_OK) expect_true("a reason", what != NULL && *what != '\0');
+  else expect_text("no reason", what, NULL);
+  expect_int("success is HBEAT_OK", reply->success, e == HBEAT_OK);
+  return e;
+}
+
+static hbeat_error decode(hbeat_reply *reply, const char *body) {
+  static const hbeat_request beat = {.call = HBEAT_BEAT};
+
+  return decode_as(&beat, reply, body);
 }
 
 /* ---- The reference's reply ---------------------------------------------- */
@@ -48,45 +56,45 @@ static const char REFERENCE[] =
     "}\n";
 
 static void test_reference(void **state) {
-    hbeat_reply reply;
-    const hbeat_instruction *i = &reply.instruction;
+  hbeat_reply reply;
+  const hbeat_instruction *i = &reply.instruction;
 
-    (void)state;
-    in_hand("the reference's reply", TEXT(REFERENCE));
-    expect_error("the outcome", decode(&reply, REFERENCE), HBEAT_OK);
-    expect_text("message", reply.message, NULL);
-    expect_text("instruction", i->name, "reload");
-    expect_int("parameters", i->parameters.type, HBEAT_JSON_ARRAY);
-    expect_bytes("parameters", i->parameters.text, i->parameters.size,
-                 TEXT("[]"));
-    expect_text("run_at", i->run_at, NULL);
-    expect_int("run_at_s", i->run_at_s, NONE);
-    expect_int("status", i->status, 1);
-    expect_text("lcuid", i->lcuid,
-                "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3");
-    expect_text("created_at", i->created_at, "2026-01-07T00:15:19.000000Z");
-    expect_int("created_at_s", i->created_at_s, 1767744919);
-    expect_text("updated_at", i->updated_at, "2026-01-07T00:15:20.000000Z");
-    expect_int("updated_at_s", i->updated_at_s, 1767744920);
+  (void)state;
+  in_hand("the reference's reply", TEXT(REFERENCE));
+  expect_error("the outcome", decode(&reply, REFERENCE), HBEAT_OK);
+  expect_text("message", reply.message, NULL);
+  expect_text("instruction", i->name, "reload");
+  expect_int("parameters", i->parameters.type, HBEAT_JSON_ARRAY);
+  expect_bytes(
+      "parameters", i->parameters.text, i->parameters.size, TEXT("[]"));
+  expect_text("run_at", i->run_at, NULL);
+  expect_int("run_at_s", i->run_at_s, NONE);
+  expect_int("status", i->status, 1);
+  expect_text(
+      "lcuid", i->lcuid, "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3");
+  expect_text("created_at", i->created_at, "2026-01-07T00:15:19.000000Z");
+  expect_int("created_at_s", i->created_at_s, 1767744919);
+  expect_text("updated_at", i->updated_at, "2026-01-07T00:15:20.000000Z");
+  expect_int("updated_at_s", i->updated_at_s, 1767744920);
 }
 
 /* Row: one member beside the name, and what becomes of the fields. */
 static const struct member_row {
-    const char *name;
-    const char *member;
-    const char *lcuid;
-    int64_t status;
+  const char *name;
+  const char *member;
+  const char *lcuid;
+  int64_t status;
 } MEMBERS[] = {
     {"only a name", "\"x\":0", NULL, NONE},
     {"an lcuid", "\"lcuid\":\"LCUID-LDRI-1\"", "LCUID-LDRI-1", NONE},
     {"an lcuid of null", "\"lcuid\":null", NULL, NONE},
     {"an empty lcuid", "\"lcuid\":\"\"", "", NONE},
     {"an lcuid in escapes", "\"lcuid\":\"\\u004cC\\/\\uD83D\\uDE00\"",
-     "LC/\xF0\x9F\x98\x80", NONE},
+        "LC/\xF0\x9F\x98\x80", NONE},
     {"an lcuid that holds U+0000", "\"lcuid\":\"a\\u0000b\"",
-     "a\xEF\xBF\xBD"
-     "b",
-     NONE},
+        "a\xEF\xBF\xBD"
+        "b",
+        NONE},
     {"status 0", "\"status\":0", NULL, 0},
     {"status 2", "\"status\":2", NULL, 2},
     {"a status that nobody knows", "\"status\":99", NULL, 99},
@@ -96,59 +104,59 @@ static const struct member_row {
 };
 
 static void test_member(void **state) {
-    const struct member_row *row = *state;
-    hbeat_reply reply;
-    char body[300];
+  const struct member_row *row = *state;
+  hbeat_reply reply;
+  char body[300];
 
-    in_hand(row->name, row->member, strlen(row->member));
-    sprintf(body, WITH(NAMED ",%s"), row->member);
-    expect_error("the outcome", decode(&reply, body), HBEAT_OK);
-    expect_text("instruction", reply.instruction.name, "reload");
-    expect_text("lcuid", reply.instruction.lcuid, row->lcuid);
-    expect_int("status", reply.instruction.status, row->status);
-    expect_int("no parameters", reply.instruction.parameters.type,
-               HBEAT_JSON_NONE);
-    expect_text("run_at", reply.instruction.run_at, NULL);
-    expect_int("run_at_s", reply.instruction.run_at_s, NONE);
-    expect_int("created_at_s", reply.instruction.created_at_s, NONE);
+  in_hand(row->name, row->member, strlen(row->member));
+  sprintf(body, WITH(NAMED ",%s"), row->member);
+  expect_error("the outcome", decode(&reply, body), HBEAT_OK);
+  expect_text("instruction", reply.instruction.name, "reload");
+  expect_text("lcuid", reply.instruction.lcuid, row->lcuid);
+  expect_int("status", reply.instruction.status, row->status);
+  expect_int(
+      "no parameters", reply.instruction.parameters.type, HBEAT_JSON_NONE);
+  expect_text("run_at", reply.instruction.run_at, NULL);
+  expect_int("run_at_s", reply.instruction.run_at_s, NONE);
+  expect_int("created_at_s", reply.instruction.created_at_s, NONE);
 }
 
 /* All strings live in the body, one beside the other. */
 static void test_neighbours(void **state) {
-    static const char BODY[] =
-        WITH("\"updated_at\":\"\\u0075\",\"created_at\":\"\\u0063\","
-             "\"lcuid\":\"\\u006c\",\"run_at\":\"\\u0072\","
-             "\"parameters\":[\"\\u0070\"],\"instruction\":\"\\u0069\"");
-    hbeat_reply reply;
+  static const char BODY[] =
+      WITH("\"updated_at\":\"\\u0075\",\"created_at\":\"\\u0063\","
+           "\"lcuid\":\"\\u006c\",\"run_at\":\"\\u0072\","
+           "\"parameters\":[\"\\u0070\"],\"instruction\":\"\\u0069\"");
+  hbeat_reply reply;
 
-    (void)state;
-    in_hand("strings that get shorter", TEXT(BODY));
-    expect_error("the outcome", decode(&reply, BODY), HBEAT_OK);
-    expect_text("instruction", reply.instruction.name, "i");
-    expect_text("run_at", reply.instruction.run_at, "r");
-    expect_text("lcuid", reply.instruction.lcuid, "l");
-    expect_text("created_at", reply.instruction.created_at, "c");
-    expect_text("updated_at", reply.instruction.updated_at, "u");
-    expect_bytes("parameters, as they came", reply.instruction.parameters.text,
-                 reply.instruction.parameters.size, TEXT("[\"\\u0070\"]"));
+  (void)state;
+  in_hand("strings that get shorter", TEXT(BODY));
+  expect_error("the outcome", decode(&reply, BODY), HBEAT_OK);
+  expect_text("instruction", reply.instruction.name, "i");
+  expect_text("run_at", reply.instruction.run_at, "r");
+  expect_text("lcuid", reply.instruction.lcuid, "l");
+  expect_text("created_at", reply.instruction.created_at, "c");
+  expect_text("updated_at", reply.instruction.updated_at, "u");
+  expect_bytes("parameters, as they came", reply.instruction.parameters.text,
+      reply.instruction.parameters.size, TEXT("[\"\\u0070\"]"));
 }
 
 /* ---- Parameters --------------------------------------------------------- */
 
 static const struct parameters_row {
-    const char *name;
-    const char *text;
-    hbeat_json_type type;
-    int count; /* of elements or members */
+  const char *name;
+  const char *text;
+  hbeat_json_type type;
+  int count; /* of elements or members */
 } PARAMETERS[] = {
     {"an empty array", "[]", HBEAT_JSON_ARRAY, 0},
     {"an empty object", "{}", HBEAT_JSON_OBJECT, 0},
     {"null", "null", HBEAT_JSON_NULL, 0},
     {"an array", "[1, \"a\\/b\", null, true, [2], {\"c\": 3}]",
-     HBEAT_JSON_ARRAY, 6},
+        HBEAT_JSON_ARRAY, 6},
     {"a keyed array", "{\"0\": \"a\", \"1\": \"b\"}", HBEAT_JSON_OBJECT, 2},
     {"an object", "{\"url\": \"https:\\/\\/lucit.app\\/\", \"delay\": 1.5}",
-     HBEAT_JSON_OBJECT, 2},
+        HBEAT_JSON_OBJECT, 2},
     {"a string", "\"now\"", HBEAT_JSON_STRING, 0},
     {"a number", "-1.5e3", HBEAT_JSON_NUMBER, 0},
     {"true", "true", HBEAT_JSON_TRUE, 0},
@@ -156,60 +164,58 @@ static const struct parameters_row {
 };
 
 static void test_parameters(void **state) {
-    const struct parameters_row *row = *state;
-    hbeat_reply reply;
-    hbeat_json rest, item;
-    char body[300];
-    int count = 0;
+  const struct parameters_row *row = *state;
+  hbeat_reply reply;
+  hbeat_json rest, item;
+  char body[300];
+  int count = 0;
 
-    in_hand(row->name, row->text, strlen(row->text));
-    sprintf(body, WITH("\"parameters\": %s ," NAMED), row->text);
-    expect_error("the outcome", decode(&reply, body), HBEAT_OK);
-    rest = reply.instruction.parameters;
-    expect_int("the type", rest.type, row->type);
-    expect_bytes("the span", rest.text, rest.size, row->text,
-                 strlen(row->text));
-    while (hbeat_json_next(&rest, NULL, &item)) count++;
-    expect_int("what is in it", count, row->count);
+  in_hand(row->name, row->text, strlen(row->text));
+  sprintf(body, WITH("\"parameters\": %s ," NAMED), row->text);
+  expect_error("the outcome", decode(&reply, body), HBEAT_OK);
+  rest = reply.instruction.parameters;
+  expect_int("the type", rest.type, row->type);
+  expect_bytes("the span", rest.text, rest.size, row->text, strlen(row->text));
+  while (hbeat_json_next(&rest, NULL, &item)) count++;
+  expect_int("what is in it", count, row->count);
 }
 
 /* Reads parameters as a player does. */
 static void test_parameters_read(void **state) {
-    static const char BODY[] =
-        WITH(NAMED ",\"parameters\":{\"url\":\"https:\\/\\/lucit.app\\/"
-                   "caf\\u00e9\",\"delay\":1.5,\"times\":3,\"force\":true}");
-    hbeat_reply reply;
-    hbeat_json rest, key, item;
-    char text[40];
-    int64_t times = 0, delay_ms = 0;
+  static const char BODY[] =
+      WITH(NAMED ",\"parameters\":{\"url\":\"https:\\/\\/lucit.app\\/"
+                 "caf\\u00e9\",\"delay\":1.5,\"times\":3,\"force\":true}");
+  hbeat_reply reply;
+  hbeat_json rest, key, item;
+  char text[40];
+  int64_t times = 0, delay_ms = 0;
 
-    (void)state;
-    in_hand("parameters of each type", TEXT(BODY));
-    expect_error("the outcome", decode(&reply, BODY), HBEAT_OK);
-    rest = reply.instruction.parameters;
-    expect_true("the first", hbeat_json_next(&rest, &key, &item));
-    hbeat_json_string(&key, text, sizeof text);
-    expect_text("its name", text, "url");
-    hbeat_json_string(&item, text, sizeof text);
-    expect_text("its text", text, "https://lucit.app/caf\xC3\xA9");
-    expect_true("the second", hbeat_json_next(&rest, &key, &item));
-    expect_error("a fraction", hbeat_json_number(&item, 3, &delay_ms),
-                 HBEAT_OK);
-    expect_int("its value", delay_ms, 1500);
-    expect_true("the third", hbeat_json_next(&rest, &key, &item));
-    expect_error("an integer", hbeat_json_number(&item, 0, &times), HBEAT_OK);
-    expect_int("its value", times, 3);
-    expect_true("the fourth", hbeat_json_next(&rest, &key, &item));
-    expect_int("its type", item.type, HBEAT_JSON_TRUE);
-    expect_true("the end", !hbeat_json_next(&rest, &key, &item));
+  (void)state;
+  in_hand("parameters of each type", TEXT(BODY));
+  expect_error("the outcome", decode(&reply, BODY), HBEAT_OK);
+  rest = reply.instruction.parameters;
+  expect_true("the first", hbeat_json_next(&rest, &key, &item));
+  hbeat_json_string(&key, text, sizeof text);
+  expect_text("its name", text, "url");
+  hbeat_json_string(&item, text, sizeof text);
+  expect_text("its text", text, "https://lucit.app/caf\xC3\xA9");
+  expect_true("the second", hbeat_json_next(&rest, &key, &item));
+  expect_error("a fraction", hbeat_json_number(&item, 3, &delay_ms), HBEAT_OK);
+  expect_int("its value", delay_ms, 1500);
+  expect_true("the third", hbeat_json_next(&rest, &key, &item));
+  expect_error("an integer", hbeat_json_number(&item, 0, &times), HBEAT_OK);
+  expect_int("its value", times, 3);
+  expect_true("the fourth", hbeat_json_next(&rest, &key, &item));
+  expect_int("its type", item.type, HBEAT_JSON_TRUE);
+  expect_true("the end", !hbeat_json_next(&rest, &key, &item));
 }
 
 /* ---- Times: RFC 3339 and the API's own ---------------------------------- */
 
 static const struct time_row {
-    const char *name;
-    const char *text;
-    int64_t seconds;
+  const char *name;
+  const char *text;
+  int64_t seconds;
 } TIMES[] = {
     /* forms */
     {"as the reference has it", "2026-01-07T00:15:19.000000Z", 1767744919},
@@ -217,8 +223,8 @@ static const struct time_row {
     {"one digit of fraction", "2026-01-07T00:15:19.9Z", 1767744919},
     {"nine digits of fraction", "2026-01-07T00:15:19.999999999Z", 1767744919},
     {"forty digits of fraction",
-     "2026-01-07T00:15:19.9999999999999999999999999999999999999999Z",
-     1767744919},
+        "2026-01-07T00:15:19.9999999999999999999999999999999999999999Z",
+        1767744919},
     {"a fraction and an offset", "2026-01-07T00:15:19.5+02:00", 1767737719},
     {"lower-case t and z", "2026-01-07t00:15:19z", 1767744919},
     {"a space, in UTC", "2026-01-07 00:15:19", 1767744919},
@@ -246,7 +252,7 @@ static const struct time_row {
     {"a leap second", "2016-12-31T23:59:60Z", 1483228800},
     {"a leap second with a fraction", "2016-12-31T23:59:60.7Z", 1483228800},
     {"a leap second, seen from the west", "2016-12-31T18:59:60-05:00",
-     1483228800},
+        1483228800},
 
     /* what does not exist */
     {"no leap day in 2023", "2023-02-29T00:00:00Z", NONE},
@@ -300,81 +306,374 @@ static const struct time_row {
 
 /* In each of the three fields; the text is kept beside the number. */
 static void test_time(void **state) {
-    const struct time_row *row = *state;
-    const hbeat_instruction *i;
-    hbeat_reply reply;
-    char body[600];
+  const struct time_row *row = *state;
+  const hbeat_instruction *i;
+  hbeat_reply reply;
+  char body[600];
 
-    in_hand(row->name, row->text, strlen(row->text));
-    sprintf(body,
-            WITH(NAMED ",\"run_at\":\"%s\",\"created_at\":\"%s\","
-                       "\"updated_at\":\"%s\""),
-            row->text, row->text, row->text);
-    expect_error("the outcome", decode(&reply, body), HBEAT_OK);
-    i = &reply.instruction;
-    expect_text("run_at", i->run_at, row->text);
-    expect_int("run_at_s", i->run_at_s, row->seconds);
-    expect_text("created_at", i->created_at, row->text);
-    expect_int("created_at_s", i->created_at_s, row->seconds);
-    expect_text("updated_at", i->updated_at, row->text);
-    expect_int("updated_at_s", i->updated_at_s, row->seconds);
+  in_hand(row->name, row->text, strlen(row->text));
+  sprintf(body,
+      WITH(NAMED ",\"run_at\":\"%s\",\"created_at\":\"%s\","
+                 "\"updated_at\":\"%s\""),
+      row->text, row->text, row->text);
+  expect_error("the outcome", decode(&reply, body), HBEAT_OK);
+  i = &reply.instruction;
+  expect_text("run_at", i->run_at, row->text);
+  expect_int("run_at_s", i->run_at_s, row->seconds);
+  expect_text("created_at", i->created_at, row->text);
+  expect_int("created_at_s", i->created_at_s, row->seconds);
+  expect_text("updated_at", i->updated_at, row->text);
+  expect_int("updated_at_s", i->updated_at_s, row->seconds);
+}
+
+/* ---- Reports ------------------------------------------------------------ */
+
+/* Row: a reply to a report. */
+static const struct report_row {
+  const char *name;
+  const char *body;
+  hbeat_error error;
+  const char *message;
+} REPORTS[] = {
+    {"success", "{\"success\":true}", HBEAT_OK, NULL},
+    {"success and fields that nobody knows",
+        "{\"data\":{\"success\":false},\"success\":true,\"token\":1}", HBEAT_OK,
+        NULL},
+    {"success and a message", "{\"success\":true,\"message\":\"Yes.\"}",
+        HBEAT_OK, NULL},
+    {"an instruction is none of its business", WITH(NAMED), HBEAT_OK, NULL},
+    {"nor is a malformed one",
+        "{\"success\":true,\"lightning_device_remote_instruction\":1}",
+        HBEAT_OK, NULL},
+    {"refused", "{\"success\":false,\"message\":\"caf\\u00e9\"}",
+        HBEAT_ERR_REFUSED, "caf\xC3\xA9"},
+    {"refused without a word", "{\"success\":false}", HBEAT_ERR_REFUSED, NULL},
+    {"ok is not success", "{\"ok\":true,\"message\":\"No.\"}",
+        HBEAT_ERR_REFUSED, "No."},
+    {"success is \"true\"", "{\"success\":\"true\"}", HBEAT_ERR_REFUSED, NULL},
+    {"success is 1", "{\"success\":1}", HBEAT_ERR_REFUSED, NULL},
+    {"success is null", "{\"success\":null}", HBEAT_ERR_REFUSED, NULL},
+    {"success is []", "{\"success\":[]}", HBEAT_ERR_REFUSED, NULL},
+    {"nothing", "{}", HBEAT_ERR_REFUSED, NULL},
+    {"refused, and a message that is a number",
+        "{\"success\":false,\"message\":1}", HBEAT_ERR_REFUSED, NULL},
+    {"success twice", "{\"success\":true,\"success\":true}", HBEAT_ERR_JSON,
+        NULL},
+    {"success twice, once in escapes",
+        "{\"success\":true,\"succes\\u0073\":true}", HBEAT_ERR_JSON, NULL},
+    {"a message twice", "{\"success\":true,\"message\":\"\",\"message\":\"\"}",
+        HBEAT_ERR_JSON, NULL},
+    {"an array", "[{\"success\":true}]", HBEAT_ERR_JSON, NULL},
+    {"true", "true", HBEAT_ERR_JSON, NULL},
+    {"an empty body", "", HBEAT_ERR_JSON, NULL},
+    {"a page", "<html>", HBEAT_ERR_JSON, NULL},
+    {"half an object", "{\"success\":true", HBEAT_ERR_JSON, NULL},
+};
+
+static void test_report(void **state) {
+  static const hbeat_call CALLS[] = {HBEAT_ACKNOWLEDGE, HBEAT_FAILED};
+  const struct report_row *row = *state;
+  hbeat_reply reply;
+
+  in_hand(row->name, row->body, strlen(row->body));
+  for (size_t i = 0; i < COUNT(CALLS); i++) {
+    hbeat_request report = {.call = CALLS[i], .instruction = "a"};
+    expect_error(
+        "the outcome", decode_as(&report, &reply, row->body), row->error);
+    expect_text("message", reply.message, row->message);
+    expect_text("no instruction", reply.instruction.name, NULL);
+    expect_int(
+        "no parameters", reply.instruction.parameters.type, HBEAT_JSON_NONE);
+    expect_int("no status", reply.instruction.status, NONE);
+  }
+}
+
+/* ---- Log-ins ------------------------------------------------------------ */
+
+enum { TOKEN_ROOM = 64, UNTOUCHED = 0x6E };
+
+static fenced tokens;
+
+/* A log-in whose token goes to the `room` bytes in front of a fault. */
+static hbeat_request login_to(size_t room) {
+  hbeat_request login = {.call = HBEAT_LOGIN,
+      .token_buffer = tokens.end - room,
+      .token_buffer_size = room};
+
+  memset(tokens.begin, UNTOUCHED, (size_t)(tokens.end - tokens.begin));
+  return login;
+}
+
+/* The token, and zeros behind it; or, for NULL, no change.  What lies in front
+ * of the buffer never changes. */
+static void expect_token(const hbeat_request *login, const char *token) {
+  char expected[4096];
+  size_t size = login->token_buffer_size;
+  size_t front = (size_t)(login->token_buffer - tokens.begin);
+
+  memset(expected, UNTOUCHED, sizeof expected);
+  expect_bytes("in front of the buffer", tokens.begin, front, expected, front);
+  if (token) {
+    memset(expected, 0, size);
+    memcpy(expected, token, strlen(token));
+  }
+  expect_bytes("the token buffer", login->token_buffer, size, expected, size);
+}
+
+/* No part of the token is left in what was the body. */
+static void expect_no_copy(const char *token) {
+  enum { PART = 4 };
+  size_t size = strlen(token);
+
+  for (const char *at = bodies.begin; at < bodies.end - PART; at++)
+    for (size_t i = 0; i + PART <= size; i++)
+      expect_true("no copy of the token", memcmp(at, token + i, PART));
+}
+
+#define JWT "eyJhbGciOiJSUzI1NiJ9.eyJpYXQiOjF9.c2ln-_~+/="
+
+static const struct login_row {
+  const char *name;
+  const char *body;
+  hbeat_error error;
+  const char *token; /* NULL: the buffer stays as it is */
+  const char *message;
+} LOGINS[] = {
+    {"as the reference has it",
+        "{\"ok\":true,\"token\":\"" JWT "\",\"user_lcuid\":\"LCUID-LU-1\"}",
+        HBEAT_OK, JWT, NULL},
+    {"the other way round",
+        "{ \"user_lcuid\" : null, \"token\" : \"" JWT "\" , \"ok\" : true }\n",
+        HBEAT_OK, JWT, NULL},
+    {"fields that nobody knows",
+        "{\"a\":{\"token\":1,\"ok\":false},\"ok\":true,\"success\":false,"
+        "\"token\":\"" JWT "\",\"message\":\"Hi.\"}",
+        HBEAT_OK, JWT, NULL},
+    {"a token of one character", "{\"ok\":true,\"token\":\"t\"}", HBEAT_OK, "t",
+        NULL},
+    {"every visible character that needs no escape",
+        "{\"ok\":true,\"token\":\"!#$%&'()*+,-./:;<=>?@[]^_`{|}~\"}", HBEAT_OK,
+        "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", NULL},
+    {"a token in escapes",
+        "{\"\\u006fk\":true,\"t\\u006Fken\":\"\\u0065yJ0\\/ab\\\"c\\\\d\"}",
+        HBEAT_OK, "eyJ0/ab\"c\\d", NULL},
+    {"a token of which each character is an escape",
+        "{\"ok\":true,\"token\":\"\\u006a\\u0077\\u0074\\u002e\\u0031\"}",
+        HBEAT_OK, "jwt.1", NULL},
+
+    {"refused", "{\"ok\":false,\"message\":\"No.\",\"code\":\"E\"}",
+        HBEAT_ERR_REFUSED, NULL, "No."},
+    {"refused with a token", "{\"ok\":false,\"token\":\"" JWT "\"}",
+        HBEAT_ERR_REFUSED, NULL, NULL},
+    {"success is not ok", "{\"success\":true,\"token\":\"" JWT "\"}",
+        HBEAT_ERR_REFUSED, NULL, NULL},
+    {"ok is missing", "{\"token\":\"" JWT "\"}", HBEAT_ERR_REFUSED, NULL, NULL},
+    {"ok is \"true\"", "{\"ok\":\"true\",\"token\":\"" JWT "\"}",
+        HBEAT_ERR_REFUSED, NULL, NULL},
+    {"ok is 1", "{\"ok\":1,\"token\":\"" JWT "\"}", HBEAT_ERR_REFUSED, NULL,
+        NULL},
+    {"ok is null", "{\"ok\":null,\"token\":\"" JWT "\"}", HBEAT_ERR_REFUSED,
+        NULL, NULL},
+    {"nothing", "{}", HBEAT_ERR_REFUSED, NULL, NULL},
+
+    {"no token", "{\"ok\":true}", HBEAT_ERR_JSON, NULL, NULL},
+    {"a token of null", "{\"ok\":true,\"token\":null}", HBEAT_ERR_JSON, NULL,
+        NULL},
+    {"an empty token", "{\"ok\":true,\"token\":\"\"}", HBEAT_ERR_JSON, NULL,
+        NULL},
+    {"a token that is a number", "{\"ok\":true,\"token\":1}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token that is true", "{\"ok\":true,\"token\":true}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token in an array", "{\"ok\":true,\"token\":[\"" JWT "\"]}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"a token in an object", "{\"ok\":true,\"token\":{\"token\":\"t\"}}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"a token with a space", "{\"ok\":true,\"token\":\"a b\"}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token with a space behind", "{\"ok\":true,\"token\":\"ab \"}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"a token of a space", "{\"ok\":true,\"token\":\" \"}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token that would add a field",
+        "{\"ok\":true,\"token\":\"a\\r\\nX: y\"}", HBEAT_ERR_JSON, NULL, NULL},
+    {"a token with a tab", "{\"ok\":true,\"token\":\"a\\tb\"}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token with DEL", "{\"ok\":true,\"token\":\"a\x7F\"}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token with U+0000", "{\"ok\":true,\"token\":\"ab\\u0000cd\"}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"a token in UTF-8", "{\"ok\":true,\"token\":\"caf\xC3\xA9\"}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"a token in UTF-8, in escapes", "{\"ok\":true,\"token\":\"caf\\u00e9\"}",
+        HBEAT_ERR_JSON, NULL, NULL},
+
+    {"ok twice", "{\"ok\":true,\"token\":\"t\",\"ok\":true}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token twice", "{\"ok\":true,\"token\":\"t\",\"token\":\"t\"}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"a token twice, once in escapes",
+        "{\"token\":\"t\",\"\\u0074oken\":\"u\",\"ok\":true}", HBEAT_ERR_JSON,
+        NULL, NULL},
+    {"a token twice, once null", "{\"token\":null,\"ok\":true,\"token\":\"t\"}",
+        HBEAT_ERR_JSON, NULL, NULL},
+    {"an array", "[{\"ok\":true,\"token\":\"t\"}]", HBEAT_ERR_JSON, NULL, NULL},
+    {"a string", "\"" JWT "\"", HBEAT_ERR_JSON, NULL, NULL},
+    {"an empty body", "", HBEAT_ERR_JSON, NULL, NULL},
+    {"a page", "<html>", HBEAT_ERR_JSON, NULL, NULL},
+    {"a body that breaks off", "{\"ok\":true,\"token\":\"t\"", HBEAT_ERR_JSON,
+        NULL, NULL},
+};
+
+static void test_login(void **state) {
+  const struct login_row *row = *state;
+  hbeat_request login = login_to(TOKEN_ROOM);
+  hbeat_reply reply;
+
+  in_hand(row->name, row->body, strlen(row->body));
+  memset(bodies.begin, 0, (size_t)(bodies.end - bodies.begin));
+  expect_error("the outcome", decode_as(&login, &reply, row->body), row->error);
+  expect_token(&login, row->token);
+  expect_text("message", reply.message, row->message);
+  expect_text("no instruction", reply.instruction.name, NULL);
+  if (row->token) expect_no_copy(row->token);
+}
+
+/* Tokens and buffers that just fit, or do not. */
+static const struct room_row {
+  const char *name;
+  size_t size, room;
+  hbeat_error error;
+} ROOMS[] = {
+    {"a token that fits with its NUL", 63, 64, HBEAT_OK},
+    {"a token that leaves no room for a NUL", 64, 64, HBEAT_ERR_TOO_BIG},
+    {"a token one byte too long", 65, 64, HBEAT_ERR_TOO_BIG},
+    {"a token much too long", 2000, 64, HBEAT_ERR_TOO_BIG},
+    {"one character in two bytes", 1, 2, HBEAT_OK},
+    {"one character in one byte", 1, 1, HBEAT_ERR_TOO_BIG},
+    {"one character in no byte", 1, 0, HBEAT_ERR_TOO_BIG},
+    {"a usual token", 1050, 1100, HBEAT_OK},
+    {"a short token in a long buffer", 5, 4000, HBEAT_OK},
+};
+
+static void test_room(void **state) {
+  const struct room_row *row = *state;
+  hbeat_request login = login_to(row->room);
+  char token[2001], body[2100];
+  hbeat_reply reply;
+
+  for (size_t i = 0; i < row->size; i++)
+    token[i] = (char)('a' + (i * i + i / 26) % 26);
+  token[row->size] = '\0';
+  sprintf(body, "{\"ok\":true,\"token\":\"%s\"}", token);
+  in_hand(row->name, body, strlen(body));
+  memset(bodies.begin, 0, (size_t)(bodies.end - bodies.begin));
+  expect_error("the outcome", decode_as(&login, &reply, body), row->error);
+  expect_token(&login, row->error == HBEAT_OK ? token : NULL);
+  if (row->error == HBEAT_OK && row->size < 100) expect_no_copy(token);
+}
+
+/* The next token is shorter; nothing of the last one stays behind it. */
+static void test_replaced(void **state) {
+  static const char LONG[] = "{\"ok\":true,\"token\":\"" JWT "\"}";
+  static const char SHORT[] = "{\"ok\":true,\"token\":\"a.b.c\"}";
+  hbeat_request login = login_to(TOKEN_ROOM);
+  hbeat_reply reply;
+
+  (void)state;
+  in_hand("a shorter token", TEXT(SHORT));
+  expect_error("the first", decode_as(&login, &reply, LONG), HBEAT_OK);
+  expect_token(&login, JWT);
+  expect_error("refused", decode_as(&login, &reply, "{\"ok\":false}"),
+      HBEAT_ERR_REFUSED);
+  expect_token(&login, JWT);
+  expect_error("the next", decode_as(&login, &reply, SHORT), HBEAT_OK);
+  expect_token(&login, "a.b.c");
 }
 
 /* ---- Statuses ----------------------------------------------------------- */
 
 /* Row: a status that the host's own HTTP saw, and a body. */
 static const struct status_row {
-    const char *name;
-    int http_status;
-    const char *body;
-    hbeat_error error;
-    const char *message;
+  const char *name;
+  int http_status;
+  const char *body;
+  hbeat_error error;
+  const char *message;
+  hbeat_call call;
 } STATUSES[] = {
-    {"0 counts as 200", 0, "{\"success\":true}", HBEAT_OK, NULL},
-    {"200", 200, "{\"success\":true}", HBEAT_OK, NULL},
-    {"201", 201, "{\"success\":true}", HBEAT_OK, NULL},
-    {"299", 299, "{\"success\":true}", HBEAT_OK, NULL},
+    {"0 counts as 200", 0, "{\"success\":true}", HBEAT_OK, NULL, HBEAT_BEAT},
+    {"200", 200, "{\"success\":true}", HBEAT_OK, NULL, HBEAT_BEAT},
+    {"201", 201, "{\"success\":true}", HBEAT_OK, NULL, HBEAT_BEAT},
+    {"299", 299, "{\"success\":true}", HBEAT_OK, NULL, HBEAT_BEAT},
     {"200, refused", 200, "{\"success\":false,\"message\":\"No.\"}",
-     HBEAT_ERR_REFUSED, "No."},
-    {"200 with an empty body", 200, "", HBEAT_ERR_JSON, NULL},
-    {"200 with a page", 200, "<html>", HBEAT_ERR_JSON, NULL},
-    {"199", 199, "{\"success\":true}", HBEAT_ERR_STATUS, NULL},
-    {"300", 300, "{\"success\":true}", HBEAT_ERR_STATUS, NULL},
-    {"302 with a page", 302, "<html>", HBEAT_ERR_STATUS, NULL},
+        HBEAT_ERR_REFUSED, "No.", HBEAT_BEAT},
+    {"200 with an empty body", 200, "", HBEAT_ERR_JSON, NULL, HBEAT_BEAT},
+    {"200 with a page", 200, "<html>", HBEAT_ERR_JSON, NULL, HBEAT_BEAT},
+    {"199", 199, "{\"success\":true}", HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
+    {"300", 300, "{\"success\":true}", HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
+    {"302 with a page", 302, "<html>", HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
     {"401", 401, "{\"message\":\"Unauthenticated.\"}", HBEAT_ERR_STATUS,
-     "Unauthenticated."},
-    {"401 with an empty body", 401, "", HBEAT_ERR_STATUS, NULL},
+        "Unauthenticated.", HBEAT_BEAT},
+    {"401 with an empty body", 401, "", HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
     {"500 with a body that is cut", 500, "{\"message\":\"Oh\",\"trace\":[{",
-     HBEAT_ERR_STATUS, "Oh"},
+        HBEAT_ERR_STATUS, "Oh", HBEAT_BEAT},
     {"500 with a message that is cut", 500, "{\"message\":\"Oh n",
-     HBEAT_ERR_STATUS, NULL},
+        HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
+    {"a report with 0", 0, "{\"success\":true}", HBEAT_OK, NULL,
+        HBEAT_ACKNOWLEDGE},
+    {"a report with 202", 202, "{\"success\":true}", HBEAT_OK, NULL,
+        HBEAT_FAILED},
+    {"a report with 404", 404, "{\"message\":\"Not found.\"}", HBEAT_ERR_STATUS,
+        "Not found.", HBEAT_FAILED},
+    {"a report with 422 and success", 422,
+        "{\"success\":true,\"message\":\"No.\",\"errors\":{}}",
+        HBEAT_ERR_STATUS, "No.", HBEAT_ACKNOWLEDGE},
+    {"a report with 204", 204, "", HBEAT_ERR_JSON, NULL, HBEAT_ACKNOWLEDGE},
+    {"a log-in with 401", 401,
+        "{\"ok\":false,\"message\":\"Unknown.\",\"code\":\"E\"}",
+        HBEAT_ERR_STATUS, "Unknown.", HBEAT_LOGIN},
+    {"a log-in with 500 and a token", 500,
+        "{\"ok\":true,\"token\":\"" JWT "\"}", HBEAT_ERR_STATUS, NULL,
+        HBEAT_LOGIN},
+    {"a log-in with 302 and a token", 302,
+        "{\"ok\":true,\"token\":\"" JWT "\"}", HBEAT_ERR_STATUS, NULL,
+        HBEAT_LOGIN},
 };
 
 static void test_status(void **state) {
-    const struct status_row *row = *state;
-    size_t size = strlen(row->body);
-    hbeat_reply reply;
-    const char *what;
+  const struct status_row *row = *state;
+  size_t size = strlen(row->body);
+  hbeat_request request = login_to(TOKEN_ROOM);
+  hbeat_reply reply;
+  const char *what;
 
-    in_hand(row->name, row->body, size);
-    memset(&reply, 0, sizeof reply);
-    reply.http_status = row->http_status;
-    expect_error(
-        "the outcome",
-        hbeat_decode(&reply, at_end(&bodies, row->body, size), size, &what),
-        row->error);
-    expect_int("http_status stays", reply.http_status, row->http_status);
-    expect_text("message", reply.message, row->message);
+  request.call = row->call;
+  in_hand(row->name, row->body, size);
+  memset(&reply, 0, sizeof reply);
+  reply.http_status = row->http_status;
+  expect_error("the outcome",
+      hbeat_decode(
+          &request, &reply, at_end(&bodies, row->body, size), size, &what),
+      row->error);
+  expect_int("http_status stays", reply.http_status, row->http_status);
+  expect_text("message", reply.message, row->message);
+  expect_token(&request, NULL);
 }
 
 int main(void) {
-    bodies = fence(4096);
-    cases_add("the reference's reply", test_reference, NULL);
-    cases_add_rows(test_member, MEMBERS);
-    cases_add("strings side by side", test_neighbours, NULL);
-    cases_add_rows(test_parameters, PARAMETERS);
-    cases_add("parameters read", test_parameters_read, NULL);
-    cases_add_rows(test_time, TIMES);
-    cases_add_rows(test_status, STATUSES);
-    return cases_run("reply");
+  bodies = fence(4096);
+  tokens = fence(4096);
+  cases_add("the reference's reply", test_reference, NULL);
+  cases_add_rows(test_member, MEMBERS);
+  cases_add("strings side by side", test_neighbours, NULL);
+  cases_add_rows(test_parameters, PARAMETERS);
+  cases_add("parameters read", test_parameters_read, NULL);
+  cases_add_rows(test_time, TIMES);
+  cases_add_rows(test_report, REPORTS);
+  cases_add_rows(test_login, LOGINS);
+  cases_add_rows(test_room, ROOMS);
+  cases_add("a shorter token", test_replaced, NULL);
+  cases_add_rows(test_status, STATUSES);
+  return cases_run("reply");
 }

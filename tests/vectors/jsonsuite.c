@@ -28,9 +28,9 @@ enum { ACCEPTED = 95, REJECTED = 188, NO_SUITE = 77 };
 
 /* Row: an i_ file, whether it is accepted, and why. */
 static const struct choice {
-    const char *file;
-    bool accepted;
-    const char *reason;
+  const char *file;
+  bool accepted;
+  const char *reason;
 } CHOICES[] = {
     {"i_number_double_huge_neg_exp.json", true, GRAMMAR},
     {"i_number_huge_exp.json", true, GRAMMAR},
@@ -66,7 +66,7 @@ static const struct choice {
     {"i_string_utf16BE_no_BOM.json", false, NOT_UTF8},
     {"i_string_utf16LE_no_BOM.json", false, NOT_UTF8},
     {"i_structure_500_nested_arrays.json", false,
-     "deeper than HBEAT_JSON_DEPTH"},
+        "deeper than HBEAT_JSON_DEPTH"},
     {"i_structure_UTF-8_BOM_empty_object.json", false, BOM},
 };
 
@@ -74,101 +74,101 @@ static const struct choice {
 static struct { int tests, failed, accepted, rejected, chosen; } seen;
 
 static void report(bool ok, const char *name, const char *detail) {
-    seen.tests++;
-    seen.failed += !ok;
-    printf("%s %d - %s%s%s\n", ok ? "ok" : "not ok", seen.tests, name,
-           *detail ? ": " : "", detail);
+  seen.tests++;
+  seen.failed += !ok;
+  printf("%s %d - %s%s%s\n", ok ? "ok" : "not ok", seen.tests, name,
+      *detail ? ": " : "", detail);
 }
 
 static const struct choice *find_choice(const char *file) {
-    for (size_t i = 0; i < COUNT(CHOICES); i++)
-        if (strcmp(CHOICES[i].file, file) == 0) return &CHOICES[i];
-    return NULL;
+  for (size_t i = 0; i < COUNT(CHOICES); i++)
+    if (strcmp(CHOICES[i].file, file) == 0) return &CHOICES[i];
+  return NULL;
 }
 
 /* Parses a file's bytes in a block of just their size. */
 static hbeat_error parse_file(const char *path) {
-    static char room[1 << 20];
-    FILE *f = fopen(path, "rb");
-    size_t size;
-    char *text;
-    hbeat_json value;
-    hbeat_error e;
+  static char room[1 << 20];
+  FILE *f = fopen(path, "rb");
+  size_t size;
+  char *text;
+  hbeat_json value;
+  hbeat_error e;
 
-    if (f == NULL) {
-        perror(path);
-        exit(1);
-    }
-    size = fread(room, 1, sizeof room, f);
-    if (size == sizeof room) {
-        fprintf(stderr, "%s: too big for this test\n", path);
-        exit(1);
-    }
-    fclose(f);
-    text = malloc(size + (size == 0));
-    if (text == NULL) abort();
-    memcpy(text, room, size);
-    e = hbeat_json_parse(text, size, &value);
-    free(text);
-    return e;
+  if (f == NULL) {
+    perror(path);
+    exit(1);
+  }
+  size = fread(room, 1, sizeof room, f);
+  if (size == sizeof room) {
+    fprintf(stderr, "%s: too big for this test\n", path);
+    exit(1);
+  }
+  fclose(f);
+  text = malloc(size + (size == 0));
+  if (text == NULL) abort();
+  memcpy(text, room, size);
+  e = hbeat_json_parse(text, size, &value);
+  free(text);
+  return e;
 }
 
 static void run_file(const char *file, hbeat_error e) {
-    const struct choice *choice;
+  const struct choice *choice;
 
-    if (file[0] == 'y') {
-        seen.accepted++;
-        report(e == HBEAT_OK, file, hbeat_error_name(e));
-    } else if (file[0] == 'n') {
-        seen.rejected++;
-        report(e == HBEAT_ERR_JSON || e == HBEAT_ERR_TRUNCATED ||
-                   e == HBEAT_ERR_TOO_BIG,
-               file, hbeat_error_name(e));
-    } else {
-        choice = find_choice(file);
-        seen.chosen += choice != NULL;
-        report(choice != NULL && choice->accepted == (e == HBEAT_OK), file,
-               choice != NULL ? choice->reason : "no choice was made");
-    }
+  if (file[0] == 'y') {
+    seen.accepted++;
+    report(e == HBEAT_OK, file, hbeat_error_name(e));
+  } else if (file[0] == 'n') {
+    seen.rejected++;
+    report(e == HBEAT_ERR_JSON || e == HBEAT_ERR_TRUNCATED ||
+            e == HBEAT_ERR_TOO_BIG,
+        file, hbeat_error_name(e));
+  } else {
+    choice = find_choice(file);
+    seen.chosen += choice != NULL;
+    report(choice != NULL && choice->accepted == (e == HBEAT_OK), file,
+        choice != NULL ? choice->reason : "no choice was made");
+  }
 }
 
 static int is_case(const struct dirent *entry) {
-    const char *name = entry->d_name, *dot = strrchr(name, '.');
+  const char *name = entry->d_name, *dot = strrchr(name, '.');
 
-    return strchr("yni", name[0]) != NULL && name[1] == '_' && dot != NULL &&
-           strcmp(dot, ".json") == 0;
+  return strchr("yni", name[0]) != NULL && name[1] == '_' && dot != NULL &&
+      strcmp(dot, ".json") == 0;
 }
 
 static void report_count(const char *name, int got, int expected) {
-    char detail[64];
+  char detail[64];
 
-    sprintf(detail, "%d of %d", got, expected);
-    report(got == expected, name, detail);
+  sprintf(detail, "%d of %d", got, expected);
+  report(got == expected, name, detail);
 }
 
 int main(int argc, char **argv) {
-    struct dirent **files = NULL;
-    char path[1024];
-    int count = -1;
+  struct dirent **files = NULL;
+  char path[1024];
+  int count = -1;
 
-    if (argc == 2) {
-        snprintf(path, sizeof path, "%s/test_parsing", argv[1]);
-        count = scandir(path, &files, is_case, alphasort);
-    }
-    if (count < 0) {
-        printf("# note no JSONTestSuite here: not run\n");
-        return NO_SUITE;
-    }
-    for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof path, "%s/test_parsing/%s", argv[1],
-                 files[i]->d_name);
-        run_file(files[i]->d_name, parse_file(path));
-        free(files[i]);
-    }
-    free(files);
-    report_count("y_ files", seen.accepted, ACCEPTED);
-    report_count("n_ files", seen.rejected, REJECTED);
-    report_count("i_ files with a choice", seen.chosen, COUNT(CHOICES));
-    printf("1..%d\n", seen.tests);
-    return seen.failed > 0;
+  if (argc == 2) {
+    snprintf(path, sizeof path, "%s/test_parsing", argv[1]);
+    count = scandir(path, &files, is_case, alphasort);
+  }
+  if (count < 0) {
+    printf("# note no JSONTestSuite here: not run\n");
+    return NO_SUITE;
+  }
+  for (int i = 0; i < count; i++) {
+    snprintf(
+        path, sizeof path, "%s/test_parsing/%s", argv[1], files[i]->d_name);
+    run_file(files[i]->d_name, parse_file(path));
+    free(files[i]);
+  }
+  free(files);
+  report_count("y_ files", seen.accepted, ACCEPTED);
+  report_count("n_ files", seen.rejected, REJECTED);
+  report_count("i_ files with a choice", seen.chosen, COUNT(CHOICES));
+  printf("1..%d\n", seen.tests);
+  return seen.failed > 0;
 }

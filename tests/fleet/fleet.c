@@ -1,0 +1,484 @@
+/*
+ * A fleet on the Schedule of heartbeat.h: a million devices for a day, through
+ * a power cut, outages, a deploy and storms of 429, beside a naive client that
+ * beats at a fixed interval and tries again a second after a failure.
+ *
+ * usage: fleet [FILE]     prints TAP; draws both fleets as SVG to FILE
+ *
+ * Every heartbeat of every device is one call of hbeat_next_ms() with the
+ * default policy; nothing is sampled.  All that a device remembers is how many
+ * failures it had in a row, so two in the same region that remember the same
+ * and are due in the same millisecond are told apart by nothing: the calendar
+ * counts them instead of listing them.  Whole numbers alone are used, and one
+ * seed: every run on every machine says and draws the same.
+ *
+ * The server is as quick as ever whatever arrives: what is held against the
+ * mean is what the clients ask of it.  Ends with 1 where that is too much, or
+ * where a device was silent for longer than the policy says.
+ */
+#include "heartbeat.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum {
+  DEVICES = 1000000,
+  DAY_S = 86400,
+  QUIET_S = 7200,        /* from here to the first event is the quiet hour */
+  ANSWER_MS = 100,       /* what an exchange takes that is answered */
+  TIMEOUT_MS = 30000,    /* ... and one that is not: config.timeout_ms */
+  INTERVAL_MS = 60000,   /* the default policy, spelt out ... */
+  RETRY_MAX_MS = 600000, /* ... for the bounds below */
+  /* Peaks, in hundredths of the mean: what chance makes of it; the mean and
+     * the retries; and what a server must have room for. */
+  LIMIT_BEFORE = 105,
+  LIMIT_DURING = 200,
+  LIMIT_AFTER = 150
+};
+
+/* ---- What happens ------------------------------------------------------- */
+
+typedef enum trouble {
+  /* Connections are refused for seconds.  Every kept one has ended, too, but
+     * a client replaces it unseen: that is no request more. */
+  DEPLOY,
+  POWER_CUT, /* a fifth of the devices is off, and back in the same second */
+  SILENT,    /* nothing comes back */
+  REFUSING,  /* connections are refused at once */
+  STORM,     /* every request is answered 429, with Retry-After in seconds */
+  STORM_DATE /* ... or as a date, the same for all: the end */
+} trouble;
+
+/* The worst for the naive fleet come last: once in step, it stays so. */
+static const struct event {
+  const char *name;
+  trouble trouble;
+  uint32_t begin_s, length_s, retry_after_s;
+} EVENTS[] = {
+    {"deploy", DEPLOY, 10800, 5, 0},
+    {"power cut", POWER_CUT, 21600, 1200, 0},
+    {"silent outage", SILENT, 32400, 600, 0},
+    {"refusals", REFUSING, 43200, 600, 0},
+    {"429, seconds", STORM, 54000, 300, 60},
+    {"429, a date", STORM_DATE, 64800, 300, 0},
+};
+
+/* The number of the event that `now_s` is in or behind, from 1; or 0. */
+static size_t find_event(uint32_t now_s) {
+  size_t i = COUNT(EVENTS);
+
+  while (i > 0 && EVENTS[i - 1].begin_s > now_s) i--;
+  return i;
+}
+
+static uint32_t end_of(const struct event *event) {
+  return event->begin_s + event->length_s;
+}
+
+/* What becomes of a request, and when it gets to the server. */
+typedef struct outcome {
+  hbeat_error error;
+  hbeat_reply reply;
+  uint32_t arrives, ends; /* ms */
+} outcome;
+
+/* A silent server: TCP asks again after 1, 3, 7 and 15 s (RFC 6298), and gets
+ * through once the server is back; a fifth time would be past the deadline. */
+static void ask_silence(outcome *o, uint32_t now, uint32_t end) {
+  for (uint32_t wait = 1; wait < 31; wait += wait + 1)
+    if (now + wait * 1000 >= end) {
+      o->arrives = now + wait * 1000;
+      o->ends = o->arrives + ANSWER_MS;
+      return;
+    }
+  o->error = HBEAT_ERR_TIMEOUT;
+  o->ends = now + TIMEOUT_MS;
+}
+
+static outcome ask(uint32_t now) {
+  outcome o = {.error = HBEAT_OK, .arrives = now, .ends = now + ANSWER_MS};
+  size_t i = find_event(now / 1000);
+  const struct event *event = i > 0 ? &EVENTS[i - 1] : NULL;
+
+  o.reply.http_status = 200;
+  o.reply.retry_after_s = HBEAT_NONE;
+  if (event == NULL || now >= end_of(event) * 1000) return o;
+  switch (event->trouble) {
+  case POWER_CUT: break;
+  case SILENT: ask_silence(&o, now, end_of(event) * 1000); break;
+  case DEPLOY:
+  case REFUSING: o.error = HBEAT_ERR_CONNECT; break;
+  case STORM:
+  case STORM_DATE:
+    o.error = HBEAT_ERR_STATUS;
+    o.reply.http_status = 429;
+    o.reply.retry_after_s = event->trouble == STORM
+        ? event->retry_after_s
+        : end_of(event) - now / 1000;
+  }
+  return o;
+}
+
+/* ---- The two clients ---------------------------------------------------- */
+
+static uint32_t draw_lot(uint64_t *random) {
+  *random ^= *random << 13; /* Marsaglia's xorshift64 */
+  *random ^= *random >> 7;
+  *random ^= *random << 17;
+  return (uint32_t)(*random >> 32);
+}
+
+/* As hbeat_next_ms(). */
+typedef uint32_t client(uint32_t *failures, hbeat_error e,
+    const hbeat_reply *reply, uint64_t *random);
+
+static uint32_t ours(uint32_t *failures, hbeat_error e,
+    const hbeat_reply *reply, uint64_t *random) {
+  static const hbeat_policy policy;
+
+  return hbeat_next_ms(&policy, failures, e, reply, draw_lot(random));
+}
+
+static uint32_t naive(uint32_t *failures, hbeat_error e,
+    const hbeat_reply *reply, uint64_t *random) {
+  (void)reply;
+  (void)random;
+  if (e == HBEAT_AGAIN) return 0;
+  *failures = e != HBEAT_OK;
+  return e == HBEAT_OK ? INTERVAL_MS : 1000;
+}
+
+/* ---- A fleet ------------------------------------------------------------ */
+
+enum {
+  REGIONS = 5,   /* of as many devices; region 0 has the power cut */
+  FAILURES = 8,  /* more change nothing: the fourth reaches the maximum */
+  RING = 1 << 20 /* ms: longer than an exchange and the wait behind it */
+};
+
+typedef struct fleet {
+  client *next;
+  uint64_t random;
+  uint32_t *due[2][FAILURES]; /* devices by ms; of region 0, of the others */
+  uint32_t population[2][FAILURES];             /* sums of these */
+  uint32_t arrivals[DAY_S + TIMEOUT_MS / 1000]; /* by second */
+  struct {
+    uint32_t silence, bound; /* ms: the longest wait, and its bound */
+    uint32_t heard;          /* ms: when the last device was heard again */
+    bool late;               /* some wait was over its bound */
+  } seen[COUNT(EVENTS) + 1]; /* before the first event, and from each */
+} fleet;
+
+static void place(
+    fleet *f, int region, uint32_t failures, uint32_t when, uint32_t count) {
+  if (failures >= FAILURES) failures = FAILURES - 1;
+  f->due[region][failures][when % RING] += count;
+  f->population[region][failures] += count;
+}
+
+/* What the policy says of a wait behind so many failures, in ms. */
+static uint32_t bound_of(const outcome *o, uint32_t failures) {
+  uint32_t bound = (uint32_t)INTERVAL_MS << failures;
+
+  if (bound > RETRY_MAX_MS) bound = RETRY_MAX_MS;
+  if (o->error == HBEAT_ERR_STATUS)
+    bound += (uint32_t)o->reply.retry_after_s * 1000;
+  return bound;
+}
+
+static void watch(fleet *f, uint32_t now, uint32_t wait, uint32_t bound) {
+  size_t i = find_event(now / 1000);
+
+  if (wait > bound) f->seen[i].late = true;
+  if (wait <= f->seen[i].silence) return;
+  f->seen[i].silence = wait;
+  f->seen[i].bound = bound;
+}
+
+/* All that are due now, of one region and number of failures.  The naive ones
+ * among them, which draw no lots, go on together. */
+static void beat(fleet *f, uint32_t now, int region, uint32_t failures) {
+  uint32_t *slot = &f->due[region][failures][now % RING], count = *slot;
+  uint32_t each = f->next == naive ? count : 1, longest = 0;
+  outcome o;
+
+  if (count == 0) return;
+  *slot = 0;
+  f->population[region][failures] -= count;
+  o = ask(now);
+  f->arrivals[o.arrives / 1000] += count;
+  for (uint32_t n = 0; n < count; n += each) {
+    uint32_t failed = failures;
+    uint32_t wait = f->next(&failed, o.error, &o.reply, &f->random);
+    if (wait > longest) longest = wait;
+    place(f, region, failed, o.ends + wait, each);
+  }
+  if (o.error != HBEAT_OK) {
+    watch(f, now, longest, bound_of(&o, failures + 1));
+  } else {
+    watch(f, now, longest, INTERVAL_MS);
+    if (failures > 0) f->seen[find_event(now / 1000)].heard = o.arrives;
+  }
+}
+
+static void switch_off(fleet *f) {
+  for (int i = 0; i < FAILURES; i++) {
+    memset(f->due[0][i], 0, RING * sizeof *f->due[0][i]);
+    f->population[0][i] = 0;
+  }
+}
+
+static void switch_on(fleet *f, uint32_t now) {
+  uint32_t longest = 0;
+
+  for (int i = 0; i < DEVICES / REGIONS; i++) {
+    uint32_t failures = 0;
+    uint32_t wait = f->next(&failures, HBEAT_AGAIN, NULL, &f->random);
+    if (wait > longest) longest = wait;
+    place(f, 0, failures, now + wait, 1);
+  }
+  watch(f, now, longest, INTERVAL_MS);
+  f->seen[find_event(now / 1000)].heard = now + longest;
+}
+
+/* A fleet that has been on for long: a beat is the likelier to be the one that
+ * spans this moment the longer its wait is. */
+static void settle(fleet *f) {
+  for (int i = 0; i < DEVICES; i++) {
+    uint32_t failures = 0, due, wait;
+    do {
+      due = (uint32_t)((uint64_t)draw_lot(&f->random) * INTERVAL_MS >> 32);
+      wait = f->next(&failures, HBEAT_OK, NULL, &f->random);
+    } while (due >= wait);
+    place(f, i % REGIONS != 0, 0, due, 1);
+  }
+}
+
+static void live(fleet *f) {
+  for (uint32_t now = 0; now < DAY_S * 1000u; now++) {
+    size_t i = find_event(now / 1000);
+    if (i > 0 && EVENTS[i - 1].trouble == POWER_CUT) {
+      if (now == EVENTS[i - 1].begin_s * 1000) switch_off(f);
+      if (now == end_of(&EVENTS[i - 1]) * 1000) switch_on(f, now);
+    }
+    for (int region = 0; region < 2; region++)
+      for (uint32_t failures = 0; failures < FAILURES; failures++)
+        if (f->population[region][failures] > 0) beat(f, now, region, failures);
+  }
+}
+
+static void run(fleet *f, client *next) {
+  memset(f, 0, sizeof *f);
+  f->next = next;
+  f->random = 0x9E3779B97F4A7C15;
+  for (int i = 0; i < 2 * FAILURES; i++) {
+    uint32_t *ring = calloc(RING, sizeof *ring);
+    if (ring == NULL) abort();
+    f->due[i % 2][i / 2] = ring;
+  }
+  settle(f);
+  live(f);
+  for (int i = 0; i < 2 * FAILURES; i++) free(f->due[i % 2][i / 2]);
+}
+
+static uint32_t peak(const fleet *f, uint32_t begin_s, uint32_t end_s) {
+  uint32_t most = 0;
+
+  for (uint32_t s = begin_s; s < end_s; s++)
+    if (f->arrivals[s] > most) most = f->arrivals[s];
+  return most;
+}
+
+/* Requests a second in the quiet hour. */
+static uint32_t mean(const fleet *f) {
+  uint32_t sum = 0, end_s = EVENTS[0].begin_s;
+
+  for (uint32_t s = QUIET_S; s < end_s; s++) sum += f->arrivals[s];
+  return sum / (end_s - QUIET_S);
+}
+
+/* The highest second, in hundredths of the mean, rounded up. */
+static uint32_t share(const fleet *f, uint32_t begin_s, uint32_t end_s) {
+  return (peak(f, begin_s, end_s) * 100 + mean(f) - 1) / mean(f);
+}
+
+static uint32_t devices(const fleet *f) {
+  uint32_t sum = 0;
+
+  for (int i = 0; i < 2 * FAILURES; i++) sum += f->population[i % 2][i / 2];
+  return sum;
+}
+
+/* ---- The drawing -------------------------------------------------------- */
+
+enum {
+  LEFT = 68, /* pixels: where the plot is */
+  TOP = 26,
+  WIDTH = 720,
+  HEIGHT = 240,
+  PIXEL_S = DAY_S / WIDTH, /* a pixel shows the highest second of so many */
+  LEAST = 1000,            /* requests a second: at the bottom ... */
+  MOST = 2000000           /* ... and at the top */
+};
+
+/* The binary logarithm, in 256ths, by squaring: whole numbers, so that all
+ * machines draw the same. */
+static int logarithm(uint64_t n) {
+  int whole = 0, part = 0;
+
+  while (n >> whole > 1) whole++;
+  n = n << 31 >> whole;
+  for (int bit = 0; bit < 8; bit++) {
+    n = n * n >> 31;
+    part = 2 * part + (n >> 32 != 0);
+    n >>= n >> 32;
+  }
+  return 256 * whole + part;
+}
+
+/* Where so many requests a second are drawn. */
+static int height_of(uint32_t requests) {
+  int least = logarithm(LEAST), most = logarithm(MOST);
+
+  if (requests < LEAST) requests = LEAST;
+  return TOP + HEIGHT - (logarithm(requests) - least) * HEIGHT / (most - least);
+}
+
+static void draw_text(
+    FILE *out, int x, int y, const char *style, const char *text) {
+  fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"%s\">%s</text>\n", x, y, style,
+      text);
+}
+
+static void draw_scales(FILE *out) {
+  static const struct scale {
+    const char *name;
+    uint32_t requests;
+  } SCALES[] = {
+      {"1,000", 1000},
+      {"10,000", 10000},
+      {"100,000", 100000},
+      {"1,000,000", 1000000},
+  };
+  char hour[16];
+
+  for (size_t i = 0; i < COUNT(SCALES); i++) {
+    int y = height_of(SCALES[i].requests);
+    fprintf(out, "<path d=\"M%d %dh%d\"/>\n", LEFT, y, WIDTH);
+    draw_text(out, LEFT - 6, y + 4, "end", SCALES[i].name);
+  }
+  for (int h = 0; h <= 24; h += 3) {
+    snprintf(hour, sizeof hour, "%d h", h);
+    draw_text(out, LEFT + WIDTH * h / 24, TOP + HEIGHT + 16, "mid", hour);
+  }
+  for (size_t i = 0; i < COUNT(EVENTS); i++) {
+    int x = LEFT + (int)EVENTS[i].begin_s / PIXEL_S;
+    fprintf(out, "<path d=\"M%d %dv%d\"/>\n", x, TOP, HEIGHT);
+    draw_text(out, x, TOP - 8, "mid", EVENTS[i].name);
+  }
+}
+
+/* Only where it bends. */
+static void draw_line(FILE *out, const fleet *f, const char *style) {
+  int before = 0, y = 0, after = 0;
+
+  fprintf(out, "<polyline class=\"%s\" points=\"", style);
+  for (int x = 0; x <= WIDTH; x++, before = y, y = after) {
+    uint32_t s = (uint32_t)(x * PIXEL_S);
+    after = x < WIDTH ? height_of(peak(f, s, s + PIXEL_S)) : 0;
+    if (x > 0 && (before != y || y != after))
+      fprintf(out, "%d,%d ", LEFT + x - 1, y);
+  }
+  fprintf(out, "\"/>\n");
+}
+
+/* Has no ground of its own, and colours that a light or dark one suits. */
+static void draw_fleets(FILE *out, const fleet *us, const fleet *them) {
+  enum { LEGEND = TOP + HEIGHT + 40 };
+
+  fprintf(out,
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" "
+      "height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n"
+      "<title>A million devices for a day</title>\n"
+      "<style>text{fill:#7d8590}.mid{text-anchor:middle}"
+      ".end{text-anchor:end}path{stroke:#7d8590;stroke-opacity:.4}"
+      "polyline{fill:none;stroke-width:1.5}.us{stroke:#2f81f7}"
+      ".them{stroke:#e5534b}text.us{fill:#2f81f7;stroke:none}"
+      "text.them{fill:#e5534b;stroke:none}</style>\n",
+      LEFT + WIDTH + 20, LEGEND + 10);
+  draw_scales(out);
+  draw_line(out, them, "them");
+  draw_line(out, us, "us");
+  draw_text(out, LEFT, LEGEND, "all",
+      "Requests a second, the highest of two minutes:");
+  draw_text(out, LEFT + 290, LEGEND, "us", "hbeat_next_ms()");
+  draw_text(
+      out, LEFT + 410, LEGEND, "them", "every 60 s, and 1 s after a failure");
+  fprintf(out, "</svg>\n");
+}
+
+/* ---- The report --------------------------------------------------------- */
+
+static struct { int tests, failed; } seen;
+
+static void report(bool ok, const char *event, const char *what) {
+  seen.tests++;
+  seen.failed += !ok;
+  printf("%s %d - %s: %s\n", ok ? "ok" : "not ok", seen.tests, event, what);
+}
+
+/* The naive fleet's part is to show that the event is bad enough. */
+static void report_event(size_t i, const fleet *us, const fleet *them) {
+  const struct event *event = &EVENTS[i];
+  uint32_t begin_s = event->begin_s, end_s = end_of(event);
+  uint32_t next_s = i + 1 < COUNT(EVENTS) ? EVENTS[i + 1].begin_s : DAY_S;
+  uint32_t during = share(us, begin_s, end_s);
+  uint32_t after = share(us, end_s, next_s);
+  uint32_t theirs = share(them, end_s, next_s);
+  uint32_t silence = us->seen[i + 1].silence, bound = us->seen[i + 1].bound;
+  uint32_t heard = us->seen[i + 1].heard - end_s * 1000;
+
+  printf("# note %-13s peak %u.%02u after, %u.%02u during; naive %u.%02u; ",
+      event->name, after / 100, after % 100, during / 100, during % 100,
+      theirs / 100, theirs % 100);
+  printf("silent %u s of %u; all heard in %u s\n", (silence + 999) / 1000,
+      bound / 1000, (heard + 999) / 1000);
+  report(after <= LIMIT_AFTER, event->name, "the peak after it is within 1.5");
+  report(during <= LIMIT_DURING, event->name, "the peak in it is within 2");
+  report(theirs > LIMIT_AFTER, event->name, "the naive client's is not");
+  report(!us->seen[i + 1].late, event->name,
+      "no device is silent for longer than the policy says");
+  report(heard > 0 && heard <= bound + TIMEOUT_MS, event->name,
+      "every device is heard again");
+}
+
+static bool draw_to(const char *path, const fleet *us, const fleet *them) {
+  FILE *out = fopen(path, "w");
+
+  if (out == NULL) return false;
+  draw_fleets(out, us, them);
+  return fclose(out) == 0;
+}
+
+int main(int argc, char **argv) {
+  static fleet us, them;
+
+  run(&us, ours);
+  run(&them, naive);
+  printf("# note mean %" PRIu32 " requests a second, naive %" PRIu32
+         "; peaks in shares of it\n",
+      mean(&us), mean(&them));
+  report(!us.seen[0].late && share(&us, 0, EVENTS[0].begin_s) <= LIMIT_BEFORE,
+      "before", "the fleet is calm");
+  for (size_t i = 0; i < COUNT(EVENTS); i++) report_event(i, &us, &them);
+  report(devices(&us) == DEVICES && devices(&them) == DEVICES, "after",
+      "no device is lost");
+  if (argc > 1)
+    report(draw_to(argv[1], &us, &them), "drawing", "it is written");
+  printf("1..%d\n", seen.tests);
+  return seen.failed > 0;
+}

@@ -1,0 +1,1751 @@
+/*
+ * The memory: its bytes, the states that an instruction goes through, what is
+ * cut or forgotten, and what restarts leave of it.  It lies so that the byte
+ * behind it faults.
+ */
+#include "cases.h"
+
+#define NONE HBEAT_NONE
+#define DAY 86400
+#define NOW 1767744919 /* 2026-01-07 00:15:19 UTC */
+
+enum { FREE, WAITING, TAKEN, ENDED, REPORTED };
+
+/* Where things are in the bytes. */
+enum {
+  FORMAT = 2,
+  CHECKSUM = 8,
+  TIME = 12,
+  RECORDS = 20,
+  RECORD = 512,
+  STATE = 64,
+  CALL = 65,
+  RUN_AT = 66,
+  STRINGS = 74,
+  SIZE = RECORDS + 16 * RECORD
+};
+
+typedef char as_wide_as_said[sizeof(hbeat_memory) == SIZE ? 1 : -1];
+
+static hbeat_memory *m;
+static fenced other_bytes; /* whatever else is handed over */
+
+static const hbeat_request BEAT = {.lightning_version = "4.2.1"};
+
+/* ---- What the tests do -------------------------------------------------- */
+
+static void forget(void) {
+  memset(m, 0xA5, sizeof *m);
+  expect_error(
+      "an empty memory", hbeat_memory_load(m, NULL, 0, NULL), HBEAT_OK);
+}
+
+/* A reply with nothing in it, but that it is good. */
+static hbeat_reply good_reply(void) {
+  hbeat_reply reply;
+
+  memset(&reply, 0, sizeof reply);
+  reply.http_status = 200;
+  reply.success = true;
+  reply.retry_after_s = reply.server_time_s = reply.clock_offset_s = NONE;
+  reply.instruction.status = reply.instruction.run_at_s = NONE;
+  reply.instruction.created_at_s = reply.instruction.updated_at_s = NONE;
+  return reply;
+}
+
+/* A heartbeat brings an instruction; `run_at_s` NONE is now. */
+static hbeat_error offer(
+    const char *lcuid, const char *name, int64_t run_at_s) {
+  hbeat_reply reply = good_reply();
+
+  reply.instruction.lcuid = lcuid;
+  reply.instruction.name = name;
+  reply.instruction.run_at = run_at_s == NONE ? NULL : "then";
+  reply.instruction.run_at_s = run_at_s;
+  return hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
+}
+
+/* A call about an instruction ends. */
+static void hear(const hbeat_request *request, hbeat_error e, int status) {
+  hbeat_reply reply = good_reply();
+
+  reply.success = e == HBEAT_OK;
+  reply.http_status = status;
+  expect_error(
+      "of a report", hbeat_memory_learn(m, request, &reply, e), HBEAT_OK);
+}
+
+/* One is taken that is to run now, and ends. */
+static void run(const char *lcuid) {
+  hbeat_instruction i;
+
+  expect_error("learnt", offer(lcuid, "reload", NONE), HBEAT_OK);
+  expect_true("due", hbeat_memory_due(m, NOW, 0, &i));
+  expect_text("the one", i.lcuid, lcuid);
+  hbeat_memory_end(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, NULL);
+}
+
+static void report(const char *lcuid) {
+  hbeat_request request;
+
+  memset(&request, 0, sizeof request);
+  request.call = HBEAT_ACKNOWLEDGE;
+  request.instruction = lcuid;
+  hear(&request, HBEAT_OK, 200);
+}
+
+/* ---- What the tests see ------------------------------------------------- */
+
+static int place_of(const char *lcuid) {
+  int place = -1;
+
+  for (int i = 0; i < HBEAT_MEMORY_RECORDS; i++) {
+    if (m->records[i].state == FREE) continue;
+    if (strcmp(m->records[i].lcuid, lcuid) != 0) continue;
+    expect_int("only one record of it", place, -1);
+    place = i;
+  }
+  return place;
+}
+
+static int state_of(const char *lcuid) {
+  int place = place_of(lcuid);
+
+  return place < 0 ? FREE : m->records[place].state;
+}
+
+static const hbeat_config *config(void) {
+  static char room[8];
+  static hbeat_config cfg = {.device = "d", .app = "a", .token = "t"};
+
+  cfg.reply_buffer = room;
+  cfg.reply_buffer_size = sizeof room;
+  return &cfg;
+}
+
+/* The report that is next, in words, of a copy: NULL where there is none. */
+static const char *next_report(void) {
+  static hbeat_memory copy;
+  static char words[40 + HBEAT_MEMORY_TEXT];
+  hbeat_request request;
+  hbeat_exchange x;
+  hbeat_reply reply;
+
+  copy = *m;
+  memset(&request, 0xA5, sizeof request);
+  if (!hbeat_memory_report(&copy, &request)) return NULL;
+  copy.turn = m->turn;
+  expect_true("it changes nothing", memcmp(&copy, m, SIZE) == 0);
+  expect_true("a report",
+      request.call == HBEAT_ACKNOWLEDGE || request.call == HBEAT_FAILED);
+  expect_error(
+      "fit to be sent", hbeat_begin(&x, config(), &request, &reply), HBEAT_OK);
+  expect_text("lightning_version", request.lightning_version, NULL);
+  expect_int("device_info_count", (int64_t)request.device_info_count, 0);
+  expect_true("no token_buffer", request.token_buffer == NULL);
+  snprintf(words, sizeof words, "%s%s%s%s%s",
+      request.call == HBEAT_FAILED ? "failed" : "acknowledge",
+      request.message ? ": " : "", request.message ? request.message : "",
+      request.response_data ? " " : "",
+      request.response_data ? request.response_data : "");
+  return words;
+}
+
+static bool anything_due(int64_t now_s) {
+  static hbeat_memory copy;
+  hbeat_instruction i;
+
+  copy = *m;
+  return hbeat_memory_due(&copy, now_s, 0, &i);
+}
+
+/* Everything but the two flags in front. */
+static void expect_same_memory(const char *what, const hbeat_memory *expected) {
+  const unsigned char *got = (const unsigned char *)m;
+  char where[100];
+
+  for (size_t i = FORMAT; i < SIZE; i++) {
+    snprintf(where, sizeof where, "%s: byte %zu", what, i);
+    expect_int(where, got[i], ((const unsigned char *)expected)[i]);
+  }
+}
+
+/* ---- The bytes ---------------------------------------------------------- */
+
+/* CRC-32, as zlib has it; a test below holds it against a known one. */
+static uint32_t crc_of(const unsigned char *bytes, size_t size) {
+  static uint32_t table[256];
+  uint32_t crc = 0xFFFFFFFF;
+
+  for (uint32_t n = 0; table[255] == 0; n++) {
+    uint32_t c = n;
+    for (int bit = 0; bit < 8; bit++) c = c & 1 ? c >> 1 ^ 0xEDB88320 : c >> 1;
+    table[n] = c;
+  }
+  while (size-- > 0) crc = table[(crc ^ *bytes++) & 0xFF] ^ crc >> 8;
+  return ~crc;
+}
+
+static void repair(unsigned char *bytes) {
+  uint32_t crc = crc_of(bytes + TIME, SIZE - TIME);
+
+  for (int i = 0; i < 4; i++)
+    bytes[CHECKSUM + i] = (unsigned char)(crc >> (24 - 8 * i));
+}
+
+/* One instruction in each state, and a server's time. */
+static void fill(void) {
+  hbeat_reply reply = good_reply();
+  hbeat_instruction i;
+
+  forget();
+  reply.server_time_s = NOW;
+  reply.clock_offset_s = -3;
+  reply.instruction.lcuid = "LCUID-LDRI-1";
+  reply.instruction.name = "reload";
+  expect_error(
+      "the first", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+  hbeat_memory_due(m, NOW, 0, &i);
+  hbeat_memory_end(
+      m, "LCUID-LDRI-1", HBEAT_ACKNOWLEDGE, NULL, "{\"exit_status\":0}");
+  report("LCUID-LDRI-1");
+  offer("LCUID-LDRI-2", "screenshot", NONE);
+  hbeat_memory_due(m, NOW, 0, &i);
+  hbeat_memory_end(
+      m, "LCUID-LDRI-2", HBEAT_FAILED, "caf\xC3\xA9", "{\"a\":[]}");
+  offer("LCUID-LDRI-3", "reboot", NONE);
+  hbeat_memory_due(m, NOW, 0, &i);
+  reply = good_reply();
+  reply.instruction.lcuid = "LCUID-LDRI-4";
+  reply.instruction.name = "reload";
+  reply.instruction.run_at = "2026-01-07T00:15:20Z";
+  reply.instruction.run_at_s = NOW + 1;
+  reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
+  reply.instruction.parameters.text = "[1, \"\\u00e9\"]]}";
+  reply.instruction.parameters.size = 13;
+  expect_error(
+      "the last", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+}
+
+#define AT(record, offset) (RECORDS + (record)*RECORD + (offset))
+#define AT_ONCE "\x80\0\0\0\0\0\0\0"
+
+/* What is not zero in the bytes of that. */
+static const struct golden_row {
+  size_t offset;
+  const char *bytes;
+  size_t size;
+} GOLDEN[] = {
+    {FORMAT, TEXT("hbeat\1")},
+    {CHECKSUM, TEXT("\xA5\xEC\xB8\x4F")}, /* by zlib */
+    {TIME, TEXT("\0\0\0\0\x69\x5D\xA5\x97")},
+    {AT(12, 0), TEXT("LCUID-LDRI-1")},
+    {AT(12, STATE), TEXT("\4\1" AT_ONCE)},
+    {AT(12, STRINGS), TEXT("\0{\"exit_status\":0}")},
+    {AT(13, 0), TEXT("LCUID-LDRI-2")},
+    {AT(13, STATE), TEXT("\3\2" AT_ONCE)},
+    {AT(13, STRINGS), TEXT("caf\xC3\xA9\0{\"a\":[]}")},
+    {AT(14, 0), TEXT("LCUID-LDRI-3")},
+    {AT(14, STATE), TEXT("\2\0" AT_ONCE)},
+    {AT(14, STRINGS), TEXT("reboot")},
+    {AT(15, 0), TEXT("LCUID-LDRI-4")},
+    {AT(15, STATE), TEXT("\1\0\0\0\0\0\x69\x5D\xA5\x98")},
+    {AT(15, STRINGS), TEXT("reload\0[1, \"\\u00e9\"]")},
+};
+
+static const unsigned char *golden(void) {
+  static unsigned char bytes[SIZE];
+
+  for (size_t i = 0; i < COUNT(GOLDEN); i++)
+    memcpy(bytes + GOLDEN[i].offset, GOLDEN[i].bytes, GOLDEN[i].size);
+  return bytes;
+}
+
+static void test_golden(void **state) {
+  static hbeat_memory expected;
+
+  (void)state;
+  in_hand("the bytes of a known life", TEXT(""));
+  memcpy(&expected, golden(), SIZE);
+  expect_int("the checksum of nine digits",
+      crc_of((const unsigned char *)"123456789", 9), 0xCBF43926);
+  fill();
+  expect_same_memory("the bytes", &expected);
+  expect_int("changed", m->changed, 1);
+}
+
+/* Hands bytes over so that the one behind them faults. */
+static hbeat_error load(const void *bytes, size_t size, int64_t *floor_s) {
+  memset(m, 0xA5, sizeof *m);
+  return hbeat_memory_load(m, at_end(&other_bytes, bytes, size), size, floor_s);
+}
+
+/* It is refused, and nothing of it is left. */
+static void expect_refused(const char *what, const void *bytes, size_t size) {
+  static hbeat_memory empty;
+  int64_t floor_s = 42;
+
+  hbeat_memory_load(&empty, NULL, 0, NULL);
+  expect_error(what, load(bytes, size, &floor_s), HBEAT_ERR_MEMORY);
+  expect_int(what, floor_s, 42);
+  expect_bytes(what, m, SIZE, &empty, SIZE);
+}
+
+static void test_whole(void **state) {
+  static hbeat_memory expected;
+  unsigned char bytes[SIZE];
+  int64_t floor_s = 42;
+
+  (void)state;
+  in_hand("loaded whole", TEXT(""));
+  memcpy(bytes, golden(), SIZE);
+  bytes[0] = 1; /* the flags are of no concern */
+  bytes[1] = 7;
+  expect_error("the outcome", load(bytes, SIZE, &floor_s), HBEAT_OK);
+  expect_int("the server's time", floor_s, NOW);
+  expect_int("turn", m->turn, 0);
+  expect_int("changed, as one was interrupted", m->changed, 1);
+  expect_int("reported", state_of("LCUID-LDRI-1"), REPORTED);
+  expect_int("ended", state_of("LCUID-LDRI-2"), ENDED);
+  expect_int("taken", state_of("LCUID-LDRI-3"), ENDED);
+  expect_int("waiting", state_of("LCUID-LDRI-4"), WAITING);
+  expect_text("its report", next_report(), "failed: caf\xC3\xA9 {\"a\":[]}");
+  expected = *m;
+  expect_error("again", load(&expected, SIZE, NULL), HBEAT_OK);
+  expect_same_memory("again", &expected);
+  expect_int("not changed", m->changed, 0);
+}
+
+static void test_no_bytes(void **state) {
+  int64_t floor_s = -5;
+
+  (void)state;
+  in_hand("nothing was kept", TEXT(""));
+  memset(m, 0xA5, sizeof *m);
+  expect_error(
+      "the outcome", hbeat_memory_load(m, NULL, 0, &floor_s), HBEAT_OK);
+  expect_true("no time before 1970", floor_s == -5 || floor_s == 0);
+  expect_int("changed", m->changed, 0);
+  expect_true("nothing to run", !anything_due(INT64_MAX));
+  expect_text("nothing to report", next_report(), NULL);
+}
+
+/* All bytes that say something, and every 29th of the empty ones: each takes a
+ * checksum of all. */
+static void test_flipped(void **state) {
+  unsigned char bytes[SIZE];
+  char what[40];
+
+  (void)state;
+  in_hand("a byte is another one", TEXT(""));
+  memcpy(bytes, golden(), SIZE);
+  for (size_t i = FORMAT; i < SIZE; i++) {
+    if (i >= RECORDS && bytes[i] == 0 && i % 29 != 0) continue;
+    snprintf(what, sizeof what, "byte %zu", i);
+    bytes[i] ^= (unsigned char)(1 << i % 8);
+    expect_refused(what, bytes, SIZE);
+    bytes[i] = golden()[i];
+  }
+}
+
+static void test_truncated(void **state) {
+  static unsigned char bytes[2 * SIZE];
+  char what[40];
+
+  (void)state;
+  in_hand("of another size", TEXT(""));
+  memcpy(bytes, golden(), SIZE);
+  memcpy(bytes + SIZE, golden(), SIZE);
+  for (size_t size = 1; size <= 2 * SIZE; size++) {
+    if (size == SIZE || (size > SIZE + 8 && size < 2 * SIZE)) continue;
+    snprintf(what, sizeof what, "%zu bytes", size);
+    expect_refused(what, bytes, size);
+  }
+}
+
+/* Row: bytes in the place of others, and whether that is a memory.  The
+ * checksum is right. */
+static const struct crafted_row {
+  const char *name;
+  size_t offset;
+  const char *bytes;
+  size_t size;
+  size_t fill; /* not 0: the first of them so many times */
+  bool good;
+} CRAFTED[] = {
+    {"untouched", 0, TEXT(""), 0, true},
+    {"another version", FORMAT, TEXT("hbeat\2"), 0, false},
+    {"no version", FORMAT, TEXT("hbeat\0"), 0, false},
+    {"another format", FORMAT, TEXT("Hbeat\1"), 0, false},
+    {"a time before 1970", TIME, TEXT("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), 0,
+        true},
+    {"the least time", TIME, TEXT(AT_ONCE), 0, true},
+    {"state 5", AT(15, STATE), TEXT("\5"), 0, false},
+    {"state 255", AT(15, STATE), TEXT("\xFF"), 0, false},
+    {"state 5 of one that ended", AT(13, STATE), TEXT("\5"), 0, false},
+    {"state 5 in the first record", AT(0, STATE), TEXT("\5"), 0, false},
+    {"waiting, without an lcuid", AT(0, STATE), TEXT("\1"), 0, false},
+    {"ended as a heartbeat", AT(13, CALL), TEXT("\0"), 0, false},
+    {"ended as a log-in", AT(13, CALL), TEXT("\3"), 0, false},
+    {"ended as call 255", AT(13, CALL), TEXT("\xFF"), 0, false},
+    {"reported as a heartbeat", AT(12, CALL), TEXT("\0"), 0, false},
+    {"failed where it was acknowledged", AT(12, CALL), TEXT("\2"), 0, true},
+    {"any time to run at", AT(15, RUN_AT),
+        TEXT("\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), 0, true},
+
+    /* lcuids */
+    {"an lcuid of one letter", AT(15, 0), TEXT("x\0"), 0, true},
+    {"an lcuid of 63 letters", AT(15, 0), TEXT("x"), 63, true},
+    {"an lcuid without a NUL", AT(15, 0), TEXT("x"), 64, false},
+    {"one without a NUL, reported", AT(12, 0), TEXT("x"), 64, false},
+    {"an empty lcuid", AT(15, 0), TEXT("\0"), 0, false},
+    {"an lcuid of a dot", AT(15, 0), TEXT(".\0"), 0, false},
+    {"an lcuid of two dots", AT(15, 0), TEXT("..\0"), 0, false},
+    {"an lcuid with a slash", AT(15, 0), TEXT("../x"), 0, false},
+    {"an lcuid with a space", AT(15, 0), TEXT("LC ID"), 0, false},
+    {"an lcuid with a line end", AT(15, 0), TEXT("LC\r\nD"), 0, false},
+    {"an lcuid with a percent sign", AT(15, 0), TEXT("%41"), 0, false},
+    {"an lcuid with an accent", AT(15, 0), TEXT("\xC3\xA9"), 0, false},
+    {"the same, reported", AT(12, 0), TEXT("\xC3\xA9"), 0, false},
+
+    /* text */
+    {"waiting, without a NUL", AT(15, STRINGS), TEXT("x"), 438, false},
+    {"waiting, with one NUL", AT(15, STRINGS), TEXT("x"), 437, false},
+    {"waiting, with two NULs at the end", AT(15, STRINGS), TEXT("x"), 436,
+        true},
+    {"waiting, parameters without a NUL", AT(15, STRINGS + 7), TEXT("x"), 431,
+        false},
+    {"taken, without a NUL", AT(14, STRINGS), TEXT("x"), 438, false},
+    {"ended, without a NUL", AT(13, STRINGS), TEXT("x"), 438, false},
+    {"ended, with one NUL", AT(13, STRINGS), TEXT("x"), 437, false},
+    {"ended, data without a NUL", AT(13, STRINGS + 6), TEXT("x"), 432, false},
+    {"ended, with two NULs at the end", AT(13, STRINGS), TEXT("x"), 436, true},
+    {"reported, without a NUL", AT(12, STRINGS), TEXT("x"), 438, false},
+    {"data that is an array", AT(13, STRINGS), TEXT("x\0[]\0"), 0, false},
+    {"data that is null", AT(13, STRINGS), TEXT("x\0null\0"), 0, false},
+    {"data that is a string", AT(13, STRINGS), TEXT("x\0\"{}\"\0"), 0, false},
+    {"data that is cut", AT(13, STRINGS), TEXT("x\0{\"a\":\0"), 0, false},
+    {"data with more behind it", AT(13, STRINGS), TEXT("x\0{}}\0"), 0, false},
+    {"data that is not UTF-8", AT(13, STRINGS), TEXT("x\0{\"\xFF\":1}\0"), 0,
+        false},
+    {"data that is an object", AT(13, STRINGS), TEXT("x\0{}\0"), 0, true},
+    {"no data", AT(13, STRINGS), TEXT("x\0\0"), 0, true},
+    {"reported, data that is an array", AT(12, STRINGS), TEXT("\0[]\0"), 0,
+        false},
+};
+
+static void test_crafted(void **state) {
+  const struct crafted_row *row = *state;
+  unsigned char bytes[SIZE];
+
+  in_hand(row->name, row->bytes, row->size);
+  memcpy(bytes, golden(), SIZE);
+  memcpy(bytes + row->offset, row->bytes, row->size);
+  if (row->fill > 0) memset(bytes + row->offset, *row->bytes, row->fill);
+  repair(bytes);
+  if (row->good) expect_error("the outcome", load(bytes, SIZE, NULL), HBEAT_OK);
+  else expect_refused("the outcome", bytes, SIZE);
+}
+
+/* ---- The states --------------------------------------------------------- */
+
+#define A "LCUID-LDRI-a"
+#define LATER (NOW + 3600)
+
+typedef enum event {
+  END_OF_EVENTS,
+  NEW,        /* a heartbeat brings it, to be run now */
+  PLANNED,    /* the same, to be run in an hour */
+  NO_NEWS,    /* a heartbeat brings nothing */
+  DUE,        /* the next is taken, now */
+  DUE_LATER,  /* the next is taken, in an hour */
+  DONE,       /* it was carried out */
+  FAILED,     /* it was not */
+  SENT,       /* the next report is made, */
+  LOST,       /* times out, */
+  REFUSED,    /* or is refused for good */
+  FIRST,      /* an acknowledgement is made before it ends, */
+  FIRST_LOST, /* or is lost */
+  RESTART
+} event;
+
+static void make_report(event what) {
+  hbeat_request request;
+
+  if (!hbeat_memory_report(m, &request)) return;
+  expect_text("reported", request.instruction, A);
+  if (what == SENT) hear(&request, HBEAT_OK, 200);
+  if (what == LOST) hear(&request, HBEAT_ERR_TIMEOUT, 0);
+  if (what == REFUSED) hear(&request, HBEAT_ERR_STATUS, 404);
+}
+
+static void play(event what) {
+  hbeat_request early = {.call = HBEAT_ACKNOWLEDGE, .instruction = A};
+  hbeat_reply reply = good_reply();
+  hbeat_instruction i;
+  hbeat_memory kept;
+
+  m->changed = 0;
+  switch (what) {
+  case NEW: expect_error("new", offer(A, "reload", NONE), HBEAT_OK); break;
+  case PLANNED:
+    expect_error("planned", offer(A, "reload", LATER), HBEAT_OK);
+    break;
+  case NO_NEWS:
+    expect_error(
+        "no news", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    break;
+  case DUE: hbeat_memory_due(m, NOW, 0, &i); break;
+  case DUE_LATER: hbeat_memory_due(m, LATER, 0, &i); break;
+  case DONE:
+    hbeat_memory_end(m, A, HBEAT_ACKNOWLEDGE, NULL, "{\"n\":1}");
+    break;
+  case FAILED: hbeat_memory_end(m, A, HBEAT_FAILED, "no", NULL); break;
+  case SENT:
+  case LOST:
+  case REFUSED: make_report(what); break;
+  case FIRST: hear(&early, HBEAT_OK, 200); break;
+  case FIRST_LOST: hear(&early, HBEAT_ERR_TRUNCATED, 0); break;
+  case RESTART:
+    kept = *m;
+    expect_error("restart", load(&kept, SIZE, NULL), HBEAT_OK);
+    break;
+  case END_OF_EVENTS: break;
+  }
+}
+
+/* What would be reported. */
+#define DID "acknowledge {\"n\":1}"
+#define DID_NOT "failed: no"
+#define CUT "failed: interrupted"
+
+/* Row: what happens; then the state, whether the last event changed anything,
+ * and what would be reported. */
+static const struct state_row {
+  const char *name;
+  event events[8];
+  int state;
+  bool changed;
+  const char *report;
+} STATES[] = {
+    {"nothing known, no news", {NO_NEWS}, FREE, false, NULL},
+    {"nothing known, due", {DUE}, FREE, false, NULL},
+    {"nothing known, done", {DONE}, FREE, false, NULL},
+    {"nothing known, failed", {FAILED}, FREE, false, NULL},
+    {"nothing known, sent", {SENT}, FREE, false, NULL},
+    {"nothing known, acknowledged", {FIRST}, FREE, false, NULL},
+
+    {"new", {NEW}, WAITING, true, NULL},
+    {"new, repeated", {NEW, NEW}, WAITING, false, NULL},
+    {"new, no news", {NEW, NO_NEWS}, WAITING, false, NULL},
+    {"new, nothing to send", {NEW, SENT}, WAITING, false, NULL},
+    {"new, acknowledged", {NEW, FIRST}, WAITING, false, NULL},
+    {"new, restart", {NEW, RESTART}, WAITING, false, NULL},
+    {"planned", {PLANNED}, WAITING, true, NULL},
+    {"planned, repeated", {PLANNED, PLANNED}, WAITING, false, NULL},
+    {"planned, too early", {PLANNED, DUE}, WAITING, false, NULL},
+    {"planned, restart", {PLANNED, RESTART}, WAITING, false, NULL},
+    {"planned, in time", {PLANNED, DUE_LATER}, TAKEN, true, NULL},
+    {"planned, later", {PLANNED, RESTART, DUE_LATER}, TAKEN, true, NULL},
+
+    {"taken", {NEW, DUE}, TAKEN, true, NULL},
+    {"taken, repeated", {NEW, DUE, NEW}, TAKEN, false, NULL},
+    {"taken, due", {NEW, DUE, DUE}, TAKEN, false, NULL},
+    {"taken, no news", {NEW, DUE, NO_NEWS}, TAKEN, false, NULL},
+    {"taken, nothing to send", {NEW, DUE, SENT}, TAKEN, false, NULL},
+    {"taken, restart", {NEW, DUE, RESTART}, ENDED, true, CUT},
+    {"repeated, restart", {NEW, DUE, NEW, RESTART}, ENDED, true, CUT},
+    {"interrupted, repeated", {NEW, DUE, RESTART, NEW}, ENDED, false, CUT},
+    {"interrupted, due", {NEW, DUE, RESTART, DUE}, ENDED, false, CUT},
+    {"interrupted, restart", {NEW, DUE, RESTART, RESTART}, ENDED, false, CUT},
+    {"interrupted, sent", {NEW, DUE, RESTART, SENT}, REPORTED, true, NULL},
+
+    {"done", {NEW, DUE, DONE}, ENDED, true, DID},
+    {"failed", {NEW, DUE, FAILED}, ENDED, true, DID_NOT},
+    {"done, repeated", {NEW, DUE, DONE, NEW}, ENDED, false, DID},
+    {"done, due", {NEW, DUE, DONE, DUE}, ENDED, false, DID},
+    {"done, no news", {NEW, DUE, DONE, NO_NEWS}, ENDED, false, DID},
+    {"done, restart", {NEW, DUE, DONE, RESTART}, ENDED, false, DID},
+    {"failed, restart", {NEW, DUE, FAILED, RESTART}, ENDED, false, DID_NOT},
+    {"done, lost", {NEW, DUE, DONE, LOST}, ENDED, false, DID},
+    {"lost, restart", {NEW, DUE, DONE, LOST, RESTART}, ENDED, false, DID},
+    {"lost, sent", {NEW, DUE, DONE, LOST, SENT}, REPORTED, true, NULL},
+    {"done, refused", {NEW, DUE, DONE, REFUSED}, REPORTED, true, NULL},
+
+    {"reported", {NEW, DUE, DONE, SENT}, REPORTED, true, NULL},
+    {"failure reported", {NEW, DUE, FAILED, SENT}, REPORTED, true, NULL},
+    {"reported, repeated", {NEW, DUE, DONE, SENT, NEW}, ENDED, true, DID},
+    {"failed, repeated", {NEW, DUE, FAILED, SENT, NEW}, ENDED, true, DID_NOT},
+    {"refused, repeated", {NEW, DUE, DONE, REFUSED, NEW}, ENDED, true, DID},
+    {"again, repeated", {NEW, DUE, DONE, SENT, NEW, NEW}, ENDED, false, DID},
+    {"again, restart", {NEW, DUE, DONE, SENT, NEW, RESTART}, ENDED, false, DID},
+    {"again, due", {NEW, DUE, DONE, SENT, NEW, DUE}, ENDED, false, DID},
+    {"again, sent", {NEW, DUE, DONE, SENT, NEW, SENT}, REPORTED, true, NULL},
+    {"reported, due", {NEW, DUE, DONE, SENT, DUE}, REPORTED, false, NULL},
+    {"reported, no news", {NEW, DUE, DONE, SENT, NO_NEWS}, REPORTED, false,
+        NULL},
+    {"reported, no more", {NEW, DUE, DONE, SENT, SENT}, REPORTED, false, NULL},
+    {"reported, restart", {NEW, DUE, DONE, SENT, RESTART}, REPORTED, false,
+        NULL},
+
+    {"first", {NEW, DUE, FIRST}, REPORTED, true, NULL},
+    {"first lost", {NEW, DUE, FIRST_LOST}, TAKEN, false, NULL},
+    {"first lost, restart", {NEW, DUE, FIRST_LOST, RESTART}, ENDED, true, CUT},
+    {"first, restart", {NEW, DUE, FIRST, RESTART}, REPORTED, false, NULL},
+    {"first, due", {NEW, DUE, FIRST, DUE}, REPORTED, false, NULL},
+    {"first, repeated", {NEW, DUE, FIRST, NEW}, ENDED, true, "acknowledge"},
+    {"first, failed", {NEW, DUE, FIRST, FAILED}, ENDED, true, DID_NOT},
+    {"first, failed, sent", {NEW, DUE, FIRST, FAILED, SENT}, REPORTED, true,
+        NULL},
+};
+
+static void test_state(void **state) {
+  const struct state_row *row = *state;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  for (const event *e = row->events; *e != END_OF_EVENTS; e++) play(*e);
+  expect_int("the state", state_of(A), row->state);
+  expect_int("changed", m->changed, row->changed);
+  expect_int("to be run", anything_due(LATER), row->state == WAITING);
+  expect_text("the report", next_report(), row->report);
+}
+
+/* ---- Learning ----------------------------------------------------------- */
+
+/* Row: an instruction, and what comes of it. */
+static const struct learn_row {
+  const char *name;
+  const char *lcuid, *instruction, *run_at;
+  int64_t run_at_s;
+  hbeat_error error;
+  int state;
+  const char *report;
+} LEARN[] = {
+    {"now", A, "reload", NULL, NONE, HBEAT_OK, WAITING, NULL},
+    {"at a time", A, "reload", "then", LATER, HBEAT_OK, WAITING, NULL},
+    {"no name: none waits", A, NULL, NULL, NONE, HBEAT_OK, FREE, NULL},
+    {"no name and no lcuid", NULL, NULL, NULL, NONE, HBEAT_OK, FREE, NULL},
+    {"an empty name", A, "", NULL, NONE, HBEAT_OK, WAITING, NULL},
+    {"any name", A, "\xE2\x82\xAC / ..\n", NULL, NONE, HBEAT_OK, WAITING, NULL},
+
+    {"no lcuid", NULL, "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"an empty lcuid", "", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"an lcuid of one letter", "x", "reload", NULL, NONE, HBEAT_OK, WAITING,
+        NULL},
+    {"an lcuid of all that may be in it", "azAZ09-._~", "reload", NULL, NONE,
+        HBEAT_OK, WAITING, NULL},
+    {"an lcuid of three dots", "...", "reload", NULL, NONE, HBEAT_OK, WAITING,
+        NULL},
+    {"a dot", ".", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"two dots", "..", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"a slash", "a/b", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"a question mark", "a?b", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE,
+        NULL},
+    {"a percent sign", "a%2Fb", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE,
+        NULL},
+    {"a space", "a b", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"a line end", "a\r\nb", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"an accent", "\xC3\xA9", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+
+    {"a time that cannot be read", A, "reload", "tomorrow", NONE, HBEAT_OK,
+        ENDED, "failed: run_at cannot be read"},
+    {"an empty time", A, "reload", "", NONE, HBEAT_OK, ENDED,
+        "failed: run_at cannot be read"},
+};
+
+static void test_learn(void **state) {
+  const struct learn_row *row = *state;
+  const char *lcuid = row->lcuid ? row->lcuid : "";
+  hbeat_reply reply = good_reply();
+  hbeat_memory before;
+
+  in_hand(row->name, lcuid, strlen(lcuid));
+  forget();
+  before = *m;
+  reply.instruction.lcuid = row->lcuid;
+  reply.instruction.name = row->instruction;
+  reply.instruction.run_at = row->run_at;
+  reply.instruction.run_at_s = row->run_at_s;
+  expect_error("the outcome", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK),
+      row->error);
+  expect_int("the state", state_of(lcuid), row->state);
+  expect_int("changed", m->changed, row->state != FREE);
+  expect_text("the report", next_report(), row->report);
+  if (row->state == FREE) expect_same_memory("nothing learnt", &before);
+}
+
+/* Row: how long the lcuid, the name and the parameters are. */
+static const struct length_row {
+  const char *name;
+  size_t lcuid, instruction, parameters;
+  hbeat_error error;
+  bool kept;
+} LENGTHS[] = {
+    {"an lcuid of 62 letters", 62, 6, 2, HBEAT_OK, true},
+    {"an lcuid of 63 letters", 63, 6, 2, HBEAT_OK, true},
+    {"an lcuid of 64 letters", 64, 6, 2, HBEAT_ERR_JSON, false},
+    {"an lcuid of 65 letters", 65, 6, 2, HBEAT_ERR_JSON, false},
+    {"an lcuid of 5000 letters", 5000, 6, 2, HBEAT_ERR_JSON, false},
+    {"a name of 436 bytes", 1, 436, 0, HBEAT_OK, true},
+    {"a name of 437 bytes", 1, 437, 0, HBEAT_OK, false},
+    {"a name of 438 bytes", 1, 438, 0, HBEAT_OK, false},
+    {"a name of 439 bytes", 1, 439, 0, HBEAT_OK, false},
+    {"a name of 5000 bytes", 1, 5000, 2, HBEAT_OK, false},
+    {"436 bytes in all", 1, 36, 400, HBEAT_OK, true},
+    {"437 bytes in all", 1, 36, 401, HBEAT_OK, false},
+    {"438 bytes in all", 1, 36, 402, HBEAT_OK, false},
+    {"parameters of 435 bytes", 1, 1, 435, HBEAT_OK, true},
+    {"parameters of 436 bytes", 1, 1, 436, HBEAT_OK, false},
+    {"parameters of 436 bytes, no name", 1, 0, 436, HBEAT_OK, true},
+    {"parameters of 437 bytes, no name", 1, 0, 437, HBEAT_OK, false},
+    {"parameters of 5000 bytes", 1, 6, 5000, HBEAT_OK, false},
+};
+
+/* A string of one letter, or an array of so many bytes. */
+static const char *long_text(char *out, char letter, size_t size) {
+  memset(out, letter, size);
+  out[size] = '\0';
+  if (letter == '[' && size > 0) {
+    memset(out, ' ', size);
+    out[0] = '[';
+    out[size - 1] = ']';
+  }
+  return out;
+}
+
+static void test_length(void **state) {
+  const struct length_row *row = *state;
+  static char lcuid[5001], name[5001], parameters[5001];
+  hbeat_reply reply = good_reply();
+  hbeat_instruction i;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  reply.instruction.lcuid = long_text(lcuid, 'l', row->lcuid);
+  reply.instruction.name = long_text(name, 'n', row->instruction);
+  reply.instruction.parameters.text =
+      long_text(parameters, '[', row->parameters);
+  reply.instruction.parameters.size = row->parameters;
+  reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
+  if (row->parameters == 0) reply.instruction.parameters.type = HBEAT_JSON_NONE;
+  expect_error("the outcome", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK),
+      row->error);
+  expect_text("the report", next_report(),
+      row->kept || row->error != HBEAT_OK ? NULL
+                                          : "failed: too long to be kept");
+  expect_int("to be run", hbeat_memory_due(m, NOW, 0, &i), row->kept);
+  if (!row->kept) return;
+  expect_text("lcuid", i.lcuid, lcuid);
+  expect_text("the name", i.name, name);
+  expect_bytes("the parameters", row->parameters ? i.parameters.text : "",
+      i.parameters.size, parameters, row->parameters);
+}
+
+/* Row: parameters as the server sends them, and their type. */
+static const struct parameters_row {
+  const char *name;
+  const char *text;
+  hbeat_json_type type;
+} PARAMETERS[] = {
+    {"an empty array", "[]", HBEAT_JSON_ARRAY},
+    {"an empty object", "{}", HBEAT_JSON_OBJECT},
+    {"null", "null", HBEAT_JSON_NULL},
+    {"an array", "[1, \"a\\/b\", null, true, [2], {\"c\": 3}]",
+        HBEAT_JSON_ARRAY},
+    {"a keyed array", "{\"0\": \"a\", \"1\": \"b\"}", HBEAT_JSON_OBJECT},
+    {"space and line ends inside", "[ 1 ,\r\n\t2 ]", HBEAT_JSON_ARRAY},
+    {"escapes", "[\"\\u0000\\ud83d\\ude00\\n\"]", HBEAT_JSON_ARRAY},
+    {"beyond ASCII", "[\"\xF0\x9F\x98\x80\"]", HBEAT_JSON_ARRAY},
+    {"a string", "\"now\"", HBEAT_JSON_STRING},
+    {"an empty string", "\"\"", HBEAT_JSON_STRING},
+    {"a number", "-1.5e3", HBEAT_JSON_NUMBER},
+    {"true", "true", HBEAT_JSON_TRUE},
+    {"false", "false", HBEAT_JSON_FALSE},
+    {"none", "", HBEAT_JSON_NONE},
+};
+
+/* From a reply, which is overwritten, over a restart. */
+static void test_parameters(void **state) {
+  const struct parameters_row *row = *state;
+  hbeat_reply reply = good_reply();
+  hbeat_instruction i;
+  const char *what;
+  char body[300];
+
+  in_hand(row->name, row->text, strlen(row->text));
+  forget();
+  sprintf(body,
+      "{\"success\":true,\"lightning_device_remote_instruction\":{"
+      "\"instruction\":\"re\\u006coad\",\"lcuid\":\"" A "\"%s%s}}",
+      *row->text ? ",\"parameters\": " : "", row->text);
+  expect_error("decoded",
+      hbeat_decode(&BEAT, &reply, body, strlen(body), &what), HBEAT_OK);
+  expect_error(
+      "learnt", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+  memset(body, 0xA5, sizeof body);
+  memset(&reply, 0xA5, sizeof reply);
+  play(RESTART);
+  memset(&i, 0xA5, sizeof i);
+  expect_true("due", hbeat_memory_due(m, NOW, 0, &i));
+  expect_text("lcuid", i.lcuid, A);
+  expect_text("the name", i.name, "reload");
+  expect_int("run_at_s", i.run_at_s, NONE);
+  expect_int("the type", i.parameters.type, row->type);
+  expect_bytes("the parameters", row->type ? i.parameters.text : "",
+      i.parameters.size, row->text, strlen(row->text));
+  expect_int("status", i.status, NONE);
+  expect_int("created_at_s", i.created_at_s, NONE);
+  expect_int("updated_at_s", i.updated_at_s, NONE);
+  expect_text("created_at", i.created_at, NULL);
+  expect_text("updated_at", i.updated_at, NULL);
+}
+
+/* Only a good reply to a heartbeat counts, whatever another one holds. */
+static void test_learn_errors(void **state) {
+  hbeat_request request = BEAT;
+  hbeat_reply reply = good_reply();
+  hbeat_memory empty;
+
+  (void)state;
+  in_hand("learning from errors", TEXT(""));
+  forget();
+  empty = *m;
+  for (int e = HBEAT_OK; e <= HBEAT_ERR_MEMORY; e++) {
+    for (int call = HBEAT_BEAT; call <= HBEAT_LOGIN; call++) {
+      if (e == HBEAT_OK && call == HBEAT_BEAT) continue;
+      request.call = (hbeat_call)call;
+      request.instruction = A;
+      reply.http_status = e == HBEAT_OK ? 200 : 404;
+      reply.instruction.lcuid = A;
+      reply.instruction.name = "reload";
+      expect_error(hbeat_error_name((hbeat_error)e),
+          hbeat_memory_learn(m, &request, &reply, (hbeat_error)e), HBEAT_OK);
+      expect_same_memory(hbeat_error_name((hbeat_error)e), &empty);
+      expect_int("changed", m->changed, 0);
+    }
+  }
+  memset(&reply, 0, sizeof reply);
+  reply.clock_offset_s = NONE;
+  expect_error("all zero",
+      hbeat_memory_learn(m, &BEAT, &reply, HBEAT_ERR_CONNECT), HBEAT_OK);
+  expect_same_memory("all zero", &empty);
+}
+
+static void test_unknown(void **state) {
+  hbeat_request request;
+  hbeat_memory before;
+
+  (void)state;
+  in_hand("an lcuid that nobody knows", TEXT(""));
+  fill();
+  m->changed = 0;
+  before = *m;
+  memset(&request, 0, sizeof request);
+  request.instruction = "LCUID-LDRI-12";
+  for (int call = HBEAT_ACKNOWLEDGE; call <= HBEAT_FAILED; call++) {
+    request.call = (hbeat_call)call;
+    hear(&request, HBEAT_OK, 200);
+    hear(&request, HBEAT_ERR_STATUS, 404);
+    hbeat_memory_end(m, "LCUID-LDRI-12", request.call, "x", "{}");
+    hbeat_memory_end(m, "LCUID-LDRI-", request.call, "x", "{}");
+    hbeat_memory_end(m, "", request.call, "x", "{}");
+    request.instruction = NULL; /* which no exchange was begun with */
+    hear(&request, HBEAT_ERR_ARGUMENT, 0);
+    request.instruction = "LCUID-LDRI-12";
+  }
+  expect_same_memory("nothing happened", &before);
+  expect_int("changed", m->changed, 0);
+}
+
+/* ---- Time to run -------------------------------------------------------- */
+
+enum outcome { RUNS, WAITS, STALE };
+
+static const struct due_row {
+  const char *name;
+  int64_t run_at_s, now_s, max_age_s;
+  enum outcome outcome;
+} DUE_TIMES[] = {
+    {"now", NONE, NOW, 0, RUNS},
+    {"now, and an age", NONE, NOW, 1, RUNS},
+    {"now, in 1970", NONE, 0, 60, RUNS},
+    {"now, before 1970", NONE, -1, 60, RUNS},
+    {"now, at the least time", NONE, INT64_MIN, 60, RUNS},
+    {"now, at the greatest time", NONE, INT64_MAX, INT64_MAX, RUNS},
+    {"this second", NOW, NOW, 60, RUNS},
+    {"the next second", NOW, NOW - 1, 60, WAITS},
+    {"a second ago", NOW, NOW + 1, 60, RUNS},
+    {"as late as can be", NOW, NOW + 60, 60, RUNS},
+    {"a second later", NOW, NOW + 61, 60, STALE},
+    {"years late", NOW, NOW + INT64_C(1000000000), 3600, STALE},
+    {"years late, never stale", NOW, NOW + INT64_C(1000000000), 0, RUNS},
+    {"far ahead", INT64_C(253402300799), NOW, 60, WAITS},
+    {"the epoch, in time", 0, 30, 60, RUNS},
+    {"the epoch, stale", 0, NOW, 60, STALE},
+    {"before the epoch", -100, -50, 60, RUNS},
+    {"before the epoch, early", -100, -101, 60, WAITS},
+    {"before the epoch, stale", -100, 0, 60, STALE},
+    {"the year 1, stale", -62135596800, NOW, 60, STALE},
+    {"the year 1, never stale", -62135596800, NOW, 0, RUNS},
+    {"the greatest time, early", INT64_MAX, NOW, 60, WAITS},
+    {"the greatest time, very early", INT64_MAX, INT64_MIN, 60, WAITS},
+    {"the greatest time", INT64_MAX, INT64_MAX, 60, RUNS},
+    {"the least time but one, early", INT64_MIN + 1, INT64_MIN, 60, WAITS},
+    {"the least time but one", INT64_MIN + 1, INT64_MIN + 1, 60, RUNS},
+    {"as stale as can be", INT64_MIN + 1, INT64_MAX, 60, STALE},
+    {"as stale as can be, but one", INT64_MIN + 1, INT64_MAX, INT64_MAX, STALE},
+    {"as late as is allowed", 0, INT64_MAX, INT64_MAX, RUNS},
+    {"a bit later", -1, INT64_MAX, INT64_MAX, STALE},
+    {"as late as can be, never stale", INT64_MIN + 1, INT64_MAX, 0, RUNS},
+};
+
+static void test_due(void **state) {
+  const struct due_row *row = *state;
+  hbeat_instruction i;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  expect_error("learnt", offer(A, "reload", row->run_at_s), HBEAT_OK);
+  m->changed = 0;
+  memset(&i, 0xA5, sizeof i);
+  expect_int("due", hbeat_memory_due(m, row->now_s, row->max_age_s, &i),
+      row->outcome == RUNS);
+  expect_int("changed", m->changed, row->outcome != WAITS);
+  expect_int(
+      "run_at_s", i.run_at_s, row->outcome == STALE ? NONE : row->run_at_s);
+  expect_text("the name", i.name, row->outcome == RUNS ? "reload" : NULL);
+  expect_text("lcuid", i.lcuid, row->outcome == RUNS ? A : NULL);
+  expect_text("the report", next_report(),
+      row->outcome == STALE ? "failed: stale" : NULL);
+  expect_int("the state", state_of(A),
+      row->outcome == RUNS        ? TAKEN
+          : row->outcome == WAITS ? WAITING
+                                  : ENDED);
+}
+
+/* The times of several, at which they are asked for. */
+static void test_plan(void **state) {
+  static const struct {
+    const char *lcuid;
+    int64_t run_at_s;
+  } plan[] = {{"e", NOW + 50}, {"b", NOW + 20}, {"d", NOW + 40}, {"a", NONE},
+      {"c", NOW + 20}, {"stale", NOW - 9}};
+  static const struct {
+    int64_t now_s;
+    const char *lcuid;
+    int64_t run_at_s;
+  } steps[] = {{NOW, "a", NONE}, {NOW, NULL, NOW + 20},
+      {NOW + 19, NULL, NOW + 20}, {NOW + 20, "b", NOW + 20},
+      {NOW + 20, "c", NOW + 20}, {NOW + 20, NULL, NOW + 40},
+      {NOW - 99, NULL, NOW + 40}, {NOW + 43, "d", NOW + 40},
+      {NOW + 44, NULL, NOW + 50}, {NOW + 50, "e", NOW + 50},
+      {NOW + 50, NULL, NONE}, {INT64_MAX, NULL, NONE}};
+  hbeat_instruction i;
+
+  (void)state;
+  in_hand("a plan", TEXT(""));
+  forget();
+  for (size_t n = 0; n < COUNT(plan); n++)
+    expect_error(plan[n].lcuid,
+        offer(plan[n].lcuid, "reload", plan[n].run_at_s), HBEAT_OK);
+  for (size_t n = 0; n < COUNT(steps); n++) {
+    memset(&i, 0xA5, sizeof i);
+    expect_int("due", hbeat_memory_due(m, steps[n].now_s, 5, &i),
+        steps[n].lcuid != NULL);
+    expect_text("which", i.lcuid, steps[n].lcuid);
+    expect_int("run_at_s", i.run_at_s, steps[n].run_at_s);
+    play(n % 2 == 0 ? RESTART : NO_NEWS);
+  }
+  expect_int("the stale one", state_of("stale"), ENDED);
+}
+
+/* ---- How it ended ------------------------------------------------------- */
+
+/* Row: a message, `front` and `count` times `unit`; the size of the data; what
+ * is left of both. */
+static const struct ended_row {
+  const char *name;
+  const char *front, *unit;
+  size_t count, data, message_left, data_left;
+} ENDINGS[] = {
+    {"nothing", "", "x", 0, 0, 0, 0},
+    {"short", "", "x", 10, 20, 10, 20},
+    {"a message only", "", "x", 10, 0, 10, 0},
+    {"data only", "", "x", 0, 20, 0, 20},
+    {"a message that just fits", "", "x", 436, 0, 436, 0},
+    {"one too long", "", "x", 437, 0, 436, 0},
+    {"two too long", "", "x", 438, 0, 436, 0},
+    {"much too long", "", "x", 5000, 0, 436, 0},
+    {"two bytes each, fits", "", "\xC3\xA9", 218, 0, 436, 0},
+    {"two bytes each", "", "\xC3\xA9", 219, 0, 436, 0},
+    {"two bytes each, split", "x", "\xC3\xA9", 218, 0, 435, 0},
+    {"three bytes each, split", "", "\xE2\x82\xAC", 200, 0, 435, 0},
+    {"three bytes each", "x", "\xE2\x82\xAC", 200, 0, 436, 0},
+    {"three bytes each, split behind one", "xx", "\xE2\x82\xAC", 200, 0, 434,
+        0},
+    {"four bytes each", "", "\xF0\x9F\x98\x80", 200, 0, 436, 0},
+    {"four bytes each, split behind three", "x", "\xF0\x9F\x98\x80", 200, 0,
+        433, 0},
+    {"four bytes each, split behind two", "xx", "\xF0\x9F\x98\x80", 200, 0, 434,
+        0},
+    {"four bytes each, split behind one", "xxx", "\xF0\x9F\x98\x80", 200, 0,
+        435, 0},
+    {"data that just fits", "", "x", 0, 436, 0, 436},
+    {"data that does not", "", "x", 0, 437, 0, 0},
+    {"data of 5000 bytes", "", "x", 0, 5000, 0, 0},
+    {"both just fit", "", "x", 100, 336, 100, 336},
+    {"the data does not fit", "", "x", 100, 337, 100, 0},
+    {"the least data fits", "", "x", 434, 2, 434, 2},
+    {"the least data does not", "", "x", 435, 2, 435, 0},
+    {"a message that is cut, and data", "", "x", 600, 2, 436, 0},
+    {"a character cut off makes no room", "x", "\xE2\x82\xAC", 400, 2, 436, 0},
+};
+
+/* An object of so many bytes: at least two. */
+static const char *object_of(size_t size) {
+  static char text[5001];
+
+  memset(text, ' ', size);
+  text[0] = '{';
+  text[size - 1] = '}';
+  text[size] = '\0';
+  return text;
+}
+
+static void expect_ending(
+    hbeat_call call, const char *message, size_t left, const char *data) {
+  hbeat_request request;
+
+  expect_true("a report", hbeat_memory_report(m, &request));
+  expect_int("the call", request.call, call);
+  expect_text("response_data", request.response_data, data);
+  if (left == 0) expect_text("no message", request.message, NULL);
+  else
+    expect_bytes(
+        "the message", request.message, strlen(request.message), message, left);
+}
+
+static void test_ended(void **state) {
+  const struct ended_row *row = *state;
+  const char *data = row->data > 0 ? object_of(row->data) : NULL;
+  const char *message;
+  char text[5100];
+  size_t size = strlen(row->front), unit = strlen(row->unit);
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  strcpy(text, row->front);
+  for (size_t i = 0; i < row->count; i++, size += unit)
+    strcpy(text + size, row->unit);
+  message = at_end(&other_bytes, text, size + 1);
+  play(NEW);
+  play(DUE);
+  m->changed = 0;
+  hbeat_memory_end(m, A, HBEAT_FAILED, message, data);
+  expect_int("changed", m->changed, 1);
+  play(RESTART);
+  expect_ending(
+      HBEAT_FAILED, text, row->message_left, row->data_left > 0 ? data : NULL);
+}
+
+/* Bytes that are no UTF-8 are cut somewhere, and sent as U+FFFD. */
+static void test_ended_in_junk(void **state) {
+  static const char units[] = {'\x80', '\xBF', '\xC3', '\xF0', '\xFF'};
+  hbeat_request request;
+  char text[600];
+
+  (void)state;
+  for (size_t n = 0; n < COUNT(units); n++) {
+    in_hand("a message of one byte again and again", &units[n], 1);
+    for (size_t size = 430; size < 445; size++) {
+      forget();
+      play(NEW);
+      play(DUE);
+      hbeat_memory_end(
+          m, A, HBEAT_FAILED, long_text(text, units[n], size), NULL);
+      play(RESTART);
+      expect_true("a report", hbeat_memory_report(m, &request));
+      if (request.message == NULL) continue;
+      expect_true("its length", strlen(request.message) <= 436);
+      expect_bytes("its bytes", request.message, strlen(request.message), text,
+          strlen(request.message));
+    }
+  }
+}
+
+/* Row: what is to be response_data, and whether it is. */
+static const struct data_row {
+  const char *name;
+  const char *text;
+  bool kept;
+} DATA[] = {
+    {"none", NULL, false},
+    {"an empty object", "{}", true},
+    {"an object", "{\"exit_status\":0,\"message\":\"caf\\u00e9\"}", true},
+    {"an object, beyond ASCII", "{\"a\":\"caf\xC3\xA9\"}", true},
+    {"an object of objects", "{\"a\":{\"b\":[{}]}}", true},
+    {"empty", "", false},
+    {"an array", "[]", false},
+    {"null", "null", false},
+    {"a string", "\"{}\"", false},
+    {"a number", "1", false},
+    {"cut off", "{\"a\":1", false},
+    {"two objects", "{}{}", false},
+    {"a comma too many", "{\"a\":1,}", false},
+    {"no UTF-8", "{\"a\":\"\xFF\"}", false},
+    {"a line end in a string", "{\"a\":\"\n\"}", false},
+};
+
+static void test_data(void **state) {
+  const struct data_row *row = *state;
+  const char *text = NULL;
+
+  in_hand(row->name, row->text, row->text ? strlen(row->text) : 0);
+  for (int call = HBEAT_ACKNOWLEDGE; call <= HBEAT_FAILED; call++) {
+    forget();
+    play(NEW);
+    play(DUE);
+    if (row->text)
+      text = at_end(&other_bytes, row->text, strlen(row->text) + 1);
+    hbeat_memory_end(m, A, (hbeat_call)call, NULL, text);
+    play(RESTART);
+    expect_ending((hbeat_call)call, NULL, 0, row->kept ? row->text : NULL);
+  }
+}
+
+static void test_deep(void **state) {
+  char text[200];
+
+  (void)state;
+  for (size_t depth = 64; depth <= 65; depth++) {
+    in_hand("an object of many levels", text, 0);
+    strcpy(text, "{\"a\":");
+    memset(text + 5, '[', depth - 1);
+    memset(text + 5 + depth - 1, ']', depth - 1);
+    strcpy(text + 5 + 2 * (depth - 1), "}");
+    forget();
+    play(NEW);
+    play(DUE);
+    hbeat_memory_end(m, A, HBEAT_FAILED, NULL, text);
+    expect_ending(HBEAT_FAILED, NULL, 0, depth == 64 ? text : NULL);
+  }
+}
+
+/* ---- Many of them ------------------------------------------------------- */
+
+static const char *numbered(unsigned n) {
+  static char text[4][30];
+  static unsigned turn;
+
+  turn = (turn + 1) % COUNT(text);
+  snprintf(text[turn], sizeof text[turn], "LCUID-LDRI-%u", n);
+  return text[turn];
+}
+
+static void test_full(void **state) {
+  hbeat_memory full;
+
+  (void)state;
+  in_hand("more than can be kept", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 16; n++)
+    expect_error(numbered(n), offer(numbered(n), "reload", LATER), HBEAT_OK);
+  m->changed = 0;
+  full = *m;
+  for (int busy = WAITING; busy <= ENDED; busy++) {
+    expect_error("one more", offer("x", "reload", NONE), HBEAT_ERR_TOO_BIG);
+    expect_error("one that is too long to be kept",
+        offer("y", object_of(600), NONE), HBEAT_ERR_TOO_BIG);
+    expect_error(
+        "one that is known", offer(numbered(9), "reload", NONE), HBEAT_OK);
+    expect_same_memory("nothing changes", &full);
+    expect_int("changed", m->changed, 0);
+    if (busy == WAITING) play(DUE_LATER); /* the first */
+    if (busy == TAKEN)
+      hbeat_memory_end(m, numbered(1), HBEAT_FAILED, "no", NULL);
+    m->changed = 0;
+    full = *m;
+  }
+  report(numbered(1));
+  expect_error("one more, later", offer("x", "reload", NONE), HBEAT_OK);
+  expect_int("it waits", state_of("x"), WAITING);
+  expect_int("the first is forgotten", state_of(numbered(1)), FREE);
+  expect_int("at the end", place_of("x"), 15);
+  expect_int("the others as they were", place_of(numbered(2)), 0);
+  expect_int("the others as they were", place_of(numbered(16)), 14);
+}
+
+static void test_forgotten(void **state) {
+  static const unsigned reported[] = {11, 3, 5, 16};
+  static const unsigned order[] = {3, 5, 11, 16};
+
+  (void)state;
+  in_hand("those that arrived first are forgotten first", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 16; n++) run(numbered(n));
+  for (size_t i = 0; i < COUNT(reported); i++) report(numbered(reported[i]));
+  for (unsigned i = 0; i < COUNT(order); i++) {
+    expect_int("known", state_of(numbered(order[i])), REPORTED);
+    expect_error("new", offer(numbered(17 + i), "reload", LATER), HBEAT_OK);
+    expect_int("forgotten", state_of(numbered(order[i])), FREE);
+    expect_int("at the end", place_of(numbered(17 + i)), 15);
+    play(RESTART);
+  }
+  expect_error("one more", offer("x", "reload", NONE), HBEAT_ERR_TOO_BIG);
+  for (unsigned n = 1; n <= 16; n++)
+    if (n != 3 && n != 5 && n != 11 && n != 16)
+      expect_int("the others", state_of(numbered(n)), ENDED);
+}
+
+/* Repeating makes none any younger. */
+static void test_last_ones(void **state) {
+  (void)state;
+  in_hand("the last 16 never run again", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 24; n++) {
+    run(numbered(n));
+    report(numbered(n));
+    for (unsigned old = n > 16 ? n - 15 : 1; old <= n; old++) {
+      expect_error("repeated", offer(numbered(old), "reload", NONE), HBEAT_OK);
+      expect_true("does not run", !anything_due(NOW));
+      expect_int("is reported again", state_of(numbered(old)), ENDED);
+      report(numbered(old));
+    }
+    if (n > 16) expect_int("older", state_of(numbered(n - 16)), FREE);
+  }
+}
+
+static void test_order(void **state) {
+  hbeat_instruction i;
+
+  (void)state;
+  in_hand("run as they came", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 16; n++) offer(numbered(n), "reload", NONE);
+  for (unsigned n = 1; n <= 16; n++) {
+    expect_true("due", hbeat_memory_due(m, NOW, 0, &i));
+    expect_text("which", i.lcuid, numbered(n));
+  }
+  expect_true("no more", !hbeat_memory_due(m, NOW, 0, &i));
+}
+
+/* ---- Reports ------------------------------------------------------------ */
+
+/* Takes so many reports, all of which are lost; each comes as often. */
+static void expect_turns(unsigned count, unsigned rounds) {
+  unsigned seen[17] = {0};
+  hbeat_request request;
+
+  for (unsigned n = 0; n < count * rounds; n++) {
+    unsigned which;
+    expect_true("a report", hbeat_memory_report(m, &request));
+    which = (unsigned)strtoul(strrchr(request.instruction, '-') + 1, NULL, 10);
+    expect_true("one of them", which >= 1 && which <= 16);
+    expect_int("its turn", seen[which]++, n / count);
+    hear(&request, HBEAT_ERR_CONNECT, 0);
+  }
+}
+
+static void test_turns(void **state) {
+  (void)state;
+  in_hand("reports by turns", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 16; n++) run(numbered(n));
+  offer("x", "reload", LATER);
+  m->changed = 0;
+  expect_turns(16, 3);
+  expect_int("which are no change", m->changed, 0);
+  for (unsigned n = 1; n <= 16; n++) {
+    if (n == 2 || n == 9 || n == 15) continue;
+    report(numbered(n));
+  }
+  expect_turns(3, 4);
+  report(numbered(9));
+  expect_turns(2, 4);
+  report(numbered(2));
+  report(numbered(15));
+  expect_text("none", next_report(), NULL);
+}
+
+/* Row: how a report went, and whether it is done with. */
+static const struct refusal_row {
+  const char *name;
+  hbeat_error error;
+  int status;
+  bool done;
+} REFUSALS[] = {
+    {"taken", HBEAT_OK, 200, true},
+    {"201", HBEAT_OK, 201, true},
+    {"400", HBEAT_ERR_STATUS, 400, true},
+    {"401", HBEAT_ERR_STATUS, 401, false},
+    {"402", HBEAT_ERR_STATUS, 402, true},
+    {"403", HBEAT_ERR_STATUS, 403, false},
+    {"404", HBEAT_ERR_STATUS, 404, true},
+    {"405", HBEAT_ERR_STATUS, 405, true},
+    {"407", HBEAT_ERR_STATUS, 407, true},
+    {"408", HBEAT_ERR_STATUS, 408, false},
+    {"409", HBEAT_ERR_STATUS, 409, true},
+    {"410", HBEAT_ERR_STATUS, 410, true},
+    {"413", HBEAT_ERR_STATUS, 413, true},
+    {"422", HBEAT_ERR_STATUS, 422, true},
+    {"424", HBEAT_ERR_STATUS, 424, true},
+    {"425", HBEAT_ERR_STATUS, 425, false},
+    {"426", HBEAT_ERR_STATUS, 426, true},
+    {"429", HBEAT_ERR_STATUS, 429, false},
+    {"499", HBEAT_ERR_STATUS, 499, true},
+    {"302", HBEAT_ERR_STATUS, 302, false},
+    {"399", HBEAT_ERR_STATUS, 399, false},
+    {"500", HBEAT_ERR_STATUS, 500, false},
+    {"503", HBEAT_ERR_STATUS, 503, false},
+    {"522", HBEAT_ERR_STATUS, 522, false},
+    {"a proxy's 404", HBEAT_ERR_PROXY, 404, false},
+    {"404, cut off", HBEAT_ERR_TRUNCATED, 404, false},
+    {"404, too late", HBEAT_ERR_TIMEOUT, 404, false},
+    {"404, broken", HBEAT_ERR_HTTP, 404, false},
+    {"refused", HBEAT_ERR_REFUSED, 200, false},
+    {"a page", HBEAT_ERR_JSON, 200, false},
+    {"too big", HBEAT_ERR_TOO_BIG, 200, false},
+    {"no connection", HBEAT_ERR_CONNECT, 0, false},
+    {"no name", HBEAT_ERR_RESOLVE, 0, false},
+    {"a captive portal", HBEAT_ERR_CERT_NAME, 0, false},
+    {"no trust", HBEAT_ERR_CERT_TRUST, 0, false},
+    {"no time", HBEAT_ERR_CERT_TIME, 0, false},
+    {"no TLS", HBEAT_ERR_TLS, 0, false},
+    {"no token", HBEAT_ERR_ARGUMENT, 0, false},
+};
+
+static void test_refusal(void **state) {
+  const struct refusal_row *row = *state;
+  hbeat_request request;
+
+  in_hand(row->name, TEXT(""));
+  for (int call = HBEAT_ACKNOWLEDGE; call <= HBEAT_FAILED; call++) {
+    forget();
+    run("other");
+    run(A);
+    if (call == HBEAT_FAILED) hbeat_memory_end(m, A, HBEAT_FAILED, "no", NULL);
+    m->changed = 0;
+    do expect_true("a report", hbeat_memory_report(m, &request));
+    while (strcmp(request.instruction, A) != 0);
+    expect_int("the call", request.call, call);
+    hear(&request, row->error, row->status);
+    expect_int("the state", state_of(A), row->done ? REPORTED : ENDED);
+    expect_int("the other", state_of("other"), ENDED);
+    expect_int("changed", m->changed, row->done);
+  }
+}
+
+/* ---- The server's time -------------------------------------------------- */
+
+/* Row: what is known, what a reply says, and what is known then. */
+static const struct time_row {
+  const char *name;
+  int64_t known_s, time_s, offset_s;
+  bool news;
+  int64_t then_s;
+} TIMES[] = {
+    {"the first", 0, NOW, 0, false, NOW},
+    {"the first, the clock being wrong", 0, NOW, NOW - 5, false, NOW},
+    {"no date", NOW, NONE, NONE, false, NOW},
+    {"no date, but news", NOW, NONE, NONE, true, NOW},
+    {"one that no certificate vouches for", NOW, NOW + 9 * DAY, NONE, false,
+        NOW},
+    {"the same, and news", NOW, NOW + 9 * DAY, NONE, true, NOW},
+    {"the same time", NOW, NOW, 0, false, NOW},
+    {"a second on", NOW, NOW + 1, 0, false, NOW},
+    {"a second on, and news", NOW, NOW + 1, 0, true, NOW + 1},
+    {"nearly a day on", NOW, NOW + DAY - 1, 0, false, NOW},
+    {"a day on", NOW, NOW + DAY, 0, false, NOW + DAY},
+    {"more than a day on", NOW, NOW + DAY + 1, 0, false, NOW + DAY + 1},
+    {"nearly a day back", NOW, NOW - DAY + 1, 0, false, NOW},
+    {"nearly a day back, and news", NOW, NOW - DAY + 1, 0, true, NOW - DAY + 1},
+    {"a day back", NOW, NOW - DAY, 0, false, NOW - DAY},
+    {"more than a day back", NOW, NOW - DAY - 1, 0, false, NOW - DAY - 1},
+    {"1970", NOW, 0, 0, false, 0},
+    {"the year 9999", NOW, INT64_C(253402300799), 0, false,
+        INT64_C(253402300799)},
+    {"from far away", -(INT64_C(1) << 61), INT64_C(1) << 61, 0, false,
+        INT64_C(1) << 61},
+    {"and back", INT64_C(1) << 61, -(INT64_C(1) << 61), 0, false,
+        -(INT64_C(1) << 61)},
+};
+
+static int64_t stored_time(void) {
+  uint64_t s = 0;
+
+  for (int i = 0; i < 8; i++) s = s << 8 | m->server_time_s[i];
+  return (int64_t)s;
+}
+
+/* As any call tells it, and however it ends. */
+static void test_server_time(void **state) {
+  static const hbeat_error errors[] = {
+      HBEAT_OK, HBEAT_ERR_STATUS, HBEAT_ERR_JSON, HBEAT_ERR_TOO_BIG};
+  const struct time_row *row = *state;
+  hbeat_request request = BEAT;
+  hbeat_reply reply = good_reply();
+
+  in_hand(row->name, TEXT(""));
+  for (size_t n = 0; n < COUNT(errors); n++) {
+    forget();
+    reply = good_reply();
+    reply.server_time_s = row->known_s;
+    reply.clock_offset_s = 0;
+    hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
+    expect_int("known", stored_time(), row->known_s);
+    m->changed = 0;
+    reply.server_time_s = row->time_s;
+    reply.clock_offset_s = row->offset_s;
+    if (row->news) {
+      reply.instruction.lcuid = A;
+      reply.instruction.name = "reload";
+    } else {
+      request.call = n % 2 == 0 ? HBEAT_BEAT : HBEAT_LOGIN;
+    }
+    hbeat_memory_learn(m, &request, &reply, row->news ? HBEAT_OK : errors[n]);
+    expect_int("known then", stored_time(), row->then_s);
+    expect_int("changed", m->changed, row->news || row->then_s != row->known_s);
+    play(RESTART);
+    expect_int("kept", stored_time(), row->then_s);
+  }
+}
+
+/* Row: the server's time as it was kept, and a floor. */
+static const struct floor_row {
+  const char *name;
+  int64_t time_s, floor_s, raised_s;
+} FLOORS[] = {
+    {"raised", NOW, NOW - 1, NOW},
+    {"raised from nothing", NOW, 0, NOW},
+    {"raised from below", NOW, INT64_MIN, NOW},
+    {"as it is", NOW, NOW, NOW},
+    {"never lowered", NOW, NOW + 1, NOW + 1},
+    {"never lowered by a strange time", -NOW, 5, 5},
+    {"the greatest", INT64_MAX, NOW, INT64_MAX},
+    {"the least", INT64_MIN + 1, NOW, NOW},
+};
+
+static void test_floor(void **state) {
+  const struct floor_row *row = *state;
+  hbeat_reply reply = good_reply();
+  hbeat_memory kept;
+  int64_t floor_s = row->floor_s;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  reply.server_time_s = row->time_s;
+  reply.clock_offset_s = 0;
+  hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
+  expect_int("changed", m->changed, 1);
+  kept = *m;
+  expect_error("loaded", load(&kept, SIZE, &floor_s), HBEAT_OK);
+  expect_int("the floor", floor_s, row->raised_s);
+  expect_int("not changed", m->changed, 0);
+}
+
+/* ---- A life ------------------------------------------------------------- */
+
+/* A server with many orders, and a device that is killed again and again.  The
+ * server sends what it has had no report of, or only what the device has not
+ * kept; now and then it loses a report.  Calls fail on the way there and on the
+ * way back.  The device does as the header says: whenever `changed` is set, the
+ * bytes are kept before anything else. */
+
+enum { ORDERS = 60, SOON = 40 };
+
+static struct order {
+  int64_t run_at_s;
+  unsigned runs, reports;
+  bool open, kept; /* the server waits for a report; the device knows it */
+} orders[ORDERS];
+
+static struct life {
+  uint64_t random;
+  int64_t now_s, max_age_s;
+  unsigned one_in; /* chances to be killed, or that a call fails; 0: none */
+  bool sent_once;
+  unsigned next; /* of the orders */
+  int running;   /* or -1 */
+  unsigned kills, acknowledged, refusals, again, stale, interrupted, full;
+  hbeat_memory kept;
+  bool any_kept;
+} life;
+
+static unsigned dice(unsigned sides) {
+  return (unsigned)(next_random(&life.random) >> 20) % sides;
+}
+
+static bool bad_luck(void) {
+  return life.one_in > 0 && dice(life.one_in) == 0;
+}
+
+static unsigned order_of(const char *lcuid) {
+  unsigned n = (unsigned)strtoul(strrchr(lcuid, '-') + 1, NULL, 10);
+
+  expect_true("one of the orders", n < ORDERS);
+  expect_text("its whole lcuid", lcuid, numbered(n));
+  return n;
+}
+
+/* Keeps the bytes if they changed; false where the device was killed, before
+ * or after that, and has started again. */
+static bool keep(void) {
+  bool killed = bad_luck();
+
+  while (m->changed || killed) {
+    if (m->changed && !killed) {
+      m->changed = 0;
+      life.kept = *m;
+      life.any_kept = true;
+      if (!bad_luck()) return true;
+    }
+    life.kills++;
+    life.running = -1;
+    expect_error("after a kill",
+        load(&life.kept, life.any_kept ? SIZE : 0, NULL), HBEAT_OK);
+    if (!m->changed) return false;
+    killed = bad_luck();
+  }
+  return true;
+}
+
+static unsigned busy_records(void) {
+  unsigned busy = 0;
+
+  for (size_t i = 0; i < HBEAT_MEMORY_RECORDS; i++)
+    busy += m->records[i].state >= WAITING && m->records[i].state <= ENDED;
+  return busy;
+}
+
+/* What the server sends with a heartbeat: -1 is nothing. */
+static int choose_order(void) {
+  unsigned n = dice(ORDERS);
+
+  if (life.next < ORDERS && dice(2) == 0) {
+    orders[life.next].open = true;
+    orders[life.next].run_at_s =
+        dice(3) == 0 ? NONE : life.now_s + (int)dice(SOON) - SOON / 4;
+    return (int)life.next++;
+  }
+  for (unsigned i = 0; i < ORDERS; i++, n = (n + 1) % ORDERS) {
+    if (orders[n].open && !(life.sent_once && orders[n].kept)) return (int)n;
+    /* A report is lost only of what the device still knows. */
+    if (life.one_in > 0 && state_of(numbered(n)) == REPORTED && dice(9) == 0)
+      return (int)n;
+  }
+  return -1;
+}
+
+static void beat(void) {
+  hbeat_reply reply = good_reply();
+  int n = choose_order();
+  char parameters[20];
+  hbeat_error e = bad_luck() ? HBEAT_ERR_TIMEOUT : HBEAT_OK, outcome;
+
+  reply.server_time_s = life.now_s;
+  reply.clock_offset_s = 0;
+  if (n >= 0) {
+    reply.instruction.name = "reload";
+    reply.instruction.lcuid = numbered((unsigned)n);
+    reply.instruction.run_at_s = orders[n].run_at_s;
+    reply.instruction.run_at =
+        orders[n].run_at_s == NONE ? NULL : "in plain words";
+    snprintf(parameters, sizeof parameters, "[%d]", n);
+    reply.instruction.parameters.text = parameters;
+    reply.instruction.parameters.size = strlen(parameters);
+    reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
+  }
+  outcome = hbeat_memory_learn(m, &BEAT, &reply, e);
+  if (outcome == HBEAT_ERR_TOO_BIG) {
+    life.full++;
+    expect_int("all records are busy", busy_records(), 16);
+    outcome = HBEAT_OK;
+  }
+  expect_error("learnt", outcome, HBEAT_OK);
+  keep();
+  if (n < 0 || state_of(numbered((unsigned)n)) == FREE) return;
+  orders[n].kept = true;
+  if (orders[n].open || state_of(numbered((unsigned)n)) != ENDED) return;
+  orders[n].open = true;
+  life.again++;
+}
+
+static void run_next(void) {
+  hbeat_instruction i;
+  char parameters[20];
+  unsigned n;
+
+  if (life.running >= 0) return;
+  if (!hbeat_memory_due(m, life.now_s, life.max_age_s, &i)) {
+    expect_true("the next time is ahead",
+        i.run_at_s == NONE || i.run_at_s > life.now_s);
+    keep();
+    return;
+  }
+  expect_int("changed", m->changed, 1);
+  n = order_of(i.lcuid);
+  snprintf(parameters, sizeof parameters, "[%u]", n);
+  expect_bytes("its parameters", i.parameters.text, i.parameters.size,
+      parameters, strlen(parameters));
+  expect_int("its time", i.run_at_s, orders[n].run_at_s);
+  expect_true("not early", i.run_at_s <= life.now_s);
+  expect_true("not stale",
+      i.run_at_s == NONE || life.max_age_s == 0 ||
+          life.now_s - i.run_at_s <= life.max_age_s);
+  if (!keep()) return;
+  expect_int("runs", orders[n].runs++, 0);
+  life.running = (int)n;
+}
+
+static void end_one(void) {
+  const char *lcuid;
+
+  if (life.running < 0) return;
+  lcuid = numbered((unsigned)life.running);
+  life.running = -1;
+  if (dice(2) == 0)
+    hbeat_memory_end(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, "{\"n\":0}");
+  else hbeat_memory_end(m, lcuid, HBEAT_FAILED, "exit status 1", NULL);
+  keep();
+}
+
+/* The report reaches the server, or not; the reply comes back, or not. */
+static void send_report(void) {
+  hbeat_reply reply = good_reply();
+  hbeat_error e = HBEAT_OK;
+  hbeat_request request;
+  struct order *order;
+
+  if (!hbeat_memory_report(m, &request)) return;
+  order = &orders[order_of(request.instruction)];
+  if (request.call == HBEAT_ACKNOWLEDGE) {
+    expect_int("what is acknowledged has run", order->runs, 1);
+    expect_text("its data", request.response_data, "{\"n\":0}");
+    life.acknowledged++;
+  } else if (strcmp(request.message, "stale") == 0) {
+    expect_int("what is stale has not run", order->runs, 0);
+    life.stale++;
+  } else if (strcmp(request.message, "interrupted") == 0) {
+    life.interrupted++;
+  } else {
+    expect_text("its message", request.message, "exit status 1");
+    expect_int("what failed has run", order->runs, 1);
+  }
+  if (bad_luck()) {
+    e = HBEAT_ERR_STATUS;
+    reply.http_status = dice(2) == 0 ? 404 : 500;
+    life.refusals++;
+  } else if (bad_luck()) {
+    e = HBEAT_ERR_CONNECT;
+  }
+  if (e == HBEAT_OK || reply.http_status == 404) {
+    order->open = false;
+    order->reports++;
+  }
+  if (e == HBEAT_OK && bad_luck()) e = HBEAT_ERR_TRUNCATED;
+  if (e == HBEAT_ERR_CONNECT || e == HBEAT_ERR_TRUNCATED) reply.http_status = 0;
+  expect_error("heard", hbeat_memory_learn(m, &request, &reply, e), HBEAT_OK);
+  keep();
+}
+
+static void live(unsigned steps) {
+  static void (*const doings[])(void) = {beat, run_next, end_one, send_report};
+
+  while (steps-- > 0) {
+    doings[dice(COUNT(doings))]();
+    life.now_s += dice(4) == 0;
+  }
+}
+
+/* Row: of how many chances to be killed or to fail one is taken. */
+static const struct life_row {
+  const char *name;
+  uint64_t seed;
+  unsigned one_in;
+  int64_t max_age_s;
+  bool sent_once;
+} LIVES[] = {
+    {"a life without trouble", 1, 0, 0, false},
+    {"a life with some trouble", 2, 20, 30, false},
+    {"some trouble, and no order sent again", 3, 20, 30, true},
+    {"a life with much trouble", 4, 6, 10, false},
+    {"much trouble, and no order sent again", 5, 6, 0, true},
+    {"a life with more of it", 6, 3, 0, false},
+};
+
+static void test_life(void **state) {
+  const struct life_row *row = *state;
+  unsigned runs = 0, left;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  memset(&life, 0, sizeof life);
+  memset(orders, 0, sizeof orders);
+  life.random = row->seed * UINT64_C(0x9E3779B97F4A7C15);
+  life.now_s = NOW;
+  life.max_age_s = row->max_age_s;
+  life.one_in = row->one_in;
+  life.sent_once = row->sent_once;
+  life.running = -1;
+  live(600);
+  life.one_in = 0;
+  live(300); /* the trouble is over */
+  life.now_s += SOON;
+  for (left = 20000; left > 0; left--) {
+    if (life.next == ORDERS && busy_records() == 0) break;
+    live(1);
+  }
+  expect_true("an end", left > 0);
+  for (unsigned n = 0; n < ORDERS; n++) {
+    struct order *order = &orders[n];
+    in_hand(row->name, numbered(n), strlen(numbered(n)));
+    expect_true("was reported", order->reports > 0 && !order->open);
+    expect_true("ran once at most", order->runs <= 1);
+    runs += order->runs;
+  }
+  print_message("# %s: %u runs, %u acknowledged, %u stale, %u interrupted, "
+                "%u kills, %u refusals, %u sent again, %u times full\n",
+      row->name, runs, life.acknowledged, life.stale, life.interrupted,
+      life.kills, life.refusals, life.again, life.full);
+  expect_int("killed", life.kills > 0, row->one_in > 0);
+  expect_int("interrupted", life.interrupted > 0, row->one_in > 0);
+  if (row->one_in == 0 && row->max_age_s == 0)
+    expect_int("all ran", runs, ORDERS);
+}
+
+int main(void) {
+  fenced memory = fence(SIZE);
+
+  m = (hbeat_memory *)(memory.end - sizeof *m);
+  other_bytes = fence(2 * SIZE);
+  cases_add("the bytes of a known life", test_golden, NULL);
+  cases_add("loaded whole", test_whole, NULL);
+  cases_add("nothing was kept", test_no_bytes, NULL);
+  cases_add("a byte is another one", test_flipped, NULL);
+  cases_add("of another size", test_truncated, NULL);
+  cases_add_rows(test_crafted, CRAFTED);
+  cases_add_rows(test_state, STATES);
+  cases_add_rows(test_learn, LEARN);
+  cases_add_rows(test_length, LENGTHS);
+  cases_add_rows(test_parameters, PARAMETERS);
+  cases_add("learning from errors", test_learn_errors, NULL);
+  cases_add("an lcuid that nobody knows", test_unknown, NULL);
+  cases_add_rows(test_due, DUE_TIMES);
+  cases_add("a plan", test_plan, NULL);
+  cases_add_rows(test_ended, ENDINGS);
+  cases_add("a message of one byte again and again", test_ended_in_junk, NULL);
+  cases_add_rows(test_data, DATA);
+  cases_add("data of 64 levels, and of 65", test_deep, NULL);
+  cases_add("more than can be kept", test_full, NULL);
+  cases_add(
+      "those that arrived first are forgotten first", test_forgotten, NULL);
+  cases_add("the last 16 never run again", test_last_ones, NULL);
+  cases_add("run as they came", test_order, NULL);
+  cases_add("reports by turns", test_turns, NULL);
+  cases_add_rows(test_refusal, REFUSALS);
+  cases_add_rows(test_server_time, TIMES);
+  cases_add_rows(test_floor, FLOORS);
+  cases_add_rows(test_life, LIVES);
+  return cases_run("memory");
+}
