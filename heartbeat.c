@@ -1122,8 +1122,8 @@ static void end_record(hbeat_memory *m, entry *r, hbeat_call call,
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s) {
   bool sound = size == sizeof *m;
-  byte sum[sizeof m->checksum] = {0};
   if (sound) {
+    byte sum[sizeof m->checksum];
     memmove(m, bytes, size);
     memcpy(sum, m->checksum, sizeof sum);
     sound = memcmp(m->format, format, sizeof m->format) == 0;
@@ -2782,8 +2782,8 @@ const char *hbeat_explain(hbeat_client *c) {
     put_text(&s, at + 1);
   }
   if (e == HBEAT_ERR_CERT_TIME) put_dates(&s, c);
-  if (c->what) put_text(&s, ": ");
-  if (c->what) put_text(&s, c->what);
+  put_text(&s, c->what ? ": " : "");
+  put_text(&s, c->what ? c->what : "");
   if (e != HBEAT_OK && c->code != 0) {
     if (posix) put_text(&s, errno_text(c->code));
     put_text(&s, posix ? " (errno " : tls ? " (BearSSL " : " (HTTP ");

@@ -8,7 +8,7 @@ enum { ENDS = 1, TUNNEL_BIT = 2, ROOM = 4, CALL = 16, TOKEN_ROOM = 64 };
 enum { UNTOUCHED = 0x6E };
 
 static const size_t rooms[] = {1, 40, 300, HBEAT_REPLY_BUFFER_SIZE};
-static const size_t token_rooms[] = {0, 40, 1, 5};
+static const size_t token_rooms[] = {2, 40, 1, 5};
 
 typedef struct outcome {
   hbeat_error e;
