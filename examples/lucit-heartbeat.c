@@ -1,11 +1,9 @@
 /* lucit-heartbeat - what a kiosk ships: heartbeats from cron or a script, or by
- * a daemon that carries out instructions.  The sections stand in the order of a
- * run.  One loop drives all: it waits in wait_for_more() alone, and each part
- * says by wake_at() when it is to be looked after again.
- *
+ * a daemon that carries out instructions.  It reads in the order of a run.  One
+ * loop drives all; it waits in wait_for_more() alone, until wake_at()'s time.
  * An instruction is on the disk as taken before its hook starts, and its report
  * before it is sent: killed at any moment, nothing runs twice. */
-#define _GNU_SOURCE /* ppoll(): POSIX has it since 2024 */
+#define _GNU_SOURCE /* pipe2() and ppoll(), which POSIX has since 2024 */
 
 #include "heartbeat.h"
 
@@ -18,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -27,40 +24,33 @@
 #include <unistd.h>
 
 #define API "https://api.lucit.app"
-#define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 #define EXIT_USAGE 2
-#define VALUE_SIZE 1024 /* of an option; PATH_SIZE has room for what is added */
+#define VALUE_SIZE 1024 /* of an option, and of a path made with it */
 #define PATH_SIZE (VALUE_SIZE + HBEAT_MEMORY_TEXT + 8)
-#define TOKEN_SIZE 16384
-#define LIST_SIZE 256 /* of an option that may be repeated, and a NULL */
-#define LINE_SIZE 201 /* what is kept of a line that a program prints */
-#define INFO_LINES 64 /* what --info-command may print ... */
-#define INFO_S 5      /* ... and the seconds that it has */
-#define GRACE_MS 2000 /* from a hook's SIGTERM to its SIGKILL */
-#define STOP_MS 1000  /* from our own SIGTERM to the end */
+#define LIST_SIZE 16384 /* of an option that may be repeated, and a NULL */
+#define LINE_SIZE 201   /* what is kept of a line that a program prints */
+#define INFO_LINES 64   /* what --info-command may print */
 
 /* ---- Options ---------------------------------------------------------- */
 
 static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
-static char token[TOKEN_SIZE], body[262144];
+static char token[16384], body[262144], site[VALUE_SIZE], ip[VALUE_SIZE];
 static hbeat_config cfg = {.token = token,
-                           .tls_buffer = tls,
-                           .tls_buffer_size = sizeof tls,
-                           .reply_buffer = body,
-                           .reply_buffer_size = sizeof body};
-
+    .tls_buffer = tls,
+    .tls_buffer_size = sizeof tls,
+    .reply_buffer = body,
+    .reply_buffer_size = sizeof body};
 static struct options {
-    const char *player, *info[LIST_SIZE], *info_command, *token_file;
-    const char *secret_file, *url, *connect, *proxy, *ca, *session, *timeout;
-    const char *count, *interval, *state, *hooks, *hook_timeout, *max_age;
-    const char *ack_first[LIST_SIZE], *json, *dry_run, *decode, *version, *help;
-} opt = {.url = API, .ca = SYSTEM_CA};
+  const char *player, *info[LIST_SIZE], *info_command, *token_file;
+  const char *secret_file, *url, *connect, *proxy, *ca, *session, *timeout;
+  const char *count, *interval, *state, *hooks, *hook_timeout, *max_age;
+  const char *ack_first[LIST_SIZE], *json, *dry_run, *decode, *version, *help;
+} opt = {.url = API, .ca = "/etc/ssl/certs/ca-certificates.crt"};
 
 /* One without an argument is a switch, one with dots may be repeated. */
 static const struct option {
-    const char *name, *argument, *help, **value;
-} table[] = {
-    {"--device", "LCUID", "the device that is alive", &cfg.device},
+  const char *name, *argument, *help, **value;
+} table[] = {{"--device", "LCUID", "the device that is alive", &cfg.device},
     {"--app", "LCUID", "the app, for AppIdV3", &cfg.app},
     {"--lightning-version", "V", "the version of the player", &opt.player},
     {"--info", "TEXT ...", "a line of device_info", opt.info},
@@ -83,758 +73,680 @@ static const struct option {
     {"--json", "", "a line of JSON for each heartbeat, and hook", &opt.json},
     {"--dry-run", "", "print the request, the token redacted", &opt.dry_run},
     {"--decode", "FILE", "decode a reply's body (-: stdin)", &opt.decode},
-    {"--version", "", "", &opt.version},
-    {"--help", "", "", &opt.help},
+    {"--version", "", "", &opt.version}, {"--help", "", "", &opt.help},
     {NULL, NULL, NULL, NULL}};
 
-static const char more_help[] =
-    "One heartbeat, or --count; but for ever with --interval or --hooks.\n"
-    "$LUCIT_TOKEN, $https_proxy and $no_proxy count where no option says it.\n"
-    "The secret file has two lines, log-in token and secret: for want of a\n"
-    "token, or after a 401, they earn a new one, which goes to --token-file.\n"
-    "SIGHUP re-reads token and roots.  SIGTERM ends within a second.\n"
-    "exit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage";
-
-/* A standard descriptor that came closed would become the connection's, and
- * what is printed go to the server: it is held here, for reading alone. */
+/* One that came closed must not become the connection, and be printed to. */
 static void hold_descriptors(void) {
-    int fd = open("/dev/null", O_RDONLY);
-    while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDONLY);
-    if (fd >= 0) close(fd);
+  int fd = open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDONLY);
+  if (fd >= 0) close(fd);
+}
+
+static char *copy(char *to, const char *from) {
+  return memcpy(to, from, strlen(from) + 1);
 }
 
 /* The exit status, unless standard output did not take all. */
 static int printed(int status) {
-    return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
+  return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
 }
 
 static int print_help(void) {
-    const struct option *known = table;
-    puts("usage: lucit-heartbeat [options]      (...: may be repeated)");
-    for (; known->name; known++)
-        printf("  %s %-*s %s\n", known->name, 24 - (int)strlen(known->name),
-               known->argument, known->help);
-    return puts(more_help) < 0;
+  puts("usage: lucit-heartbeat [options]      (...: may be repeated)");
+  for (const struct option *known = table; known->name; known++)
+    printf("  %s %-*s %s\n", known->name, 24 - (int)strlen(known->name),
+        known->argument, known->help);
+  puts("One heartbeat, or --count; for ever with --interval or --hooks.\n"
+       "Else of --token-file: $LUCIT_TOKEN; of --proxy: $https_proxy, but\n"
+       "$no_proxy.  A secret file: log-in token and secret, a line each.\n"
+       "exit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage");
+  return EXIT_SUCCESS;
 }
 
 /* The last one is told in the next heartbeat's device_info, too. */
-static char last_error[PATH_SIZE] = "last error: ";
-
+static char last_error[PATH_SIZE];
 static void complain(const char *what, const char *which) {
-    snprintf(last_error + 12, PATH_SIZE - 12, "%s%s%s", what, which ? ": " : "",
-             which ? which : "");
-    fprintf(stderr, "lucit-heartbeat: %s\n", last_error + 12);
+  snprintf(last_error, PATH_SIZE, "%s: %s", what, which);
+  fprintf(stderr, "lucit-heartbeat: %s\n", last_error);
 }
 
 static void die(const char *what, const char *which) {
-    complain(what, which);
-    exit(EXIT_USAGE);
+  complain(what, which);
+  exit(EXIT_USAGE);
 }
 
 static char proxy[VALUE_SIZE]; /* its URL, then the parts of that */
 
-/* `--name value` or `--name=value`; no error text holds a value.  A password
- * goes out of argv, where every user of the machine can read it. */
-static void parse_options(char **argv) {
-    while (*++argv) {
-        const struct option *known = table;
-        char *name = *argv, *given = strchr(name, '=');
-        const char **value;
-        bool list;
-        if (given) *given++ = '\0';
-        while (known->name && strcmp(name, known->name) != 0) known++;
-        if (!known->name)
-            die("unknown option, see --help", *name == '-' ? name : NULL);
-        if (given && *known->argument == '\0') die("takes no value", name);
-        if (!given) given = *known->argument ? *++argv : name;
-        if (!given) die("a value is missing", name);
-        list = strchr(known->argument, '.');
-        for (value = known->value; list && *value; value++) continue;
-        if (list ? value == known->value + LIST_SIZE - 1
-                 : strlen(given) >= VALUE_SIZE)
-            die("too long", name);
-        *value = given;
-        if (value != &opt.proxy) continue;
-        strcpy(proxy, given);
-        given = strrchr(given, '@');
-        for (name = given; name && name > *value;) *--name = '*';
-    }
+/* A password goes out of argv, where all users of the machine can read it. */
+static void parse_options(int argc, char **argv) {
+  for (int i = 1; i < argc; i++) {
+    const struct option *known = table;
+    char *name = argv[i], *given = strchr(name, '=');
+    if (given) *given++ = '\0';
+    while (known->name && strcmp(name, known->name) != 0) known++;
+    if (!known->name)
+      die("unknown option, see --help", *name == '-' ? name : "a word");
+    if (given && *known->argument == '\0') die("takes no value", name);
+    if (!given) given = *known->argument ? argv[++i] : name;
+    if (!given) die("a value is missing", name);
+    bool list = strchr(known->argument, '.');
+    const char **value = known->value;
+    while (list && *value) value++;
+    if (list ? value == known->value + LIST_SIZE - 1
+             : strlen(given) >= VALUE_SIZE)
+      die("too long", name);
+    *value = given;
+    char *at = value == &opt.proxy ? strrchr(given, '@') : NULL;
+    if (value == &opt.proxy) copy(proxy, given);
+    if (at) memset(given, '*', (size_t)(at - given));
+  }
 }
 
 /* Where the least is 1, a whole one. */
 static double number(const char *text, const char *option, double usual,
-                     double least, double most) {
-    const char *digits = least < 1 ? "0123456789." : "0123456789";
-    char *end;
-    double n = text ? strtod(text, &end) : usual;
-    if (text && (*text == '\0' || *end != '\0' || n < least || n > most ||
-                 text[strspn(text, digits)] != '\0'))
-        die("not a number, or out of range", option);
-    return n;
+    double least, double most) {
+  char *end;
+  double n = text ? strtod(text, &end) : usual;
+  if (text &&
+      (*text == '\0' || *end != '\0' || n < least || n > most ||
+          text[strspn(text, least < 1 ? ".0123456789" : "0123456789")] != '\0'))
+    die("not a number, or out of range", option);
+  return n;
 }
 
 /* Splits NAME[:PORT][/] or [V6][:PORT][/] into `name` and *port. */
-static const char *split_port(const char *text, const char *option,
-                              char name[VALUE_SIZE], uint16_t *port) {
-    char *end = name + strlen(strcpy(name, text));
-    if (end > name && end[-1] == '/') *--end = '\0';
-    if (*name == '[') {
-        end = strchr(memmove(name, name + 1, strlen(name)), ']');
-        if (!end) die("a bracket is not closed", option);
-        *end++ = '\0';
-    } else {
-        end = name + strcspn(name, ":");
-        if (strchr(end, ':') != strrchr(end, ':')) return name; /* IPv6 */
-    }
-    if (*end == '\0') return name;
-    if (*end != ':') die("not a host and a port", option);
-    *end = '\0';
-    *port = (uint16_t)number(end + 1, option, 0, 1, 65535);
-    return name;
+static const char *split_port(
+    const char *text, const char *option, char *name, uint16_t *port) {
+  char *end = name + strlen(copy(name, text));
+  if (end > name && end[-1] == '/') *--end = '\0';
+  if (*name == '[') {
+    end = strchr(memmove(name, name + 1, strlen(name)), ']');
+    if (!end) die("a bracket is not closed", option);
+    *end++ = '\0';
+  } else {
+    end = name + strcspn(name, ":");
+    if (strchr(end, ':') != strrchr(end, ':')) return name; /* IPv6 */
+  }
+  if (*end == '\0') return name;
+  if (*end != ':') die("not a host and a port", option);
+  *end = '\0';
+  *port = (uint16_t)number(end + 1, option, 0, 1, 65535);
+  return name;
 }
 
 /* ---- The proxy -------------------------------------------------------- */
 
 static void decode_percent(char *text, const char *source) {
-    char *to = text;
-    for (; *text; text++, to++) {
-        char code[3] = "";
-        *to = *text;
-        if (*text != '%') continue;
-        if (strspn(text + 1, "0123456789abcdefABCDEF") >= 2)
-            memcpy(code, text + 1, 2);
-        *to = (char)strtol(code, NULL, 16);
-        if (*to == '\0') die("a malformed percent code", source);
-        text += 2;
-    }
-    *to = '\0';
+  char *to = text;
+  for (; *text; text++, to++) {
+    char code[3] = "";
+    *to = *text;
+    if (*text != '%') continue;
+    if (strspn(text + 1, "0123456789abcdefABCDEF") >= 2)
+      memcpy(code, text + 1, 2);
+    *to = (char)strtol(code, NULL, 16);
+    if (*to == '\0') die("a malformed percent code", source);
+    text += 2;
+  }
+  *to = '\0';
 }
 
 /* Takes [http://][USER[:PASSWORD]@]HOST[:PORT] apart. */
 static void use_proxy(const char *source) {
-    static char host[VALUE_SIZE];
-    char *url = proxy + (strncasecmp(proxy, "http://", 7) == 0 ? 7 : 0);
-    char *at = strrchr(url, '@');
-    if (strstr(url, "://")) die("not http://HOST[:PORT]", source);
-    cfg.proxy = split_port(at ? at + 1 : url, source, host, &cfg.proxy_port);
-    if (!at) return;
-    if (!memchr(url, ':', (size_t)(at - url))) *at++ = ':';
-    *at = '\0';
-    decode_percent(url, source);
-    cfg.proxy_login = url;
+  static char host[VALUE_SIZE];
+  char *url = proxy + (strncasecmp(proxy, "http://", 7) == 0 ? 7 : 0);
+  char *at = strrchr(url, '@');
+  if (strstr(url, "://")) die("not http://HOST[:PORT]", source);
+  cfg.proxy = split_port(at ? at + 1 : url, source, host, &cfg.proxy_port);
+  if (!at) return;
+  if (!memchr(url, ':', (size_t)(at - url))) *at++ = ':';
+  *at = '\0';
+  decode_percent(url, source);
+  cfg.proxy_login = url;
 }
 
 /* A name in the list stands for all below it, too, and `*` for every one. */
 static bool is_exempt(const char *list, const char *host, unsigned port) {
-    size_t host_size = strlen(host);
-    if (host_size > 0 && host[host_size - 1] == '.') host_size--;
-    for (; *list; list += strcspn(list, ", \t")) {
-        size_t size = strcspn(list += strspn(list, ", \t.:"), ":, \t");
-        const char *end = list + size;
-        const char *tail = host_size > size ? host + host_size - size : host;
-        bool below = (tail == host || tail[-1] == '.') &&
-                     strncasecmp(tail, list, size) == 0;
-        if ((below || (size == 1 && *list == '*')) &&
-            (*end != ':' || strtoul(end + 1, NULL, 10) == port))
-            return true;
-    }
-    return false;
+  size_t host_size = strlen(host);
+  if (host_size > 0 && host[host_size - 1] == '.') host_size--;
+  for (; *list; list += strcspn(list, ", \t")) {
+    size_t size = strcspn(list += strspn(list, ", \t.:"), ":, \t");
+    const char *end = list + size;
+    const char *tail = host_size > size ? host + host_size - size : host;
+    bool below =
+        (tail == host || tail[-1] == '.') && strncasecmp(tail, list, size) == 0;
+    if ((below || (size == 1 && *list == '*')) &&
+        (*end != ':' || strtoul(end + 1, NULL, 10) == port))
+      return true;
+  }
+  return false;
 }
 
-/* As for curl, a variable in small letters goes first. */
 static void find_proxy(void) {
-    const char *url = getenv("https_proxy"), *list = getenv("no_proxy");
-    if (!url || !*url) url = getenv("HTTPS_PROXY");
-    if (!list || !*list) list = getenv("NO_PROXY");
-    if (opt.proxy) use_proxy("--proxy");
-    if (opt.proxy || opt.connect || !url || !*url) return;
-    if (list && is_exempt(list, cfg.host, cfg.port)) return;
-    if (strlen(url) >= VALUE_SIZE) die("too long", "https_proxy");
-    strcpy(proxy, url);
-    use_proxy("https_proxy");
+  const char *url = getenv("https_proxy"), *list = getenv("no_proxy");
+  if (!url || !*url) url = getenv("HTTPS_PROXY");
+  if (!list || !*list) list = getenv("NO_PROXY");
+  if (*proxy) use_proxy("--proxy");
+  if (opt.proxy || opt.connect || !url || !*url) return;
+  if (list && is_exempt(list, cfg.host, cfg.port)) return;
+  if (strlen(url) >= VALUE_SIZE) die("too long", "https_proxy");
+  copy(proxy, url);
+  use_proxy("https_proxy");
 }
 
 /* ---- Files ------------------------------------------------------------ */
 
 static hbeat_client client;
-static bool running;
+static hbeat_reply reply;
 
 /* The number of bytes read, `size` at most, or -1. */
 static ssize_t read_file(const char *path, void *out, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), error;
-    ssize_t n = fd, all = 0;
-    while (n > 0 && (size_t)all < size) {
-        n = read(fd, (char *)out + all, size - (size_t)all);
-        if (n > 0) all += n;
-    }
-    error = errno;
-    if (fd >= 0) close(fd);
-    errno = error;
-    return n < 0 ? n : all;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd, all = 0;
+  for (; n > 0 && (size_t)all < size; all += n < 0 ? 0 : n)
+    n = read(fd, (char *)out + all, size - (size_t)all);
+  if (fd >= 0) close(fd); /* which leaves errno alone */
+  return n < 0 ? n : all;
 }
 
 /* A text without the line end that editors leave; or why there is none. */
 static const char *read_text(const char *path, char *out, size_t size) {
-    ssize_t n = read_file(path, out, size);
-    if (n < 0) return strerror(errno);
-    if ((size_t)n == size) return "too long";
-    while (n > 0 && strchr("\r\n\t ", out[n - 1])) n--;
-    out[n] = '\0';
-    return NULL;
+  ssize_t n = read_file(path, out, size);
+  const char *why = n < 0 ? strerror(errno) : "too long";
+  bool fits = n >= 0 && (size_t)n < size;
+  if (!fits) n = 0;
+  while (n > 0 && strchr("\r\n\t ", out[n - 1])) n--;
+  out[n] = '\0';
+  return fits ? NULL : why;
 }
 
 static bool sync_and_close(int fd) {
-    bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
-    if (fd >= 0) close(fd);
-    return synced; /* EINVAL: this file system has no need, or no means */
+  bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL /* none */);
+  return fd >= 0 && close(fd) == 0 && synced;
 }
 
-/* Whole or not at all, on the disk when this returns, and for its owner alone.
- * What a kill left beside it is replaced. */
+/* Whole or not at all, on the disk when this returns, for its owner alone.  A
+ * session may have several writers. */
 static bool write_file(const char *path, const void *bytes, size_t size) {
-    char beside[PATH_SIZE];
-    bool whole;
-    int fd;
-    snprintf(beside, sizeof beside, "%s.new", path);
-    unlink(beside);
-    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return false;
-    errno = ENOSPC; /* where a part is written, that is why */
-    whole = write(fd, bytes, size) == (ssize_t)size;
-    return sync_and_close(fd) && whole && rename(beside, path) == 0 &&
-           sync_and_close(open(dirname(beside), O_RDONLY | O_CLOEXEC));
+  char beside[PATH_SIZE];
+  if (path != opt.session) snprintf(beside, sizeof beside, "%s.new", path);
+  else snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
+  unlink(beside); /* what a kill left */
+  int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  errno = ENOSPC; /* where a part is written, that is why */
+  bool whole = write(fd, bytes, size) == (ssize_t)size;
+  whole = sync_and_close(fd) && whole && rename(beside, path) == 0;
+  if (!whole) unlink(beside);
+  return whole && sync_and_close(open(dirname(beside), O_RDONLY | O_CLOEXEC));
 }
 
 /* A device is not to be replaced by a file. */
 static bool is_replaceable(const char *path) {
-    struct stat s;
-    if (stat(path, &s) != 0 || S_ISREG(s.st_mode)) return true;
-    complain(path, "not a regular file");
-    return false;
+  struct stat s;
+  bool is = stat(path, &s) != 0 || S_ISREG(s.st_mode);
+  if (!is) complain(path, "not a regular file");
+  return is;
 }
 
 static void load_session(void) {
-    unsigned char bytes[HBEAT_SESSION_SIZE + 1];
-    ssize_t n = opt.session ? read_file(opt.session, bytes, sizeof bytes) : 0;
-    if (n >= 0) hbeat_session_load(&client, bytes, (size_t)n);
-    else if (errno != ENOENT) complain(opt.session, strerror(errno));
+  unsigned char bytes[HBEAT_SESSION_SIZE + 1];
+  ssize_t n = opt.session ? read_file(opt.session, bytes, sizeof bytes) : 0;
+  if (n >= 0) hbeat_session_load(&client, bytes, (size_t)n);
+  else if (errno != ENOENT) complain(opt.session, strerror(errno));
 }
 
-/* One that was offered and came to nothing must not be so for ever; that of a
- * resumed or kept connection is what it was. */
+/* That of a kept connection is what it was; one that failed must not stay. */
 static void keep_session(hbeat_connection connection) {
-    unsigned char bytes[HBEAT_SESSION_SIZE];
-    bool good = opt.session && hbeat_session_save(&client, bytes);
-    if (opt.session && connection == HBEAT_CONNECTION_NONE && !good)
-        unlink(opt.session);
-    if (good && connection == HBEAT_CONNECTION_NEW &&
-        !write_file(opt.session, bytes, sizeof bytes))
-        complain(opt.session, strerror(errno));
+  unsigned char bytes[HBEAT_SESSION_SIZE];
+  bool good = opt.session && hbeat_session_save(&client, bytes);
+  if (opt.session && connection == HBEAT_CONNECTION_NONE && !good)
+    unlink(opt.session);
+  if (good && connection == HBEAT_CONNECTION_NEW &&
+      !write_file(opt.session, bytes, sizeof bytes))
+    complain(opt.session, strerror(errno));
 }
 
 /* Takes the roots, beside those that are in use; or says why it cannot. */
 static const char *load_anchors(void) {
-    static unsigned char arenas[2][262144]; /* room for four hundred roots */
-    static char pem[1 << 20];
-    static int turn;
-    hbeat_anchors a = {.arena = arenas[turn], .arena_size = sizeof *arenas};
-    ssize_t size = read_file(opt.ca, pem, sizeof pem);
-    hbeat_error e;
-    if (size < 0) return strerror(errno);
-    if (size == sizeof pem) return "too long";
-    e = hbeat_anchors_pem(&a, pem, (size_t)size);
-    if (e == HBEAT_ERR_TRUNCATED) return "ends inside a certificate";
-    if (e == HBEAT_ERR_TOO_BIG) return "more certificates than fit";
-    if (e != HBEAT_OK) return "no certificate that can be used";
-    cfg.anchors = a.list;
-    cfg.anchor_count = a.count;
-    turn = !turn;
-    return NULL;
+  static unsigned char arenas[2][262144]; /* room for four hundred roots */
+  static char pem[1 << 20];
+  static int turn;
+  hbeat_anchors a = {.arena = arenas[turn], .arena_size = sizeof *arenas};
+  ssize_t size = read_file(opt.ca, pem, sizeof pem);
+  if (size < 0) return strerror(errno);
+  if (size == sizeof pem) return "too long";
+  hbeat_error e = hbeat_anchors_pem(&a, pem, (size_t)size);
+  if (e == HBEAT_ERR_TRUNCATED) return "ends inside a certificate";
+  if (e == HBEAT_ERR_TOO_BIG) return "more certificates than fit";
+  if (e != HBEAT_OK) return "no certificate that can be used";
+  cfg.anchors = a.list;
+  cfg.anchor_count = a.count;
+  turn = !turn;
+  return NULL;
 }
 
 /* Why no heartbeat can be sent with this token; or NULL. */
 static const char *flaw(const char *with_token) {
-    hbeat_request beat = {.lightning_version = opt.player};
-    hbeat_config probe = cfg;
-    hbeat_exchange x;
-    hbeat_reply none;
-    probe.token = with_token;
-    return hbeat_begin(&x, &probe, &beat, &none) == HBEAT_OK ? NULL : x.what;
+  hbeat_request beat = {.lightning_version = opt.player};
+  hbeat_config probe = cfg;
+  hbeat_exchange x;
+  probe.token = with_token;
+  return hbeat_begin(&x, &probe, &beat, &reply) == HBEAT_OK ? NULL : x.what;
 }
 
-/* At the start what is wrong ends it; later, the old stays. */
-static void demand(const char *why, const char *which) {
-    if (why && !running) die(why, which);
-    if (why) complain(which, why);
-}
-
-/* Token, roots and client: at the start, and after SIGHUP. */
+/* Token, roots, client.  At first what is wrong ends it; then the old stay. */
 static void load(void) {
-    static char fresh[TOKEN_SIZE];
-    const char *variable = getenv("LUCIT_TOKEN"), *why = NULL;
-    bool first = !running && opt.secret_file; /* then there need be no token */
-    if (opt.token_file) why = read_text(opt.token_file, fresh, TOKEN_SIZE);
-    else if (variable && strlen(variable) < TOKEN_SIZE) strcpy(fresh, variable);
-    else if (variable) why = "LUCIT_TOKEN: too long";
-    else if (!opt.secret_file) why = "no --token-file and no LUCIT_TOKEN";
-    if (why && first && errno == ENOENT) why = NULL;
-    demand(why, opt.token_file);
-    if (!why) why = flaw(first && *fresh == '\0' ? "none" : fresh);
-    demand(why, running ? opt.token_file : NULL);
-    if (!why && (!running || opt.token_file)) strcpy(token, fresh);
-    demand(load_anchors(), opt.ca);
-    hbeat_close(&client);
-    if (hbeat_init(&client, &cfg) != HBEAT_OK)
-        die(hbeat_explain(&client), NULL);
-    load_session();
-    running = true;
+  static char fresh[sizeof token];
+  static void (*wrong)(const char *, const char *) = die;
+  const char *path = opt.token_file, *given = getenv("LUCIT_TOKEN");
+  const char *why = path ? read_text(path, fresh, sizeof fresh) : NULL;
+  bool first = wrong == die, later = first && opt.secret_file;
+  if (later && why && errno == ENOENT) why = NULL; /* it will log in */
+  if (!path && given && strlen(given) < sizeof fresh) copy(fresh, given);
+  else if (!path && (given || !opt.secret_file)) why = "none that fits";
+  if (why) wrong(why, path ? path : "--token-file or LUCIT_TOKEN");
+  else why = flaw(later && *fresh == '\0' ? "none" : fresh);
+  if (why) wrong(why, first ? "see --help" : path);
+  else if (first || path) copy(token, fresh);
+  const char *roots = load_anchors();
+  if (roots) wrong(roots, opt.ca);
+  hbeat_close(&client);
+  if (hbeat_init(&client, &cfg) != HBEAT_OK)
+    die(hbeat_explain(&client), "see --help");
+  load_session();
+  wrong = complain;
 }
 
 static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* ---- What is printed -------------------------------------------------- */
 
 static const char *const connections[] = {NULL, "new", "resumed", "kept"};
-static bool forever; /* a daemon, which prints a line a heartbeat */
-static hbeat_reply reply;
-static int64_t begun_ms; /* the exchange that it is of */
+static bool forever;     /* a daemon, which prints a line a heartbeat */
+static int64_t begun_ms; /* the exchange that `reply` is of */
 
-/* A character in a string of JSON, where it moves no terminal; *text goes on. */
+/* A character for a string of JSON, harmless to terminals; *text goes on. */
 static const char *escaped(const char **text) {
-    static char out[8];
-    unsigned char c = (unsigned char)*(*text)++;
-    bool c1 = c == 0xC2 && (unsigned char)**text < 0xA0;
-    size_t n = 0;
-    if (c1) c = (unsigned char)*(*text)++;
-    if (c == '"' || c == '\\') out[n++] = '\\';
-    out[n++] = (char)c;
-    while (c >= 0xC0 && n < 4 && ((unsigned char)**text & 0xC0) == 0x80)
-        out[n++] = *(*text)++;
-    out[n] = '\0';
-    if (c1 || c < 0x20 || c == 0x7F) snprintf(out, sizeof out, "\\u%04x", c);
-    return out;
+  static char out[8];
+  unsigned char c = (unsigned char)*(*text)++;
+  bool c1 = c == 0xC2 && (unsigned char)**text < 0xA0;
+  size_t n = 0;
+  if (c1) c = (unsigned char)*(*text)++;
+  if (c == '"' || c == '\\') out[n++] = '\\';
+  out[n++] = (char)c;
+  while (c >= 0xC0 && n < 4 && ((unsigned char)**text & 0xC0) == 0x80)
+    out[n++] = *(*text)++;
+  out[n] = '\0';
+  if (c1 || c < 0x20 || c == 0x7F) snprintf(out, sizeof out, "\\u%04x", c);
+  return out;
 }
 
 static void print_string(FILE *out, const char *text) {
-    fputs(text ? "\"" : "null", out);
-    while (text && *text) fputs(escaped(&text), out);
-    if (text) putc('"', out);
+  fputs(text ? "\"" : "null", out);
+  while (text && *text) fputs(escaped(&text), out);
+  if (text) putc('"', out);
 }
 
-/* A JSON value as it came, on one line: a line end in it is white space.  Other
- * bytes that a terminal obeys stand in strings only, and are escaped. */
+/* On one line; what a terminal obeys stands in strings only, and is escaped. */
 static void print_value(FILE *out, hbeat_json value) {
-    const char *at = value.text, *end = at + value.size;
-    if (value.type == HBEAT_JSON_NONE) fputs("null", out);
-    while (value.type != HBEAT_JSON_NONE && at < end)
-        if ((unsigned char)*at < 0x20) putc(' ', out), at++;
-        else if (*at == '"' || *at == '\\') putc(*at++, out);
-        else fputs(escaped(&at), out);
+  static const hbeat_json null = {HBEAT_JSON_NULL, "null", 4};
+  if (value.type == HBEAT_JSON_NONE) value = null;
+  const char *at = value.text, *end = at + value.size;
+  while (at < end)
+    if ((unsigned char)*at < 0x20) putc(' ', out), at++;
+    else if (*at == '"' || *at == '\\') putc(*at++, out);
+    else fputs(escaped(&at), out);
 }
 
-/* As fprintf(), but %q is a string in JSON's quotes, %n an int64_t, %v a JSON
- * value, each null if there is none; %s is the only other one. */
+/* %q: a string in quotes, %n: an int64_t, %v: a JSON value; or null. */
 static void say(FILE *out, const char *format, ...) {
-    va_list values;
-    int64_t n;
-    va_start(values, format);
-    for (; *format; format++)
-        if (*format != '%') putc(*format, out);
-        else if (*++format == 'q') print_string(out, va_arg(values, char *));
-        else if (*format == 's') fputs(va_arg(values, char *), out);
-        else if (*format == 'v') print_value(out, va_arg(values, hbeat_json));
-        else if ((n = va_arg(values, int64_t)) == HBEAT_NONE)
-            fputs("null", out);
-        else fprintf(out, "%lld", (long long)n);
-    va_end(values);
+  va_list values;
+  int64_t n;
+  va_start(values, format);
+  for (; *format; format++)
+    if (*format != '%') putc(*format, out);
+    else if (*++format == 'q') print_string(out, va_arg(values, char *));
+    else if (*format == 's') fputs(va_arg(values, char *), out);
+    else if (*format == 'v') print_value(out, va_arg(values, hbeat_json));
+    else if ((n = va_arg(values, int64_t)) == HBEAT_NONE) fputs("null", out);
+    else fprintf(out, "%lld", (long long)n);
+  va_end(values);
 }
 
-static void print_json(hbeat_error e, const char *detail) {
-    const hbeat_reply *r = &reply;
-    const hbeat_instruction *i = &r->instruction;
-    say(stdout, "{\"result\":%q,\"http_status\":%n,\"success\":%s,",
-        hbeat_error_name(e),
-        r->http_status ? (int64_t)r->http_status : HBEAT_NONE,
-        r->success ? "true" : "false");
-    say(stdout,
-        i->name ? "\"instruction\":{\"instruction\":%q,\"parameters\":%v,"
-                  "\"run_at\":%q,\"run_at_s\":%n,\"status\":%n,"
-                  "\"lcuid\":%q,\"created_at\":%q,\"updated_at\":%q}"
-                : "\"instruction\":%q",
-        i->name, i->parameters, i->run_at, i->run_at_s, i->status, i->lcuid,
-        i->created_at, i->updated_at);
-    say(stdout,
-        ",\"retry_after_s\":%n,\"server_time_s\":%n,\"message\":%q,"
-        "\"detail\":%q,\"connection\":%q,\"clock_offset_s\":%n}\n",
-        r->retry_after_s, r->server_time_s, r->message, detail,
-        connections[r->connection], r->clock_offset_s);
-}
-
-/* Begins a fact: on a line of its own, or behind the one before. */
 static FILE *fact(FILE *out, const char *name) {
-    fprintf(out, forever ? ", %s " : "\n  %-12s ", name);
-    return out;
-}
-
-static void print_text(FILE *out, hbeat_error e, const char *detail) {
-    const hbeat_reply *r = &reply;
-    const hbeat_instruction *i = &r->instruction;
-    long long offset_s = r->clock_offset_s;
-    say(out, "%s: %s", hbeat_error_name(e), detail);
-    if (r->message) say(fact(out, "message"), "%q", r->message);
-    if (r->retry_after_s != HBEAT_NONE)
-        say(fact(out, "retry after"), "%n s", r->retry_after_s);
-    if (r->connection != HBEAT_CONNECTION_NONE)
-        say(fact(out, "connection"), "%s", connections[r->connection]);
-    if (offset_s != HBEAT_NONE && llabs(offset_s) >= 60)
-        fprintf(fact(out, "clock"), "%lld s %s", llabs(offset_s),
-                offset_s > 0 ? "slow" : "fast");
-    if (forever) say(fact(out, "took"), "%n ms", now_ms() - begun_ms);
-    if (i->name) {
-        say(fact(out, "instruction"), "%q", i->name);
-        say(fact(out, "parameters"), "%v", i->parameters);
-        say(fact(out, "run at"), "%q", i->run_at ? i->run_at : "now");
-        say(fact(out, "lcuid"), "%q", i->lcuid);
-    }
-    putc('\n', out);
+  fprintf(out, forever ? ", %s " : "\n  %-12s ", name);
+  return out;
 }
 
 static void print_outcome(hbeat_error e, const char *detail) {
-    if (opt.json) print_json(e, detail);
-    else print_text(e == HBEAT_OK ? stdout : stderr, e, detail);
-    fflush(stdout);
+  const hbeat_reply *r = &reply;
+  const hbeat_instruction *i = &r->instruction;
+  int64_t status = r->http_status ? r->http_status : HBEAT_NONE;
+  int64_t late_s = r->clock_offset_s == HBEAT_NONE ? 0 : r->clock_offset_s;
+  FILE *out = opt.json || e == HBEAT_OK ? stdout : stderr;
+  if (opt.json) {
+    say(out, "{\"result\":%q,\"http_status\":%n,\"success\":%s,",
+        hbeat_error_name(e), status, r->success ? "true" : "false");
+    say(out,
+        i->name ? "\"instruction\":{\"instruction\":%q,"
+                  "\"parameters\":%v,\"run_at\":%q,\"run_at_s\":%n,"
+                  "\"status\":%n,\"lcuid\":%q,\"created_at\":%q,"
+                  "\"updated_at\":%q}"
+                : "\"instruction\":%q",
+        i->name, i->parameters, i->run_at, i->run_at_s, i->status, i->lcuid,
+        i->created_at, i->updated_at);
+    say(out,
+        ",\"retry_after_s\":%n,\"server_time_s\":%n,\"message\":%q,"
+        "\"detail\":%q,\"connection\":%q,\"clock_offset_s\":%n}",
+        r->retry_after_s, r->server_time_s, r->message, detail,
+        connections[r->connection], r->clock_offset_s);
+  } else {
+    say(out, "%s: %s", hbeat_error_name(e), detail);
+    if (r->message) say(fact(out, "message"), "%q", r->message);
+    if (r->retry_after_s != HBEAT_NONE)
+      say(fact(out, "retry after"), "%n s", r->retry_after_s);
+    if (r->connection != HBEAT_CONNECTION_NONE)
+      say(fact(out, "connection"), "%s", connections[r->connection]);
+    if (late_s >= 60) say(fact(out, "clock"), "%n s slow", late_s);
+    if (late_s <= -60) say(fact(out, "clock"), "%n s fast", -late_s);
+    if (forever) say(fact(out, "took"), "%n ms", now_ms() - begun_ms);
+  }
+  if (i->name && !opt.json) {
+    say(fact(out, "instruction"), "%q", i->name);
+    say(fact(out, "parameters"), "%v", i->parameters);
+    say(fact(out, "run at"), "%q", i->run_at ? i->run_at : "now");
+    say(fact(out, "lcuid"), "%q", i->lcuid);
+  }
+  putc('\n', out);
+  fflush(out);
 }
 
-/* ---- The clock, and systemd ------------------------------------------- */
+/* ---- Clock, systemd, and the state ---------------------------------- */
 
+static hbeat_policy policy;
+static hbeat_memory memory;
 static int64_t wake_ms;      /* when the loop is to go on */
 static int64_t server_at_ms; /* when cfg.clock_floor_s was the server's time */
 
 static void wake_at(int64_t at_ms) {
-    if (at_ms < wake_ms) wake_ms = at_ms;
+  if (at_ms < wake_ms) wake_ms = at_ms;
 }
 
 /* Unix seconds, by the server's clock if it is known. */
 static int64_t now_s(void) {
-    int64_t floor_s = cfg.clock_floor_s, system_s = time(NULL);
-    if (server_at_ms) return floor_s + (now_ms() - server_at_ms) / 1000;
-    return system_s > floor_s ? system_s : floor_s;
+  int64_t floor_s = cfg.clock_floor_s, system_s = time(NULL);
+  if (server_at_ms) return floor_s + (now_ms() - server_at_ms) / 1000;
+  return system_s > floor_s ? system_s : floor_s;
 }
 
 static void notify(const char *what) {
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (path && strlen(path) < sizeof to.sun_path) {
-        size_t size = sizeof to - sizeof to.sun_path + strlen(path);
-        strcpy(to.sun_path, path);
-        if (*path == '@') to.sun_path[0] = '\0';
-        sendto(fd, what, strlen(what), MSG_NOSIGNAL | MSG_DONTWAIT,
-               (struct sockaddr *)&to, (socklen_t)size);
-    }
-    if (fd >= 0) close(fd);
+  const char *path = getenv("NOTIFY_SOCKET");
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+  if (path && strlen(path) < sizeof to.sun_path) {
+    size_t size = sizeof to - sizeof to.sun_path + strlen(path);
+    copy(to.sun_path, path);
+    if (*path == '@') to.sun_path[0] = '\0';
+    sendto(fd, what, strlen(what), MSG_NOSIGNAL | MSG_DONTWAIT,
+        (struct sockaddr *)&to, (socklen_t)size);
+  }
+  if (fd >= 0) close(fd);
 }
 
 /* Twice in the time that the watchdog allows. */
 static void show_life(void) {
-    static int64_t next_ms;
-    const char *period = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
-    int64_t half_ms = period ? strtoll(period, NULL, 10) / 2000 : 0;
-    if (half_ms <= 0 || (pid && strtoll(pid, NULL, 10) != getpid())) return;
-    if (now_ms() >= next_ms) {
-        next_ms = now_ms() + half_ms;
-        notify("WATCHDOG=1");
-    }
-    wake_at(next_ms);
+  static int64_t sign_ms;
+  const char *period = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+  int64_t half_ms = period ? strtoll(period, NULL, 10) / 2000 : 0;
+  if (half_ms <= 0 || (pid && strtoll(pid, NULL, 10) != getpid())) return;
+  if (now_ms() >= sign_ms) {
+    sign_ms = now_ms() + half_ms;
+    notify("WATCHDOG=1");
+  }
+  wake_at(sign_ms);
 }
-
-/* ---- The state -------------------------------------------------------- */
-
-static hbeat_policy policy;
-static hbeat_memory memory;
-static int64_t save_ms; /* not to be tried again before */
 
 /* Two on one state would run all twice.  Without a lock nothing is written. */
 static bool lock_state(void) {
-    static int fd = -1;
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s.lock", opt.state);
-    if (fd < 0) fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd >= 0 && fcntl(fd, F_SETLK, &whole) != 0)
-        die("another lucit-heartbeat uses it, or it has no locks", opt.state);
-    return fd >= 0;
+  static int fd = -1;
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  char path[PATH_SIZE];
+  snprintf(path, sizeof path, "%s.lock", opt.state);
+  if (fd < 0) fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd >= 0 && fcntl(fd, F_SETLK, &whole) != 0)
+    die("another lucit-heartbeat uses it, or it has no locks", opt.state);
+  return fd >= 0;
 }
 
 /* What is not written down does not run: see next_job(). */
 static void save_state(void) {
-    if (!memory.changed || now_ms() < save_ms) return;
-    memory.changed = 0;
-    if (lock_state() && write_file(opt.state, &memory, sizeof memory)) return;
-    memory.changed = 1;
-    save_ms = now_ms() + policy.interval_ms;
-    complain("no state is written, and nothing runs", strerror(errno));
+  if (!memory.changed) return;
+  memory.changed = 0;
+  if (lock_state() && write_file(opt.state, &memory, sizeof memory)) return;
+  memory.changed = 1;
+  complain("no state is written, and nothing runs", strerror(errno));
 }
 
 static void load_state(void) {
-    static unsigned char bytes[sizeof memory + 1];
-    ssize_t n;
-    if (!is_replaceable(opt.state)) exit(EXIT_USAGE);
-    lock_state();
-    n = read_file(opt.state, bytes, sizeof bytes);
-    if (n < 0 && errno != ENOENT) die(strerror(errno), opt.state);
-    if (hbeat_memory_load(&memory, bytes, n > 0 ? (size_t)n : 0,
-                          &cfg.clock_floor_s) != HBEAT_OK)
-        complain("not mine, or torn: it is begun anew", opt.state);
-    save_state();
+  static unsigned char bytes[sizeof memory + 1];
+  if (!is_replaceable(opt.state)) exit(EXIT_USAGE);
+  lock_state();
+  ssize_t n = read_file(opt.state, bytes, sizeof bytes);
+  if (n < 0 && errno != ENOENT) die(strerror(errno), opt.state);
+  if (hbeat_memory_load(&memory, bytes, n > 0 ? (size_t)n : 0,
+          &cfg.clock_floor_s) != HBEAT_OK)
+    complain("not mine, or torn: it is begun anew", opt.state);
+  save_state();
 }
 
-/* ---- Programs that it starts ------------------------------------------ */
+/* ---- Hooks, and other programs -------------------------------------- */
 
 typedef struct program {
-    pid_t pid;       /* and process group; 0: it does not run */
-    int out, signal; /* its standard output, or -1; the next to end it by */
-    int64_t end_ms;  /* when that is sent */
-    double limit_s;
-    bool late; /* it did not keep to that, or printed too much */
-    size_t size, total;
-    char line[LINE_SIZE];
+  pid_t pid;      /* and process group; 0: it does not run */
+  int out;        /* its standard output, or -1 */
+  int64_t end_ms; /* when its time is over ... */
+  double limit_s; /* ... of so many seconds */
+  bool late;      /* it was, or it printed too much */
+  size_t size, total;
+  char line[LINE_SIZE];
 } program;
-
-static program hook = {.out = -1}, info = {.out = -1};
+static program hook = {.out = -1}, info = {.out = -1, .limit_s = 5};
 
 /* The instruction in hand, from being taken to its report. */
 static struct job {
-    bool taken, timed;          /* `timed`: it had a run_at */
-    bool unasked, acknowledged; /* of --ack-first: before, and after that */
-    int64_t until_ms;           /* when it is too late to start it */
-    char lcuid[64], name[HBEAT_MEMORY_TEXT], parameters[HBEAT_MEMORY_TEXT];
-    char line[LINE_SIZE]; /* the last that its hook printed */
+  bool taken, timed;          /* `timed`: it had a run_at */
+  bool unasked, acknowledged; /* of --ack-first: before, and after that */
+  int64_t until_ms;           /* when it is too late to start it */
+  char lcuid[64], name[HBEAT_MEMORY_TEXT], parameters[HBEAT_MEMORY_TEXT];
+  char line[LINE_SIZE]; /* the last that its hook printed */
 } job;
-
-/* The parameters are written to a pipe, which always takes 512 at once. */
-typedef char parameters_fit[sizeof job.parameters <= 512 ? 1 : -1];
-
+/* The parameters are written to a pipe, which takes 4,096 bytes at once. */
+typedef char parameters_fit[sizeof job.parameters <= 4096 ? 1 : -1];
 static char info_lines[INFO_LINES + 1][LINE_SIZE]; /* and one if it fails */
 static size_t info_count;
 static bool info_ready;
 
 static void tell_info(const char *failure) {
-    snprintf(info_lines[info_count++], LINE_SIZE, "info command: %s", failure);
-}
-
-static bool open_pipe(int ends[2]) {
-    return pipe(ends) == 0 && fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0 &&
-           fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0;
+  snprintf(info_lines[info_count++], LINE_SIZE, "info command: %s", failure);
 }
 
 static sigset_t usual; /* the signal mask that we were started with */
-
 /* In the new process; exec() puts the signals back that have a handler. */
 static void become(const program *p, const char *path, const int ends[4]) {
-    setpgid(0, 0);
-    signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &usual, NULL);
-    unsetenv("NOTIFY_SOCKET");
-    unsetenv("LUCIT_TOKEN");
-    if (p == &hook) setenv("LUCIT_INSTRUCTION", job.lcuid, 1);
-    if (p == &hook) setenv("LUCIT_NAME", job.name, 1);
-    dup2(ends[0], STDIN_FILENO);
-    dup2(ends[3], STDOUT_FILENO);
-    execl(path, path, (char *)NULL);
-    dprintf(STDOUT_FILENO, "%s: %s\n", path, strerror(errno));
-    _exit(127);
+  setpgid(0, 0);
+  signal(SIGPIPE, SIG_DFL);
+  sigprocmask(SIG_SETMASK, &usual, NULL);
+  unsetenv("NOTIFY_SOCKET");
+  unsetenv("LUCIT_TOKEN");
+  if (p == &hook) setenv("LUCIT_INSTRUCTION", job.lcuid, 1);
+  if (p == &hook) setenv("LUCIT_NAME", job.name, 1);
+  dup2(ends[0], STDIN_FILENO);
+  dup2(ends[3], STDOUT_FILENO);
+  execl(path, path, (char *)NULL);
+  dprintf(STDOUT_FILENO, "%s: %s\n", path, strerror(errno));
+  _exit(127);
 }
 
-static bool start(program *p, const char *path, const char *input,
-                  double limit_s) {
-    int ends[4] = {-1, -1, -1, -1}, i, error;
-    pid_t pid = -1;
-    if (open_pipe(ends) && open_pipe(ends + 2) &&
-        write(ends[1], input, strlen(input)) >= 0)
-        pid = fork();
-    if (pid == 0) become(p, path, ends);
-    error = errno;
-    for (i = 0; i < 4; i++)
-        if (ends[i] >= 0 && (i != 2 || pid < 0)) close(ends[i]);
-    errno = error;
-    if (pid < 0) return false;
-    setpgid(pid, pid); /* whoever of the two is first */
-    fcntl(ends[2], F_SETFL, O_NONBLOCK);
-    *p = (program){.pid = pid,
-                   .out = ends[2],
-                   .signal = p == &hook ? SIGTERM : SIGKILL,
-                   .limit_s = limit_s,
-                   .end_ms = now_ms() + (int64_t)(limit_s * 1000)};
-    return true;
+static bool start(program *p, const char *path, const char *input) {
+  int ends[4] = {-1, -1, -1, -1};
+  pid_t pid = -1;
+  if (pipe2(ends, O_CLOEXEC) == 0 && pipe2(ends + 2, O_CLOEXEC) == 0 &&
+      write(ends[1], input, strlen(input)) >= 0)
+    pid = fork();
+  if (pid == 0) become(p, path, ends);
+  for (int i = 0; i < 4; i++)
+    if (ends[i] >= 0 && (i != 2 || pid < 0)) close(ends[i]);
+  if (pid < 0) return false;
+  setpgid(pid, pid); /* whoever of the two is first */
+  fcntl(ends[2], F_SETFL, O_NONBLOCK);
+  *p = (program){.pid = pid, .out = ends[2], .limit_s = p->limit_s};
+  p->end_ms = now_ms() + (int64_t)(p->limit_s * 1000);
+  return true;
 }
 
 static void end_line(program *p) {
-    bool any = p->size > 0;
-    p->line[p->size] = '\0';
-    p->size = 0;
-    if (any && p == &hook) strcpy(job.line, p->line);
-    else if (any && info_count == INFO_LINES) p->total = sizeof info_lines;
-    else if (any) strcpy(info_lines[info_count++], p->line);
+  bool any = p->size > 0;
+  p->line[p->size] = '\0';
+  p->size = 0;
+  if (any && p == &hook) copy(job.line, p->line);
+  else if (any && info_count == INFO_LINES) p->total = sizeof info_lines;
+  else if (any) copy(info_lines[info_count++], p->line);
 }
 
 /* Reads what it prints; false: there is no more for now. */
 static bool hear(program *p) {
-    char bytes[4096];
-    ssize_t n = p->out < 0 ? -1 : read(p->out, bytes, sizeof bytes), i;
-    if (n == 0) {
-        close(p->out);
-        p->out = -1;
-    }
-    for (i = 0; i < n; i++)
-        if (bytes[i] == '\n' || bytes[i] == '\r') end_line(p);
-        else if (bytes[i] != '\0' && p->size < LINE_SIZE - 1)
-            p->line[p->size++] = bytes[i];
-    if (n > 0) p->total += (size_t)n;
-    if (p == &info && p->total >= sizeof info_lines) p->end_ms = 0;
-    return n > 0;
+  char bytes[4096];
+  ssize_t n = p->out < 0 ? -1 : read(p->out, bytes, sizeof bytes);
+  if (n == 0 && close(p->out) == 0) p->out = -1;
+  for (ssize_t i = 0; i < n; i++)
+    if (bytes[i] == '\n' || bytes[i] == '\r') end_line(p);
+    else if (bytes[i] != '\0' && p->size < LINE_SIZE - 1)
+      p->line[p->size++] = bytes[i];
+  if (n > 0) p->total += (size_t)n;
+  if (p == &info && p->total >= sizeof info_lines) p->end_ms = 0;
+  return n > 0;
 }
 
-/* ---- Hooks ------------------------------------------------------------ */
-
-static double hook_s;
 static int64_t max_age_s, stop_ms; /* `stop_ms`: if not 0, the end is near */
 static bool flowing, may_report; /* the last exchange went well; so may these */
 static bool asking;              /* an --ack-first is under way */
 
-/* What became of it is written down, unless it was acknowledged first and went
- * well, or was ended with us: that was to be expected. */
+/* Its report is written down; not where one was made, and we end with it. */
 static void end_job(bool well, const char *message, const char *data) {
-    say(well || opt.json ? stdout : stderr,
-        opt.json ? "{\"hook\":%q,\"lcuid\":%q,\"result\":%q,\"message\":%q}\n"
-                 : "hook: %q %q %q %q\n",
-        job.name, job.lcuid, well ? "acknowledged" : "failed", message);
-    fflush(stdout);
-    if (!job.acknowledged || (!well && !stop_ms))
-        hbeat_memory_end(&memory, job.lcuid,
-                         well ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED,
-                         well ? NULL : message, data);
-    save_state();
-    if (flowing && !job.timed) may_report = true;
-    job.taken = false;
+  say(well || opt.json ? stdout : stderr,
+      opt.json ? "{\"hook\":%q,\"lcuid\":%q,\"result\":%q,\"message\":%q}\n"
+               : "hook: %q %q %q %q\n",
+      job.name, job.lcuid, well ? "acknowledged" : "failed", message);
+  fflush(stdout);
+  hbeat_call call = well ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
+  if (!job.acknowledged || (!well && !stop_ms))
+    hbeat_memory_end(&memory, job.lcuid, call, well ? NULL : message, data);
+  save_state();
+  if (flowing && !job.timed) may_report = true;
+  job.taken = false;
 }
 
 /* A string of JSON, or as much of it as fits. */
 static const char *quoted(const char *text, char *out, size_t size) {
-    char *at = out, *end = out + size - 2;
-    *at++ = '"';
-    while (*text) {
-        const char *piece = escaped(&text);
-        if (strlen(piece) > (size_t)(end - at)) break;
-        at += strlen(strcpy(at, piece));
-    }
-    strcpy(at, "\"");
-    return out;
+  char *at = out, *end = out + size - 2;
+  *at++ = '"';
+  while (*text) {
+    const char *piece = escaped(&text);
+    if (strlen(piece) > (size_t)(end - at)) break;
+    at += strlen(copy(at, piece));
+  }
+  copy(at, "\"");
+  return out;
 }
 
-/* How a program ended; the last line that a hook printed goes into its report,
- * which is UTF-8. */
+/* The last line that a hook printed goes into its report, which is UTF-8. */
 static void end_program(program *p, int status) {
-    bool killed = WIFSIGNALED(status), well = status == 0 && !p->late;
-    int number = killed ? WTERMSIG(status) : WEXITSTATUS(status);
-    char how[64], line[6 * LINE_SIZE], data[HBEAT_MEMORY_TEXT + 64], *at;
-    hbeat_json json;
-    snprintf(how, sizeof how, "%s%s %d", stop_ms ? "interrupted: " : "",
-             killed ? "killed by signal" : "exit status", number);
-    if (p->late) snprintf(how, sizeof how, "timed out after %g s", p->limit_s);
-    if (p == &info) {
-        info_ready = true;
-        if (p->total >= sizeof info_lines) strcpy(how, "prints too much");
-        if (!well) tell_info(how);
-        return;
-    }
-    quoted(job.line, line, sizeof line);
-    if (hbeat_json_parse(line, strlen(line), &json) != HBEAT_OK)
-        for (at = job.line; *at; at++) *at = *at & 0x80 ? '?' : *at;
-    quoted(job.line, line, HBEAT_MEMORY_TEXT / 2 - 32);
-    snprintf(data, sizeof data, "{\"%s\":%d%s%s}",
-             killed ? "signal" : "exit_status", number,
-             *job.line ? ",\"message\":" : "", *job.line ? line : "");
-    if (*job.line && !p->late && !killed) end_job(well, job.line, data);
-    else end_job(well, well ? NULL : how, data);
+  bool killed = WIFSIGNALED(status), well = status == 0 && !p->late;
+  int code = killed ? WTERMSIG(status) : WEXITSTATUS(status);
+  char how[64], line[6 * LINE_SIZE], data[HBEAT_MEMORY_TEXT + 64];
+  hbeat_json json;
+  const char *form = killed ? "%skilled by signal %d" : "%sexit status %d";
+  snprintf(how, sizeof how, form, stop_ms ? "interrupted: " : "", code);
+  if (p->late) snprintf(how, sizeof how, "timed out after %g s", p->limit_s);
+  if (p == &info) {
+    bool much = p->total >= sizeof info_lines;
+    info_ready = true;
+    if (much) copy(how, "prints too much");
+    if (much || !well) tell_info(how);
+    return;
+  }
+  quoted(job.line, line, sizeof line);
+  if (hbeat_json_parse(line, strlen(line), &json) != HBEAT_OK)
+    for (char *at = job.line; *at; at++) *at = *at & 0x80 ? '?' : *at;
+  quoted(job.line, line, HBEAT_MEMORY_TEXT / 2 - 32);
+  snprintf(data, sizeof data, "{\"%s\":%d%s%s}",
+      killed ? "signal" : "exit_status", code, *job.line ? ",\"message\":" : "",
+      *job.line ? line : "");
+  if (*job.line && !p->late && !killed) end_job(well, job.line, data);
+  else end_job(well, well ? NULL : how, data);
 }
 
-/* Looks after a program: its time, and its end.  What is left of its group is
- * killed before the group's number can become another's. */
+/* Its output, its time, and its end, with which all of its group ends. */
 static void mind(program *p) {
-    siginfo_t how = {.si_pid = 0};
-    int status = 0, i;
-    if (p->pid == 0) return;
-    if (waitid(P_PID, (id_t)p->pid, &how, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-        how.si_pid == p->pid) {
-        kill(-p->pid, SIGKILL);
-        for (i = 0; i < 64 && hear(p); i++) continue;
-        end_line(p);
-        if (p->out >= 0) close(p->out);
-        p->out = -1;
-        waitpid(p->pid, &status, 0);
-        p->pid = 0;
-        end_program(p, status);
-        return;
-    }
-    hear(p);
-    if (now_ms() >= p->end_ms) {
-        kill(-p->pid, p->signal);
-        p->signal = SIGKILL;
-        p->late = true;
-        p->end_ms = now_ms() + GRACE_MS;
-    }
-    wake_at(p->end_ms);
+  int status = 0;
+  if (p->pid == 0) return;
+  hear(p);
+  if (waitpid(p->pid, &status, WNOHANG) == p->pid) {
+    kill(-p->pid, SIGKILL); /* no other has this number yet */
+    for (int n = 64; n > 0 && hear(p);) n--;
+    end_line(p);
+    if (p->out >= 0 && close(p->out) == 0) p->out = -1;
+    p->pid = 0;
+    end_program(p, status);
+  } else if (now_ms() >= p->end_ms) {
+    kill(-p->pid, p->late || p == &info ? SIGKILL : SIGTERM);
+    p->late = true;
+    p->end_ms = now_ms() + 2000; /* then SIGKILL */
+  }
+  if (p->pid != 0) wake_at(p->end_ms);
 }
 
-/* Takes the next instruction whose time has come. */
 static void take_job(void) {
-    hbeat_instruction i;
-    const char *const *first = opt.ack_first;
-    bool due = hbeat_memory_due(&memory, now_s(), max_age_s, &i);
-    save_state();
-    if (!due && i.run_at_s != HBEAT_NONE)
-        wake_at(now_ms() + (i.run_at_s - now_s()) * 1000);
-    if (!due) return;
-    while (*first && strcmp(*first, i.name) != 0) first++;
-    job = (struct job){.taken = true,
-                       .timed = i.run_at_s != HBEAT_NONE,
-                       .unasked = *first != NULL,
-                       .until_ms =
-                           max_age_s ? now_ms() + max_age_s * 1000 : INT64_MAX};
-    strcpy(job.lcuid, i.lcuid);
-    strcpy(job.name, i.name);
-    if (i.parameters.type > HBEAT_JSON_NULL)
-        memcpy(job.parameters, i.parameters.text, i.parameters.size);
-    else strcpy(job.parameters, "[]");
+  hbeat_instruction i;
+  const char *const *first = opt.ack_first;
+  job.taken = hbeat_memory_due(&memory, now_s(), max_age_s, &i);
+  if (!job.taken && i.run_at_s != HBEAT_NONE)
+    wake_at(now_ms() + (i.run_at_s - now_s()) * 1000);
+  if (memory.changed) save_state();
+  if (!job.taken) return;
+  while (*first && strcmp(*first, i.name) != 0) first++;
+  job = (struct job){.taken = true, .unasked = *first != NULL};
+  job.timed = i.run_at_s != HBEAT_NONE;
+  job.until_ms = max_age_s ? now_ms() + max_age_s * 1000 : INT64_MAX;
+  copy(job.lcuid, i.lcuid);
+  copy(job.name, i.name);
+  if (i.parameters.type <= HBEAT_JSON_NULL) copy(job.parameters, "[]");
+  else memcpy(job.parameters, i.parameters.text, i.parameters.size);
 }
 
-/* Nothing runs that is not written down, or that is to be acknowledged first
- * and is not yet; nor what had to wait too long for that. */
+/* Nothing runs that is not written down, nor before its --ack-first. */
 static void next_job(void) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    char path[PATH_SIZE];
-    struct stat s;
-    if (!opt.hooks || hook.pid != 0 || asking) return;
-    if (!job.taken) take_job();
-    if (!job.taken) return;
-    if (memory.changed || job.unasked) {
-        wake_at(job.until_ms);
-        if (now_ms() >= job.until_ms) end_job(false, "stale", NULL);
-        return;
-    }
-    snprintf(path, sizeof path, "%s/%s", opt.hooks, job.name);
-    if (*job.name == '\0' || *job.name == '.' ||
-        job.name[strspn(job.name, allowed)] != '\0' || stat(path, &s) != 0 ||
-        !S_ISREG(s.st_mode) || access(path, X_OK) != 0)
-        end_job(false, "not supported", NULL);
-    else if (!start(&hook, path, job.parameters, hook_s))
-        end_job(false, strerror(errno), NULL);
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789._-"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  char path[PATH_SIZE];
+  struct stat s;
+  if (!opt.hooks || hook.pid != 0 || asking) return;
+  if (!job.taken) take_job();
+  if (!job.taken) return;
+  snprintf(path, sizeof path, "%s/%s", opt.hooks, job.name);
+  if (now_ms() >= job.until_ms) end_job(false, "stale", NULL);
+  else if (memory.changed || job.unasked) wake_at(job.until_ms);
+  else if (strchr(".", *job.name) || job.name[strspn(job.name, allowed)] ||
+      stat(path, &s) != 0 || !S_ISREG(s.st_mode) || access(path, X_OK) != 0)
+    end_job(false, "not supported", NULL);
+  else if (!start(&hook, path, job.parameters))
+    end_job(false, strerror(errno), NULL);
 }
 
 /* ---- Heartbeats ------------------------------------------------------- */
@@ -848,270 +760,241 @@ static char secret[2048]; /* two lines, while a log-in is under way */
 
 /* An error comes out at the first step. */
 static bool begin(hbeat_request with) {
-    request = with;
-    begun_ms = now_ms();
-    hbeat_start(&client, &request, &reply);
-    return busy = true;
+  request = with;
+  begun_ms = now_ms();
+  hbeat_start(&client, &request, &reply);
+  return busy = true;
 }
 
 /* Once for each heartbeat that fails. */
 static bool log_in(void) {
-    char *end = secret;
-    const char *why;
-    if (!opt.secret_file || logged_in || stop_ms) return false;
-    logged_in = true;
-    why = read_text(opt.secret_file, secret, sizeof secret);
-    if (why) complain(opt.secret_file, why);
-    else end += strcspn(secret, "\r\n");
-    if (*end != '\0') *end++ = '\0';
-    return begin((hbeat_request){.call = HBEAT_LOGIN,
-                                 .login_token = secret,
-                                 .login_secret = end + strspn(end, "\r\n"),
-                                 .token_buffer = token,
-                                 .token_buffer_size = sizeof token});
+  char *end = secret;
+  if (!opt.secret_file || logged_in || stop_ms) return false;
+  logged_in = true;
+  const char *why = read_text(opt.secret_file, secret, sizeof secret);
+  if (why) complain(opt.secret_file, why);
+  else end += strcspn(secret, "\r\n");
+  if (*end != '\0') *end++ = '\0';
+  return begin((hbeat_request){.call = HBEAT_LOGIN,
+      .login_token = secret,
+      .login_secret = end + strspn(end, "\r\n"),
+      .token_buffer = token,
+      .token_buffer_size = sizeof token});
 }
 
 static hbeat_request a_beat(void) {
-    static const char *facts[LIST_SIZE + INFO_LINES + 2];
-    static char error[sizeof last_error];
-    size_t i, n = 0;
-    for (; opt.info[n]; n++) facts[n] = opt.info[n];
-    for (i = 0; i < info_count; i++) facts[n++] = info_lines[i];
-    strcpy(error, last_error);
-    if (error[12]) facts[n++] = error;
-    last_error[12] = '\0';
-    return (hbeat_request){.call = HBEAT_BEAT,
-                           .lightning_version = opt.player,
-                           .device_info = facts,
-                           .device_info_count = n};
-}
-
-static void begin_beat(void) {
-    if (info.pid != 0 || (*token == '\0' && log_in())) return;
-    if (opt.info_command && !info_ready) {
-        info_count = 0;
-        if (start(&info, opt.info_command, "", INFO_S)) return;
-        tell_info(strerror(errno));
-    }
-    begin(a_beat());
+  static const char *facts[LIST_SIZE + INFO_LINES + 2];
+  static char error[PATH_SIZE + 16];
+  size_t n = 0;
+  for (; opt.info[n]; n++) facts[n] = opt.info[n];
+  for (size_t i = 0; i < info_count; i++) facts[n++] = info_lines[i];
+  snprintf(error, sizeof error, "last error: %s", last_error);
+  if (*last_error) facts[n++] = error;
+  *last_error = '\0';
+  return (hbeat_request){.lightning_version = opt.player,
+      .device_info = facts,
+      .device_info_count = n};
 }
 
 static void schedule(hbeat_error e) {
-    uint32_t random = (uint32_t)now_ms();
-    read_file("/dev/urandom", &random, sizeof random);
-    next_ms = now_ms() + hbeat_next_ms(&policy, &failures, e, &reply, random);
+  uint32_t random = (uint32_t)now_ms();
+  read_file("/dev/urandom", &random, sizeof random);
+  next_ms = now_ms() + hbeat_next_ms(&policy, &failures, e, &reply, random);
 }
 
 /* A heartbeat, or the log-in that it needed, has ended. */
 static void end_beat(hbeat_error e) {
-    const char *detail = hbeat_explain(&client);
-    print_outcome(e, detail);
-    if (e != HBEAT_OK) {
-        exit_status = EXIT_FAILURE;
-        snprintf(last_error + 12, PATH_SIZE - 12, "%s: %s", hbeat_error_name(e),
-                 detail);
-    }
-    if (!ready) notify("READY=1");
-    ready = true;
-    logged_in = info_ready = false;
-    may_report = e == HBEAT_OK;
-    if (forever || --left > 0) schedule(e);
-}
-
-static void end_login(void) {
-    complain("no token, or a refused one", "logged in for another");
-    if (opt.token_file && !write_file(opt.token_file, token, strlen(token)))
-        complain(opt.token_file, strerror(errno));
+  const char *detail = hbeat_explain(&client);
+  print_outcome(e, detail);
+  if (e != HBEAT_OK) {
+    exit_status = EXIT_FAILURE;
+    snprintf(last_error, PATH_SIZE, "%s: %s", hbeat_error_name(e), detail);
+  }
+  if (!ready) notify("READY=1");
+  ready = true;
+  logged_in = info_ready = false;
+  may_report = e == HBEAT_OK;
+  if (forever || --left > 0) schedule(e);
 }
 
 /* `settled`: accepted, or never to be. */
 static void end_report(hbeat_error e, bool settled) {
-    may_report = may_report && e == HBEAT_OK;
-    if (e != HBEAT_OK) complain("a report", hbeat_explain(&client));
-    if (asking && settled) job.unasked = false;
-    if (asking && settled && e != HBEAT_OK) job.taken = false;
-    if (asking) job.acknowledged = e == HBEAT_OK;
-    asking = false;
+  may_report = may_report && e == HBEAT_OK;
+  if (e != HBEAT_OK) complain("a report", hbeat_explain(&client));
+  if (asking && settled) job.unasked = false;
+  if (asking && settled && e != HBEAT_OK) job.taken = false;
+  if (asking) job.acknowledged = e == HBEAT_OK;
+  asking = false;
 }
 
 static void end_exchange(hbeat_error e) {
-    hbeat_error learnt = HBEAT_OK;
-    bool refused = e == HBEAT_ERR_STATUS && reply.http_status == 401, settled;
-    busy = false;
-    flowing = e == HBEAT_OK;
-    if (reply.clock_offset_s != HBEAT_NONE) {
-        cfg.clock_floor_s = reply.server_time_s;
-        server_at_ms = now_ms();
-    }
-    keep_session(reply.connection);
-    if (opt.state) learnt = hbeat_memory_learn(&memory, &request, &reply, e);
-    settled = memory.changed;
-    save_state();
-    if (learnt != HBEAT_OK && opt.hooks)
-        complain("an instruction does not run",
-                 learnt == HBEAT_ERR_JSON ? "no lcuid" : "too many wait");
-    memset(secret, 0, sizeof secret);
-    if (request.instruction) end_report(e, settled);
-    else if (request.call == HBEAT_LOGIN && flowing) end_login();
-    else if (request.call == HBEAT_LOGIN || !refused || !log_in()) end_beat(e);
+  hbeat_error learnt = HBEAT_OK;
+  bool refused = e == HBEAT_ERR_STATUS && reply.http_status == 401, settled;
+  busy = false;
+  flowing = e == HBEAT_OK;
+  if (reply.clock_offset_s != HBEAT_NONE) {
+    cfg.clock_floor_s = reply.server_time_s;
+    server_at_ms = now_ms();
+  }
+  keep_session(reply.connection);
+  if (opt.state) learnt = hbeat_memory_learn(&memory, &request, &reply, e);
+  settled = memory.changed;
+  save_state();
+  const char *why = learnt == HBEAT_ERR_JSON ? "no lcuid" : "too many wait";
+  if (learnt != HBEAT_OK && opt.hooks)
+    complain("an instruction does not run", why);
+  memset(secret, 0, sizeof secret);
+  if (request.instruction) end_report(e, settled);
+  else if (request.call == HBEAT_BEAT && refused && log_in()) return;
+  else if (request.call == HBEAT_BEAT || e != HBEAT_OK) end_beat(e);
+  else {
+    complain("no token, or a refused one", "logged in for another");
+    if (opt.token_file && !write_file(opt.token_file, token, strlen(token)))
+      complain(opt.token_file, strerror(errno));
+  }
 }
 
 /* Begins what comes next: reports, or when it is time a heartbeat. */
 static void next_exchange(void) {
-    hbeat_request report;
-    if (job.taken && job.unasked && flowing && !memory.changed)
-        asking = begin((hbeat_request){.call = HBEAT_ACKNOWLEDGE,
-                                       .instruction = job.lcuid});
-    else if (may_report && (may_report = hbeat_memory_report(&memory, &report)))
-        begin(report);
-    else if (left > 0 && now_ms() < next_ms) wake_at(next_ms);
-    else if (left > 0) begin_beat();
+  hbeat_request report;
+  if (job.taken && job.unasked && flowing && !memory.changed)
+    asking = begin(
+        (hbeat_request){.call = HBEAT_ACKNOWLEDGE, .instruction = job.lcuid});
+  else if (may_report && (may_report = hbeat_memory_report(&memory, &report)))
+    begin(report);
+  else if (left > 0 && now_ms() < next_ms) wake_at(next_ms);
+  else if (left > 0 && info.pid == 0 && (*token || !log_in())) {
+    bool asks = opt.info_command && !info_ready;
+    if (asks) info_count = 0;
+    if (asks && start(&info, opt.info_command, "")) return;
+    if (asks) tell_info(strerror(errno));
+    begin(a_beat());
+  }
 }
-
-/* ---- The loop --------------------------------------------------------- */
 
 static volatile sig_atomic_t reread, ended;
 
 static void handler(int number) {
-    if (number == SIGHUP) reread = 1;
-    else if (number != SIGCHLD) ended = 1;
+  if (number == SIGHUP) reread = 1;
+  else if (number != SIGCHLD) ended = 1;
 }
 
 /* They come while we wait, and at no other time. */
 static void catch_signals(void) {
-    static const int caught[] = {SIGHUP, SIGINT, SIGTERM, SIGCHLD};
-    struct sigaction action = {.sa_handler = handler};
-    sigset_t held;
-    size_t i;
-    sigemptyset(&held);
-    for (i = 0; i < sizeof caught / sizeof *caught; i++) {
-        sigaddset(&held, caught[i]);
-        sigaction(caught[i], &action, NULL);
-    }
-    sigprocmask(SIG_BLOCK, &held, &usual);
-    if (opt.state) signal(SIGPIPE, SIG_IGN); /* a lost log ends no daemon */
-}
-
-static void stop(void) {
-    stop_ms = now_ms() + STOP_MS;
-    notify("STOPPING=1");
-    if (hook.pid != 0) kill(-hook.pid, SIGTERM);
-    if (info.pid != 0) kill(-info.pid, SIGKILL);
+  static const int caught[] = {SIGHUP, SIGINT, SIGTERM, SIGCHLD};
+  struct sigaction action = {.sa_handler = handler};
+  sigemptyset(&action.sa_mask);
+  for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
+    sigaddset(&action.sa_mask, caught[i]);
+    sigaction(caught[i], &action, NULL);
+  }
+  sigprocmask(SIG_BLOCK, &action.sa_mask, &usual);
+  if (opt.state) signal(SIGPIPE, SIG_IGN); /* a lost log ends no daemon */
 }
 
 static void wait_for_more(void) {
-    struct pollfd polled[] = {
-        {hook.out, POLLIN, 0}, {info.out, POLLIN, 0}, {-1, 0, 0}};
-    struct timespec t = {0, 0};
-    hbeat_wait w = hbeat_wants(&client);
-    int64_t left_ms;
-    polled[2].fd = w.fd;
-    polled[2].events = w.events;
-    if (busy) wake_at(w.fd < 0 ? 0 : now_ms() + w.timeout_ms);
-    if (stop_ms) wake_at(stop_ms);
-    left_ms = wake_ms - now_ms();
-    t.tv_sec = left_ms > 0 ? left_ms / 1000 : 0;
-    t.tv_nsec = left_ms > 0 ? left_ms % 1000 * 1000000 : 0;
-    ppoll(polled, 3, &t, &usual);
+  hbeat_wait w = hbeat_wants(&client);
+  struct pollfd polled[] = {
+      {hook.out, POLLIN, 0}, {info.out, POLLIN, 0}, {w.fd, w.events, 0}};
+  if (busy) wake_at(w.fd < 0 ? 0 : now_ms() + w.timeout_ms);
+  if (stop_ms) wake_at(stop_ms);
+  int64_t left_ms = wake_ms > now_ms() ? wake_ms - now_ms() : 0;
+  struct timespec t = {
+      (time_t)(left_ms / 1000), (long)(left_ms % 1000 * 1000000)};
+  ppoll(polled, 3, &t, &usual);
 }
 
 static int run(void) {
-    catch_signals();
-    if (forever) schedule(HBEAT_AGAIN);
-    for (;;) {
-        hbeat_error e = HBEAT_AGAIN;
-        wake_ms = INT64_MAX;
-        if (ended && !stop_ms) stop();
-        show_life();
-        mind(&hook);
-        mind(&info);
-        save_state();
-        if (reread && !busy) load();
-        if (!busy) reread = 0;
-        if (!stop_ms) next_job();
-        if (!stop_ms && !busy) next_exchange();
-        if (busy) e = hbeat_step(&client);
-        if (e != HBEAT_AGAIN) end_exchange(e);
-        else if (stop_ms && now_ms() >= stop_ms) break;
-        else if (!busy && hook.pid == 0 && (stop_ms || left == 0)) break;
-        else wait_for_more();
+  catch_signals();
+  if (forever) schedule(HBEAT_AGAIN);
+  for (;;) {
+    hbeat_error e = HBEAT_AGAIN;
+    wake_ms = now_ms() + 3600000;
+    if (ended && !stop_ms) {
+      stop_ms = now_ms() + 1000;
+      notify("STOPPING=1");
+      if (hook.pid != 0) kill(-hook.pid, SIGTERM);
+      if (info.pid != 0) kill(-info.pid, SIGKILL);
     }
-    if (hook.pid != 0) kill(-hook.pid, SIGKILL);
-    save_ms = 0;
-    save_state();
-    hbeat_close(&client);
-    return forever ? EXIT_SUCCESS : left > 0 ? EXIT_FAILURE : exit_status;
+    show_life();
+    mind(&hook);
+    mind(&info);
+    if (reread && !busy) load();
+    if (!busy) reread = 0;
+    if (!stop_ms) next_job();
+    if (!stop_ms && !busy) next_exchange();
+    if (busy) e = hbeat_step(&client);
+    if (e != HBEAT_AGAIN) end_exchange(e);
+    else if (stop_ms && now_ms() >= stop_ms) break;
+    else if (!busy && hook.pid == 0 && (stop_ms || left == 0)) break;
+    else wait_for_more();
+  }
+  if (hook.pid != 0) kill(-hook.pid, SIGKILL);
+  save_state();
+  hbeat_close(&client);
+  return forever ? EXIT_SUCCESS : left > 0 ? EXIT_FAILURE : exit_status;
 }
 
-/* ---- Before it, and instead of it ------------------------------------- */
+/* ---- What else there is to do --------------------------------------- */
 
 static void configure(void) {
-    static const char scheme[] = "https://";
-    static char name[VALUE_SIZE], address[VALUE_SIZE];
-    double s = number(opt.interval, "--interval", 60, 0, 86400);
-    if (!cfg.device) die("missing, see --help", "--device");
-    if (!cfg.app) die("missing, see --help", "--app");
-    if (!opt.player) die("missing", "--lightning-version");
-    if (opt.hooks && !opt.state) die("missing, for --hooks", "--state");
-    if (strncmp(opt.url, scheme, sizeof scheme - 1) != 0)
-        die("not https://HOST[:PORT]", "--url");
-    cfg.port = 443;
-    cfg.host =
-        split_port(opt.url + sizeof scheme - 1, "--url", name, &cfg.port);
-    if (opt.connect)
-        cfg.address =
-            split_port(opt.connect, "--connect", address, &cfg.address_port);
-    find_proxy();
-    cfg.timeout_ms =
-        (uint32_t)number(opt.timeout, "--timeout", 30000, 1, 86400000);
-    forever = !opt.count && (opt.interval || opt.hooks);
-    left = (int64_t)number(opt.count, "--count", 1, 1, 1e15);
-    policy.interval_ms = s < 0.001 ? 1 : (uint32_t)(s * 1000);
-    hook_s = number(opt.hook_timeout, "--hook-timeout", 300, 0, 86400);
-    max_age_s = (int64_t)number(opt.max_age, "--max-age", 3600, 0, 1e9);
+  const char *to = opt.connect;
+  double s = number(opt.interval, "--interval", 60, 0, 86400);
+  if (!cfg.device) die("missing, see --help", "--device");
+  if (!cfg.app) die("missing, see --help", "--app");
+  if (!opt.player) die("missing", "--lightning-version");
+  if (opt.hooks && !opt.state) die("missing, for --hooks", "--state");
+  if (strncmp(opt.url, "https://", 8) != 0)
+    die("not https://HOST[:PORT]", "--url");
+  cfg.port = 443;
+  cfg.host = split_port(opt.url + 8, "--url", site, &cfg.port);
+  if (to) cfg.address = split_port(to, "--connect", ip, &cfg.address_port);
+  find_proxy();
+  cfg.timeout_ms = (uint32_t)number(opt.timeout, "--timeout", 3e4, 1, 864e5);
+  forever = !opt.count && (opt.interval || opt.hooks);
+  left = (int64_t)number(opt.count, "--count", 1, 1, 1e15);
+  policy.interval_ms = s < 0.001 ? 1 : (uint32_t)(s * 1000);
+  hook.limit_s = number(opt.hook_timeout, "--hook-timeout", 300, 0, 86400);
+  max_age_s = (int64_t)number(opt.max_age, "--max-age", 3600, 0, 1e9);
 }
 
 /* The request that would be sent, with another token in its place. */
 static int dry_run(void) {
-    hbeat_request beat = a_beat();
-    hbeat_exchange x;
-    char window[1024];
-    size_t n;
-    cfg.token = "[redacted]";
-    if (hbeat_begin(&x, &cfg, &beat, &reply) != HBEAT_OK) die(x.what, NULL);
-    while ((n = hbeat_pull(&x, window, sizeof window)) > 0)
-        fwrite(window, 1, n, stdout);
-    putchar('\n');
-    return EXIT_SUCCESS;
+  hbeat_request beat = a_beat();
+  hbeat_exchange x;
+  char window[1024];
+  cfg.token = "[redacted]";
+  if (hbeat_begin(&x, &cfg, &beat, &reply) != HBEAT_OK)
+    die(x.what, "see --help");
+  for (size_t n; (n = hbeat_pull(&x, window, sizeof window)) > 0;)
+    fwrite(window, 1, n, stdout);
+  return putchar('\n') == EOF;
 }
 
-/* A reply's body from a file. */
 static int decode(void) {
-    const char *path = strcmp(opt.decode, "-") == 0 ? "/dev/stdin" : opt.decode;
-    ssize_t n = read_file(path, body, sizeof body);
-    const char *what = "the file is larger than 256 KiB";
-    hbeat_request beat = {.call = HBEAT_BEAT};
-    hbeat_error e = HBEAT_ERR_TOO_BIG;
-    if (n < 0) die(strerror(errno), opt.decode);
-    reply.retry_after_s = reply.server_time_s = HBEAT_NONE;
-    reply.clock_offset_s = HBEAT_NONE;
-    if (n < (ssize_t)sizeof body)
-        e = hbeat_decode(&beat, &reply, body, (size_t)n, &what);
-    print_outcome(e, what ? what : "the reply is the API's");
-    return e == HBEAT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+  const char *path = strcmp(opt.decode, "-") == 0 ? "/dev/stdin" : opt.decode;
+  ssize_t n = read_file(path, body, sizeof body);
+  const char *what = "the file is larger than 256 KiB";
+  hbeat_error e = HBEAT_ERR_TOO_BIG;
+  if (n < 0) die(strerror(errno), opt.decode);
+  reply.retry_after_s = reply.server_time_s = HBEAT_NONE;
+  reply.clock_offset_s = HBEAT_NONE;
+  if (n < (ssize_t)sizeof body)
+    e = hbeat_decode(&request, &reply, body, (size_t)n, &what);
+  print_outcome(e, what ? what : "the reply is the API's");
+  return e == HBEAT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv) {
-    (void)argc;
-    hold_descriptors();
-    parse_options(argv);
-    if (opt.help) return printed(print_help());
-    if (opt.version) return printed(puts("lucit-heartbeat " HBEAT_VERSION) < 0);
-    if (opt.decode) return printed(decode());
-    configure();
-    if (opt.dry_run) return printed(dry_run());
-    if (opt.session && !is_replaceable(opt.session)) opt.session = NULL;
-    if (opt.state) load_state();
-    load();
-    return printed(run());
+  hold_descriptors();
+  parse_options(argc, argv);
+  if (opt.help) return printed(print_help());
+  if (opt.version) return printed(puts("lucit-heartbeat " HBEAT_VERSION) < 0);
+  if (opt.decode) return printed(decode());
+  configure();
+  if (opt.dry_run) return printed(dry_run());
+  if (opt.session && !is_replaceable(opt.session)) opt.session = NULL;
+  if (opt.state) load_state();
+  load();
+  return printed(run());
 }

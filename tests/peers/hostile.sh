@@ -400,7 +400,7 @@ since=$(date +%s%N)
 beat --device "$case" --timeout 1000 --count 5 --interval 0.2
 took_ms=$((($(date +%s%N) - since) / 1000000))
 check 'a beat of 1 s, one each 200 ms' results_are timeout ok ok ok ok
-check 'those that were missed are not made up for' [ "$took_ms" -ge 1600 ]
+check 'those that were missed are not made up for' [ "$took_ms" -ge 1500 ]
 
 check 'the server itself had no trouble' \
     eval '! grep -A9 Trace "$tmp/server.log"'
