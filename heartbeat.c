@@ -1200,8 +1200,8 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     r->call = (byte)request->call;
     seal(m);
   }
-  /* The time alone once a day, for flash wears out. */
-  if (reply->clock_offset_s != HBEAT_NONE &&
+  /* The time alone once a day, for flash wears out, and never for a failure. */
+  if (e == HBEAT_OK && reply->clock_offset_s != HBEAT_NONE &&
       (m->changed || ahead_s + DAY_S - 1 > 2 * (DAY_S - 1))) {
     write_64(m->server_time_s, reply->server_time_s);
     seal(m);
