@@ -154,7 +154,10 @@ lint:
 	for f in examples/*.c; do \
 	    gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null $$f || exit 1; \
 	done
-	clang-tidy --quiet --warnings-as-errors='*' heartbeat.c examples/*.c -- -std=c99 -I.
+	for f in heartbeat.c examples/*.c; do \
+	    clang-tidy --quiet --warnings-as-errors='*' $$f -- -std=c99 -I. || \
+	        exit 1; \
+	done
 	cppcheck --quiet --std=c99 --enable=warning,style,performance,portability \
 	    --error-exitcode=1 -U__has_include -I. heartbeat.c examples/*.c
 	g++ -std=c++11 $(filter-out -Wstrict-prototypes,$(WARN)) -x c++ \
