@@ -716,7 +716,7 @@ static void take_job(void) {
   hbeat_instruction i;
   const char *const *first = opt.ack_first;
   job.taken = hbeat_memory_due(&memory, now_s(), max_age_s, &i);
-  if (!job.taken && i.run_at_s != HBEAT_NONE)
+  if (i.run_at_s > now_s() && i.run_at_s - now_s() < 86400)
     wake_at(now_ms() + (i.run_at_s - now_s()) * 1000);
   if (memory.changed) save_state();
   if (!job.taken) return;
