@@ -1075,9 +1075,7 @@ static void write_64(byte out[8], int64_t n) {
   for (int i = 0; i < 8; i++) out[i] = (byte)((uint64_t)n >> (56 - 8 * i));
 }
 
-static const char format[] = "hbeat\1"; /* the last byte is the version */
-
-/* Something has changed.  The checksum is CRC-32 (ISO-HDLC). */
+/* Something has changed.  Behind a name and a version is CRC-32 (ISO-HDLC). */
 static void seal(hbeat_memory *m) {
   const byte *bytes = (const byte *)m;
   uint32_t crc = UINT32_MAX;
@@ -1086,8 +1084,8 @@ static void seal(hbeat_memory *m) {
     for (int bit = 0; bit < 8; bit++)
       crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
   }
-  for (int i = 0; i < 4; i++) m->checksum[i] = (byte)(~crc >> (24 - 8 * i));
-  memcpy(m->format, format, sizeof m->format);
+  memcpy(m->seal, "hbeat\1", 6);
+  for (int i = 0; i < 4; i++) m->seal[6 + i] = (byte)(~crc >> (24 - 8 * i));
   m->changed = 1;
 }
 
@@ -1100,9 +1098,9 @@ static bool is_sound(const entry *r) {
   if (r->state == FREE) return true;
   return nul && !r->text[sizeof r->text - 1] && r->state <= REPORTED &&
       memchr(r->lcuid, '\0', sizeof r->lcuid) && is_path_segment(r->lcuid) &&
-      (r->state < ENDED ||
-          ((r->call == HBEAT_ACKNOWLEDGE || r->call == HBEAT_FAILED) &&
-              (nul[1] == '\0' || is_object(nul + 1))));
+      (r->state < ENDED) == (r->call == HBEAT_BEAT) &&
+      r->call <= HBEAT_FAILED &&
+      (r->state < ENDED || nul[1] == '\0' || is_object(nul + 1));
 }
 
 static void end_record(hbeat_memory *m, entry *r, hbeat_call call,
@@ -1123,12 +1121,11 @@ hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s) {
   bool sound = size == sizeof *m;
   if (sound) {
-    byte sum[sizeof m->checksum];
+    byte came[sizeof m->seal];
     memmove(m, bytes, size);
-    memcpy(sum, m->checksum, sizeof sum);
-    sound = memcmp(m->format, format, sizeof m->format) == 0;
+    memcpy(came, m->seal, sizeof came);
     seal(m);
-    sound = sound && memcmp(m->checksum, sum, sizeof sum) == 0;
+    sound = memcmp(m->seal, came, sizeof came) == 0;
   }
   for (size_t i = 0; sound && i < COUNT(m->records); i++)
     sound = is_sound(&m->records[i]);
@@ -1194,7 +1191,8 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
   hbeat_error result = HBEAT_OK;
   if (request->call == HBEAT_BEAT && e == HBEAT_OK && reply->instruction.name)
     result = learn_instruction(m, &reply->instruction);
-  if (r && r->state >= TAKEN && (e == HBEAT_OK || refused)) {
+  if (r && (r->state == TAKEN || r->call == request->call) &&
+      (e == HBEAT_OK || refused)) {
     if (r->state == TAKEN) memset(r->text, 0, sizeof r->text);
     r->state = REPORTED;
     r->call = (byte)request->call;
@@ -1247,8 +1245,7 @@ void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
 bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
   memset(request, 0, sizeof *request);
   for (size_t n = 0; n < COUNT(m->records); n++) {
-    const entry *r = &m->records[m->turn % COUNT(m->records)];
-    m->turn = (byte)((m->turn + 1) % COUNT(m->records));
+    const entry *r = &m->records[m->turn++ % COUNT(m->records)];
     if (r->state != ENDED) continue;
     request->call = (hbeat_call)r->call;
     request->instruction = r->lcuid;
@@ -1759,12 +1756,13 @@ static bool der_certificate(span in, br_x509_trust_anchor *ta) {
 /* RFC 4648, with white space anywhere.  Returns the number of bytes, 0 where
  * the text is no base64, or more than `room` where they do not fit. */
 static size_t read_base64(span in, byte *out, size_t room) {
+  byte values[256] = {0}; /* each one more; 0: no digit */
   size_t size = 0, digits = 0, padding = 0;
   uint32_t bits = 0;
+  for (byte i = 0; i < 64; i++) values[(byte)base64[i]] = (byte)(i + 1);
   for (; in.at < in.end; in.at++) {
-    const char *found = memchr(base64, *in.at, sizeof base64 - 1);
-    if (found && padding == 0) {
-      bits = bits << 6 | (uint32_t)(found - base64);
+    if (values[*in.at] > 0 && padding == 0) {
+      bits = bits << 6 | (values[*in.at] - 1u);
       if (digits++ % 4 == 0) continue;
       if (size == room) return room + 1;
       out[size++] = (byte)(bits >> (6 - 2 * ((digits + 3) % 4)));
@@ -1823,6 +1821,7 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
     e = scan_word(&end, "-----END CERTIFICATE-----");
     if (e == HBEAT_ERR_JSON) text.end = text.at; /* as if it were empty */
     if (e != HBEAT_ERR_TRUNCATED) e = add_anchor(a, text);
+    in.at = text.end;
   }
   return e != HBEAT_OK || a->count > 0 ? e : HBEAT_ERR_CERT_TRUST;
 }
@@ -2481,7 +2480,7 @@ static void advance(hbeat_client *c) {
   switch ((client_state)c->state) {
   case LOOK:
     /* Whatever waits between two requests is a farewell, or a reply to
-         * nobody's request, not to the next (RFC 9112 section 9.2). */
+     * nobody's request, not to the next (RFC 9112 section 9.2). */
     if (recv(c->fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno)) {
       c->state = SENDING;
       talk(c);
@@ -2601,7 +2600,7 @@ hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply) {
   if (c->state == UNFIT) {
     reply_clear(reply);
-    return HBEAT_ERR_ARGUMENT;
+    return c->error = HBEAT_ERR_ARGUMENT;
   }
   if (c->state != IDLE) hang_up(c);
   c->state = IDLE;
@@ -2704,8 +2703,8 @@ void hbeat_close(hbeat_client *c) {
 /* A name and a sentence each, in the enum's order; @ is the host. */
 static const struct {
   char name[12], sentence[44];
-} errors[] = {{"ok", "the heartbeat reached @"},
-    {"again", "the heartbeat to @ is under way"},
+} errors[] = {{"ok", "@ accepted the request"},
+    {"again", "the exchange with @ is under way"},
     {"argument", "an argument is wrong"}, {"resolve", "no address for @"},
     {"connect", "no connection to @"},
     {"proxy", "the proxy lets nothing through to @"},
@@ -2717,7 +2716,7 @@ static const struct {
     {"truncated", "the reply from @ is not whole"},
     {"http", "the reply from @ is not HTTP/1.1"},
     {"status", "@ answered with an error"},
-    {"refused", "@ refused the heartbeat"},
+    {"refused", "@ refused the request"},
     {"json", "the reply from @ is not the API's"},
     {"too-big", "a buffer is too small for the reply from @"},
     {"memory", "what was kept is no memory of this version"}};

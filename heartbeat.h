@@ -384,7 +384,7 @@ void hbeat_close(hbeat_client *c);
  * is reported again, as the server has lost that.  What was TAKEN before a
  * restart is ENDED as failed: interrupted. */
 typedef struct hbeat_memory {
-  unsigned char changed, turn, format[6], checksum[4], server_time_s[8];
+  unsigned char changed, turn, seal[10], server_time_s[8];
   struct hbeat_record {
     char lcuid[64];
     unsigned char state, call, run_at_s[8];

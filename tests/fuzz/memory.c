@@ -17,7 +17,7 @@ static uint32_t state;
 static hbeat_memory *m;
 
 static bool same(const hbeat_memory *a, const hbeat_memory *b) {
-  size_t skip = offsetof(hbeat_memory, format);
+  size_t skip = offsetof(hbeat_memory, seal);
   return memcmp((const byte *)a + skip, (const byte *)b + skip,
              sizeof *a - skip) == 0;
 }
@@ -217,7 +217,7 @@ static void call_report(void) {
 static void restart(void) {
   static hbeat_memory kept;
   kept = *m;
-  if (memcmp(kept.format, format, sizeof kept.format) != 0) return;
+  if (memcmp(kept.seal, "hbeat\1", 6) != 0) return;
   EXPECT(load(&kept, sizeof kept) == HBEAT_OK);
 }
 
@@ -268,8 +268,8 @@ static void set_checksum(hbeat_memory *kept) {
   for (; at < end; at++)
     for (crc ^= *at, bit = 0; bit < 8; bit++)
       crc = crc & 1 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
-  for (i = 0; i < 4; i++) kept->checksum[i] = (byte)(~crc >> (24 - 8 * i));
-  memcpy(kept->format, format, sizeof kept->format);
+  for (i = 0; i < 4; i++) kept->seal[6 + i] = (byte)(~crc >> (24 - 8 * i));
+  memcpy(kept->seal, "hbeat\1", 6);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

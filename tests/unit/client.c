@@ -188,6 +188,7 @@ static void test_zeros(void **state) {
   expect_error(
       "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
   expect_int("the reply is cleared", reply.server_time_s, HBEAT_NONE);
+  expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
   hbeat_close(&client);
   expect_true("descriptor 0 is open", isatty(0) || errno != EBADF);
 }

@@ -388,6 +388,8 @@ static const struct crafted_row {
     {"ended as a heartbeat", AT(13, CALL), TEXT("\0"), 0, false},
     {"ended as a log-in", AT(13, CALL), TEXT("\3"), 0, false},
     {"ended as call 255", AT(13, CALL), TEXT("\xFF"), 0, false},
+    {"waiting as a report", AT(15, CALL), TEXT("\1"), 0, false},
+    {"taken as a report", AT(14, CALL), TEXT("\2"), 0, false},
     {"reported as a heartbeat", AT(12, CALL), TEXT("\0"), 0, false},
     {"failed where it was acknowledged", AT(12, CALL), TEXT("\2"), 0, true},
     {"any time to run at", AT(15, RUN_AT),
@@ -595,6 +597,8 @@ static const struct state_row {
     {"first, due", {NEW, DUE, FIRST, DUE}, REPORTED, false, NULL},
     {"first, repeated", {NEW, DUE, FIRST, NEW}, ENDED, true, "acknowledge"},
     {"first, failed", {NEW, DUE, FIRST, FAILED}, ENDED, true, DID_NOT},
+    {"first, repeated, failed, and the acknowledgement of before ends",
+        {NEW, DUE, FIRST, NEW, FAILED, FIRST}, ENDED, false, DID_NOT},
     {"first, failed, sent", {NEW, DUE, FIRST, FAILED, SENT}, REPORTED, true,
         NULL},
 };
@@ -1163,7 +1167,7 @@ static void test_full(void **state) {
     expect_int("changed", m->changed, 0);
     if (busy == WAITING) play(DUE_LATER); /* the first */
     if (busy == TAKEN)
-      hbeat_memory_end(m, numbered(1), HBEAT_FAILED, "no", NULL);
+      hbeat_memory_end(m, numbered(1), HBEAT_ACKNOWLEDGE, NULL, NULL);
     m->changed = 0;
     full = *m;
   }
