@@ -644,7 +644,7 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
       size_t taken = 1;
       size_t length = p.json ? json_escape(from, unit, &taken) : 1;
       if (length > size - done) break;
-      memcpy((byte *)out + done, unit, length);
+      if (out) memcpy((byte *)out + done, unit, length);
       done += length;
       x->offset += taken;
     } else {
@@ -674,7 +674,6 @@ static void begin_head(hbeat_exchange *x) {
 
 hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
     const hbeat_request *request, hbeat_reply *reply) {
-  char window[256];
   *x = (hbeat_exchange){.cfg = cfg,
       .request = request,
       .reply = reply,
@@ -689,9 +688,8 @@ hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
     x->port[0] = ':';
     write_decimal(x->port + 1, cfg->port);
   }
-  x->piece = HEAD_PIECES; /* one run through a window that nobody reads */
-  for (size_t n; (n = hbeat_pull(x, window, sizeof window)) > 0;)
-    x->body_size += n;
+  x->piece = HEAD_PIECES; /* once without writing: nothing secret stays */
+  x->body_size = hbeat_pull(x, NULL, SIZE_MAX);
   x->piece = 0;
   write_decimal(x->length, x->body_size);
   return HBEAT_OK;
@@ -1146,27 +1144,27 @@ static entry *find_record(hbeat_memory *m, const char *lcuid) {
   return r < end ? r : NULL;
 }
 
-/* Writes down an instruction, over the oldest one that is done with. */
+/* Writes down an instruction, over the one that was last sent longest ago.  If
+ * it was reported it is again to be, unless its status is acknowledged: 2. */
 static hbeat_error learn_instruction(
     hbeat_memory *m, const hbeat_instruction *i) {
-  entry *r = m->records, *last = r + COUNT(m->records) - 1, *old;
+  entry *r = m->records, *last = r + COUNT(m->records) - 1, next = {.state = 0};
   size_t name_size = strlen(i->name) + 1, size = i->parameters.size;
   if (!is_path_segment(i->lcuid) || strlen(i->lcuid) >= sizeof r->lcuid)
     return HBEAT_ERR_JSON;
-  if ((old = find_record(m, i->lcuid))) {
-    if (old->state != REPORTED) return HBEAT_OK;
-    old->state = ENDED;
-    seal(m);
-    return HBEAT_OK;
-  }
+  entry *old = find_record(m, i->lcuid);
+  if (i->status == 2 || (old && old->state != REPORTED)) return HBEAT_OK;
+  if (old) next = *(r = old);
   while (r < last && r->state != FREE && r->state != REPORTED) r++;
   if (r->state != FREE && r->state != REPORTED) return HBEAT_ERR_TOO_BIG;
   memmove(r, r + 1, (size_t)((byte *)last - (byte *)r));
-  memset(last, 0, sizeof *last);
+  *last = next;
+  last->state = old ? ENDED : WAITING;
   memcpy(last->lcuid, i->lcuid, strlen(i->lcuid));
-  last->state = WAITING;
   write_64(last->run_at_s, i->run_at_s);
-  if (name_size + size >= sizeof r->text) {
+  if (old) {
+    seal(m);
+  } else if (name_size + size >= sizeof r->text) {
     end_record(m, last, HBEAT_FAILED, "too long to be kept", NULL);
   } else if (i->run_at && i->run_at_s == HBEAT_NONE) {
     end_record(m, last, HBEAT_FAILED, "run_at cannot be read", NULL);
@@ -1184,8 +1182,9 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
       (request->call == HBEAT_ACKNOWLEDGE || request->call == HBEAT_FAILED);
   entry *r = report ? find_record(m, request->instruction) : NULL;
   int status = e == HBEAT_ERR_STATUS ? reply->http_status : 0;
-  bool refused = status / 100 == 4 && status != 401 && status != 403 &&
-      status != 408 && status != 425 && status != 429;
+  bool refused = e == HBEAT_ERR_REFUSED ||
+      (status / 100 == 4 && status != 401 && status != 403 && status != 408 &&
+          status != 425 && status != 429);
   uint64_t ahead_s =
       (uint64_t)reply->server_time_s - (uint64_t)read_64(m->server_time_s);
   hbeat_error result = HBEAT_OK;
@@ -1193,9 +1192,9 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     result = learn_instruction(m, &reply->instruction);
   if (r && (r->state == TAKEN || r->call == request->call) &&
       (e == HBEAT_OK || refused)) {
-    if (r->state == TAKEN) memset(r->text, 0, sizeof r->text);
+    if (r->state == TAKEN)
+      end_record(m, r, refused ? HBEAT_FAILED : request->call, NULL, NULL);
     r->state = REPORTED;
-    r->call = (byte)request->call;
     seal(m);
   }
   /* The time alone once a day, for flash wears out, and never for a failure. */
@@ -1268,13 +1267,14 @@ uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
   uint64_t interval = policy->interval_ms ? policy->interval_ms : 60000;
   uint64_t splay =
       policy->splay_ms ? policy->splay_ms : interval - interval / 10;
-  uint64_t rare = policy->rare_max_ms ? policy->rare_max_ms : 3600000;
+  uint64_t rare = policy->rare_max_ms;
   uint64_t most = policy->retry_max_ms ? policy->retry_max_ms : interval * 10;
   int64_t after_s = reply ? reply->retry_after_s : 0;
   int status = e == HBEAT_ERR_STATUS && reply ? reply->http_status : 0;
   bool person = e == HBEAT_ERR_ARGUMENT || e == HBEAT_ERR_CERT_NAME ||
       e == HBEAT_ERR_CERT_TRUST || status == 401 || status == 403 ||
       status == 404 || status == 422;
+  if (rare == 0) rare = interval > 60000 ? interval * 60 : 3600000;
   if (e == HBEAT_AGAIN) return share_of(splay, random);
   if (e == HBEAT_OK) {
     *failures = 0;
@@ -2276,7 +2276,7 @@ static void give_request(hbeat_client *c) {
   if (handshaking(c)) {
     bool full = c->certificates > 0;
     c->resumable = true;
-    if (full) c->session_s = certificate_time(c);
+    if (full && !c->kept) c->session_s = certificate_time(c);
     c->connection = c->kept ? HBEAT_CONNECTION_KEPT
         : full              ? HBEAT_CONNECTION_NEW
                             : HBEAT_CONNECTION_RESUMED;
@@ -2396,7 +2396,8 @@ static void begin_tls(hbeat_client *c) {
     return;
   }
   br_ssl_engine_inject_entropy(&c->tls.eng, random, sizeof random);
-  br_ssl_client_reset(&c->tls, name, c->resumable);
+  br_ssl_client_reset(
+      &c->tls, name, c->resumable && c->session_s >= now_s - DAY_S);
   c->resumable = false;
   c->state = SENDING; /* only now may the engine be asked anything */
   talk(c);

@@ -36,7 +36,7 @@ extern "C" {
 #define HBEAT_JSON_DEPTH 64       /* arrays and objects in each other */
 #define HBEAT_MEMORY_RECORDS 16   /* instructions that are remembered */
 #ifndef HBEAT_MEMORY_TEXT         /* of each, its name and parameters, later */
-#define HBEAT_MEMORY_TEXT 438     /* its report; for all the same if set */
+#define HBEAT_MEMORY_TEXT 438     /* its report; 32 or more, always the same */
 #endif
 #ifndef HBEAT_NO_NET
 /* One whole TLS record, which every server may send, and the wire. */
@@ -78,9 +78,9 @@ const char *hbeat_error_name(hbeat_error e);
 
 /* ---- What goes in ----------------------------------------------------- */
 
-/* All strings are NUL-terminated.  hbeat_init() keeps the pointers: what they
- * point to stays until hbeat_close(), and only the token may change between two
- * exchanges. */
+/* All strings are NUL-terminated and stay as they are: these from hbeat_init()
+ * to hbeat_close(), where only the token's bytes may change between exchanges;
+ * a request's until its exchange has ended. */
 typedef struct hbeat_config {
   const char *device; /* the device's lcuid; RFC 3986 unreserved characters */
   const char *app;    /* the app's lcuid, for AppIdV3; visible ASCII */
@@ -125,8 +125,8 @@ typedef struct hbeat_request {
   const char *message;            /* of a failure; or NULL */
   const char *response_data;      /* a JSON object, sent as it is; or NULL */
   const char *login_token, *login_secret; /* log-in: not empty */
-  char *token_buffer;       /* for a new token; may be where config.token is */
-  size_t token_buffer_size; /* today's tokens take 1,100 bytes */
+  char *token_buffer;       /* set if HBEAT_OK; may be where config.token is */
+  size_t token_buffer_size; /* with the NUL; today's tokens take 1,100 bytes */
 } hbeat_request;
 
 /* ---- What comes out --------------------------------------------------- */
@@ -176,13 +176,13 @@ typedef enum hbeat_connection {
  * status, a Retry-After or a Date beside a body that was HTML, broken or too
  * big.  Strings live in the reply buffer until the next exchange starts. */
 typedef struct hbeat_reply {
-  int http_status; /* 0: no head arrived */
+  int http_status; /* 0: no head arrived; with HBEAT_ERR_PROXY the proxy's */
   bool success;    /* `success`, a log-in's `ok`, was true: HBEAT_OK */
   hbeat_connection connection;
   int64_t retry_after_s;  /* Retry-After in seconds from now, or HBEAT_NONE */
   int64_t server_time_s;  /* Date in Unix seconds, or HBEAT_NONE */
-  int64_t clock_offset_s; /* that less the system's clock, or HBEAT_NONE: that
-                               is past the server's own certificate */
+  int64_t clock_offset_s; /* that less the system's clock; HBEAT_NONE from the
+                               codec, or past the server's certificate */
   const char *message;    /* the server's own words on an error, or NULL */
   hbeat_instruction instruction;
 } hbeat_reply;
@@ -251,8 +251,8 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size);
 hbeat_error hbeat_push(
     hbeat_exchange *x, const void *in, size_t size, size_t *used);
 
-/* Decodes a reply's body in place, for a host that did the HTTP itself.  Of
- * *reply it keeps http_status (0 counts as 200), retry_after_s, server_time_s.
+/* Decodes a reply's body in place, for a host that did the HTTP itself.  Set in
+ * *reply before: http_status (0 counts as 200), retry_after_s, server_time_s.
  * The result is as that of hbeat_push(), with the reason or NULL in *what. */
 hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
     char *body, size_t body_size, const char **what);
@@ -375,21 +375,22 @@ void hbeat_close(hbeat_client *c);
 /* What is to outlive a restart: the last instructions, each with what became of
  * it, and the server's time.  Bytes alone, the same on every machine: whenever
  * `changed` is set, clear it and keep the structure, safe from a power cut,
- * before anything else is done.
+ * before anything else is done.  If that fails set it again, and run nothing.
  *
  *          learn            due            end            learn
  *     new -------> WAITING -----> TAKEN -----> ENDED <---------> REPORTED
  *
- * One that is sent again is repeated: it never runs again, but if REPORTED it
- * is reported again, as the server has lost that.  What was TAKEN before a
- * restart is ENDED as failed: interrupted. */
+ * After a heartbeat learn; due, run, end until none is due; report, send, learn
+ * until one fails.  What is sent again never runs again; if REPORTED, it is
+ * reported again.  What a restart finds TAKEN is ENDED as failed: interrupted.
+ * So before a reboot send an acknowledgement yourself, and learn from that. */
 typedef struct hbeat_memory {
   unsigned char changed, turn, seal[10], server_time_s[8];
   struct hbeat_record {
     char lcuid[64];
     unsigned char state, call, run_at_s[8];
     char text[HBEAT_MEMORY_TEXT];
-  } records[HBEAT_MEMORY_RECORDS]; /* by arrival, the last at the end */
+  } records[HBEAT_MEMORY_RECORDS]; /* the last that was sent at the end */
 } hbeat_memory;
 
 /* Takes what was kept; `size` 0: nothing was.  *clock_floor_s (may be NULL) is
@@ -398,27 +399,28 @@ typedef struct hbeat_memory {
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s);
 
-/* Learns from any exchange, ended.  A new instruction is written down; a
- * report is done with if it was taken or never will be (4xx but 401, 403, 408,
- * 425, 429).  HBEAT_ERR_JSON: one without an lcuid to report it by, which will
- * not run.  HBEAT_ERR_TOO_BIG: no record is free; it is sent again. */
+/* Learns from an exchange that ended with `e`: of a new instruction, if it is
+ * not acknowledged; or that a report was taken or never will be (_REFUSED; 4xx
+ * but 401, 403, 408, 425, 429).  HBEAT_ERR_JSON: one without an lcuid (63 bytes
+ * at most) never runs.  _TOO_BIG: all records wait; it is sent again. */
 hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     const hbeat_reply *reply, hbeat_error e);
 
-/* Takes the next instruction whose time has come: run it.  One longer than
- * HBEAT_MEMORY_TEXT, with an unreadable time, or over max_age_s late (0: never)
- * is ENDED as failed.  False: none yet; i->run_at_s is the next time or
- * HBEAT_NONE.  Strings live until the next call with `m`. */
+/* Takes the next instruction whose run_at has come by now_s, in Unix seconds:
+ * run it.  One longer than HBEAT_MEMORY_TEXT, with an unreadable run_at, or
+ * over max_age_s late by it (0: never) is ENDED as failed.  False: none yet;
+ * i->run_at_s is the next or HBEAT_NONE.  Strings live as a report's. */
 bool hbeat_memory_due(
     hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i);
 
-/* Writes down how an instruction ended: HBEAT_ACKNOWLEDGE or HBEAT_FAILED, with
- * message and response_data as in a request.  A message too long is cut; data
- * that does not fit, or is no JSON object, is left out. */
+/* Writes down how an instruction ended: HBEAT_ACKNOWLEDGE, or HBEAT_FAILED with
+ * a message, and response_data; each may be NULL.  A message too long is cut;
+ * data that does not fit beside it, or is no JSON object, is left out. */
 void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
     const char *message, const char *response_data);
 
-/* Makes *request the next report to send, by turns; false: there is none. */
+/* Makes *request the next report to send, by turns; false: there is none.  Its
+ * strings live until the next learn, or the end of its instruction. */
 bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request);
 
 /* ---- Schedule --------------------------------------------------------- */
@@ -428,12 +430,13 @@ typedef struct hbeat_policy {
   uint32_t interval_ms;  /* from one heartbeat to the next; 0: 60 s */
   uint32_t splay_ms;     /* the first one comes within; 0: 9/10 interval */
   uint32_t retry_max_ms; /* after failures; 0: ten intervals */
-  uint32_t rare_max_ms;  /* after those that need a person; 0: an hour */
+  uint32_t rare_max_ms;  /* after those that need a person; 0: an hour, or 60
+                              intervals where that is longer */
 } hbeat_policy;
 
 /* The milliseconds until the next heartbeat, from the end of the last with `e`
  * and `reply` (may be NULL), or with HBEAT_AGAIN until the first.  *failures
- * counts those in a row, from 0; `random` is 32 bits of any origin.
+ * counts those in a row, from 0; `random` is 32 bits, others on each device.
  * Success: the interval, or up to a tenth less.  Failure: any time up to twice
  * the interval, doubled each time up to the maximum ("full jitter"), and on top
  * a Retry-After of at most rare_max_ms.  A person has to mend 401, 403, 404 and

@@ -508,7 +508,7 @@ static void the_wait_ends_with_the_share(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest tests[COUNT(place_rows) + COUNT(none_rows) + 7] = {
+  static const struct CMUnitTest named[] = {
       TEST(each_address_has_its_share),
       TEST(a_wrong_certificate_is_the_outcome),
       TEST(all_are_tried_where_a_kept_connection_is_dead),
@@ -517,7 +517,10 @@ int main(void) {
       TEST(a_kept_connection_needs_no_name),
       TEST(the_wait_ends_with_the_share),
   };
-  struct CMUnitTest *to = tests + 7;
+  struct CMUnitTest tests[COUNT(named) + COUNT(place_rows) + COUNT(none_rows)];
+  struct CMUnitTest *to = tests + COUNT(named);
+
+  memcpy(tests, named, sizeof named);
   int failed;
 
   to = ROWS(to, is_place, place_rows);

@@ -559,16 +559,19 @@ static void no_server_no_offset(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest tests[COUNT(system_rows) + COUNT(late_rows) +
-      COUNT(floor_rows) + COUNT(learnt_rows) + COUNT(offset_rows) + 4] = {
+  static const struct CMUnitTest named[] = {
       TEST(a_kept_connection_tells_the_time),
       TEST(a_new_client_has_learnt_nothing),
       TEST(no_server_no_offset),
       {"a_proxy_does_not_tell_the_time", a_proxy_does_not_tell_the_time, NULL,
           stop_both, NULL},
   };
-  struct CMUnitTest *to = tests + 4;
+  static struct CMUnitTest tests[COUNT(named) + COUNT(system_rows) +
+      COUNT(late_rows) + COUNT(floor_rows) + COUNT(learnt_rows) +
+      COUNT(offset_rows)];
+  struct CMUnitTest *to = tests + COUNT(named);
 
+  memcpy(tests, named, sizeof named);
   to = ROWS(to, is_row, system_rows);
   to = ROWS(to, is_row, floor_rows);
   to = ROWS(to, is_learnt, learnt_rows);

@@ -494,14 +494,17 @@ static void a_beat_adds_305_bytes_to_its_values(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest tests[COUNT(harmless_rows) + COUNT(each_call_rows) +
-      COUNT(each_byte_rows) + COUNT(flip_rows) + COUNT(broken_rows) + 3] = {
+  static const struct CMUnitTest named[] = {
       TEST(a_fresh_beat_makes_three_writes),
       TEST(a_kept_beat_makes_one_write_one_poll_one_read),
       TEST(a_beat_adds_305_bytes_to_its_values),
   };
-  struct CMUnitTest *to = tests + 3;
+  struct CMUnitTest tests[COUNT(named) + COUNT(harmless_rows) +
+      COUNT(each_call_rows) + COUNT(each_byte_rows) + COUNT(flip_rows) +
+      COUNT(broken_rows)];
+  struct CMUnitTest *to = tests + COUNT(named);
 
+  memcpy(tests, named, sizeof named);
   to = ROWS(to, is_harmless, harmless_rows);
   to = ROWS(to, is_each_call, each_call_rows);
   to = ROWS(to, is_each_byte, each_byte_rows);

@@ -462,17 +462,19 @@ static void a_resolv_conf_that_comes_later_is_found(void **state) {
 }
 
 int main(void) {
-  static struct CMUnitTest tests[COUNT(hosts_rows) + 2 * COUNT(path_rows) +
-      COUNT(resolv_rows) + COUNT(extreme_rows) + COUNT(local_rows) +
-      COUNT(ipv6_rows) + 5] = {
+  static const struct CMUnitTest named[] = {
       TEST(a_hosts_file_that_is_a_pipe_is_not_waited_for),
       TEST(a_big_hosts_file_is_read_to_its_end),
       TEST(the_hosts_file_is_read_for_each_connection),
       TEST(resolv_conf_is_read_for_each_resolution),
       TEST(a_resolv_conf_that_comes_later_is_found),
   };
-  struct CMUnitTest *to = tests + 5;
+  static struct CMUnitTest tests[COUNT(named) + COUNT(hosts_rows) +
+      2 * COUNT(path_rows) + COUNT(resolv_rows) + COUNT(extreme_rows) +
+      COUNT(local_rows) + COUNT(ipv6_rows)];
+  struct CMUnitTest *to = tests + COUNT(named);
 
+  memcpy(tests, named, sizeof named);
   to = ROWS(to, is_hosts, hosts_rows);
   to = ROWS(to, is_hosts_path, path_rows);
   to = ROWS(to, is_resolv, resolv_rows);

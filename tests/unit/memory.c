@@ -467,7 +467,8 @@ typedef enum event {
   LOST,       /* times out, */
   REFUSED,    /* or is refused for good */
   FIRST,      /* an acknowledgement is made before it ends, */
-  FIRST_LOST, /* or is lost */
+  FIRST_LOST, /* or is lost, */
+  FIRST_NONE, /* or refused for good */
   RESTART
 } event;
 
@@ -508,6 +509,7 @@ static void play(event what) {
   case REFUSED: make_report(what); break;
   case FIRST: hear(&early, HBEAT_OK, 200); break;
   case FIRST_LOST: hear(&early, HBEAT_ERR_TRUNCATED, 0); break;
+  case FIRST_NONE: hear(&early, HBEAT_ERR_STATUS, 404); break;
   case RESTART:
     kept = *m;
     expect_error("restart", load(&kept, SIZE, NULL), HBEAT_OK);
@@ -593,6 +595,9 @@ static const struct state_row {
     {"first", {NEW, DUE, FIRST}, REPORTED, true, NULL},
     {"first lost", {NEW, DUE, FIRST_LOST}, TAKEN, false, NULL},
     {"first lost, restart", {NEW, DUE, FIRST_LOST, RESTART}, ENDED, true, CUT},
+    {"first refused", {NEW, DUE, FIRST_NONE}, REPORTED, true, NULL},
+    {"first refused, repeated: it never ran", {NEW, DUE, FIRST_NONE, NEW},
+        ENDED, true, "failed"},
     {"first, restart", {NEW, DUE, FIRST, RESTART}, REPORTED, false, NULL},
     {"first, due", {NEW, DUE, FIRST, DUE}, REPORTED, false, NULL},
     {"first, repeated", {NEW, DUE, FIRST, NEW}, ENDED, true, "acknowledge"},
@@ -803,6 +808,37 @@ static void test_parameters(void **state) {
   expect_int("updated_at_s", i.updated_at_s, NONE);
   expect_text("created_at", i.created_at, NULL);
   expect_text("updated_at", i.updated_at, NULL);
+}
+
+/* What the server has as acknowledged neither runs nor is reported again. */
+static void test_status(void **state) {
+  static const int64_t other[] = {NONE, INT64_MIN + 1, -1, 0, 1, 3, INT64_MAX};
+  hbeat_reply reply = good_reply();
+  hbeat_memory before;
+
+  (void)state;
+  in_hand("status", TEXT(""));
+  reply.instruction.lcuid = A;
+  reply.instruction.name = "reload";
+  for (size_t i = 0; i <= COUNT(other); i++) {
+    bool acknowledged = i == COUNT(other);
+    reply.instruction.status = acknowledged ? 2 : other[i];
+    forget();
+    before = *m;
+    expect_error(
+        "new", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_int("waits", state_of(A), acknowledged ? FREE : WAITING);
+    if (acknowledged) expect_same_memory("not learnt", &before);
+    run(A);
+    report(A);
+    m->changed = 0;
+    before = *m;
+    expect_error(
+        "again", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_int("to be reported", state_of(A), acknowledged ? REPORTED : ENDED);
+    expect_int("changed", m->changed, !acknowledged);
+    if (acknowledged) expect_same_memory("nothing changes", &before);
+  }
 }
 
 /* Only a good reply to a heartbeat counts, whatever another one holds. */
@@ -1202,7 +1238,6 @@ static void test_forgotten(void **state) {
       expect_int("the others", state_of(numbered(n)), ENDED);
 }
 
-/* Repeating makes none any younger. */
 static void test_last_ones(void **state) {
   (void)state;
   in_hand("the last 16 never run again", TEXT(""));
@@ -1217,6 +1252,24 @@ static void test_last_ones(void **state) {
       report(numbered(old));
     }
     if (n > 16) expect_int("older", state_of(numbered(n - 16)), FREE);
+  }
+}
+
+/* A server that never hears of one sends it for ever, between all others. */
+static void test_stuck(void **state) {
+  (void)state;
+  in_hand("sent again for ever", TEXT(""));
+  forget();
+  run("stuck");
+  for (unsigned n = 1; n <= 40; n++) {
+    report("stuck");
+    run(numbered(n));
+    report(numbered(n));
+    expect_error("repeated", offer("stuck", "reload", NONE), HBEAT_OK);
+    expect_true("does not run", !anything_due(NOW));
+    expect_int("is reported again", state_of("stuck"), ENDED);
+    expect_int("at the end", place_of("stuck"), 15);
+    play(RESTART);
   }
 }
 
@@ -1307,7 +1360,7 @@ static const struct refusal_row {
     {"404, cut off", HBEAT_ERR_TRUNCATED, 404, false},
     {"404, too late", HBEAT_ERR_TIMEOUT, 404, false},
     {"404, broken", HBEAT_ERR_HTTP, 404, false},
-    {"refused", HBEAT_ERR_REFUSED, 200, false},
+    {"refused", HBEAT_ERR_REFUSED, 200, true},
     {"a page", HBEAT_ERR_JSON, 200, false},
     {"too big", HBEAT_ERR_TOO_BIG, 200, false},
     {"no connection", HBEAT_ERR_CONNECT, 0, false},
@@ -1743,10 +1796,12 @@ int main(void) {
   cases_add("a message of one byte again and again", test_ended_in_junk, NULL);
   cases_add_rows(test_data, DATA);
   cases_add("data of 64 levels, and of 65", test_deep, NULL);
+  cases_add("status", test_status, NULL);
   cases_add("more than can be kept", test_full, NULL);
   cases_add(
       "those that arrived first are forgotten first", test_forgotten, NULL);
   cases_add("the last 16 never run again", test_last_ones, NULL);
+  cases_add("sent again for ever", test_stuck, NULL);
   cases_add("run as they came", test_order, NULL);
   cases_add("reports by turns", test_turns, NULL);
   cases_add_rows(test_refusal, REFUSALS);

@@ -250,7 +250,9 @@ static uint64_t lower(uint64_t a, uint64_t b) {
 static void model(const question *q, uint64_t *least, uint64_t *most) {
   const hbeat_policy *p = &q->policy;
   uint64_t interval = p->interval_ms ? p->interval_ms : MINUTE;
-  uint64_t rare = p->rare_max_ms ? p->rare_max_ms : HOUR;
+  uint64_t rare = p->rare_max_ms ? p->rare_max_ms
+      : interval > MINUTE        ? 60 * interval
+                                 : HOUR;
   uint64_t retry = p->retry_max_ms ? p->retry_max_ms : 10 * interval;
   uint64_t window = interval, added = 0;
 
