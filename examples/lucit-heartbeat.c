@@ -1,9 +1,9 @@
 /* lucit-heartbeat - what a kiosk ships: heartbeats from cron or a script, or by
  * a daemon that carries out instructions.  It reads in the order of a run.  One
  * loop drives all; it waits in wait_for_more() alone, until wake_at()'s time.
- * An instruction is on the disk as taken before its hook starts, and its report
- * before it is sent: killed at any moment, nothing runs twice. */
-#define _GNU_SOURCE /* pipe2() and ppoll(), which POSIX has since 2024 */
+ * An instruction is on the disk as taken before its hook starts: killed at any
+ * moment, nothing runs twice. */
+#define _GNU_SOURCE /* pipe2(), ppoll(): POSIX has them since 2024; timegm() */
 
 #include "heartbeat.h"
 
@@ -76,20 +76,8 @@ static const struct option {
     {"--version", "", "", &opt.version}, {"--help", "", "", &opt.help},
     {NULL, NULL, NULL, NULL}};
 
-/* One that came closed must not become the connection, and be printed to. */
-static void hold_descriptors(void) {
-  int fd = open("/dev/null", O_RDONLY);
-  while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDONLY);
-  if (fd >= 0) close(fd);
-}
-
 static char *copy(char *to, const char *from) {
   return memcpy(to, from, strlen(from) + 1);
-}
-
-/* The exit status, unless standard output did not take all. */
-static int printed(int status) {
-  return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
 }
 
 static int print_help(void) {
@@ -104,11 +92,19 @@ static int print_help(void) {
   return EXIT_SUCCESS;
 }
 
+static bool forever; /* a daemon, which prints a line a heartbeat */
+
+/* A log that nobody reads any more does not stop a daemon. */
+static bool takes_line(FILE *out) {
+  struct pollfd polled = {fileno(out), POLLOUT, 0};
+  return !forever || poll(&polled, 1, 0) > 0;
+}
+
 /* The last one is told in the next heartbeat's device_info, too. */
 static char last_error[PATH_SIZE];
 static void complain(const char *what, const char *which) {
   snprintf(last_error, PATH_SIZE, "%s: %s", what, which);
-  fprintf(stderr, "lucit-heartbeat: %s\n", last_error);
+  if (takes_line(stderr)) fprintf(stderr, "lucit-heartbeat: %s\n", last_error);
 }
 
 static void die(const char *what, const char *which) {
@@ -183,10 +179,9 @@ static void decode_percent(char *text, const char *source) {
     char code[3] = "";
     *to = *text;
     if (*text != '%') continue;
-    if (strspn(text + 1, "0123456789abcdefABCDEF") >= 2)
-      memcpy(code, text + 1, 2);
+    sscanf(text + 1, "%2[0-9A-Fa-f]", code);
     *to = (char)strtol(code, NULL, 16);
-    if (*to == '\0') die("a malformed percent code", source);
+    if (*to == '\0' || !code[1]) die("a malformed percent code", source);
     text += 2;
   }
   *to = '\0';
@@ -285,7 +280,7 @@ static bool write_file(const char *path, const void *bytes, size_t size) {
 /* A device is not to be replaced by a file. */
 static bool is_replaceable(const char *path) {
   struct stat s;
-  bool is = stat(path, &s) != 0 || S_ISREG(s.st_mode);
+  bool is = !path || stat(path, &s) != 0 || S_ISREG(s.st_mode);
   if (!is) complain(path, "not a regular file");
   return is;
 }
@@ -300,9 +295,9 @@ static void load_session(void) {
 /* That of a kept connection is what it was; one that failed must not stay. */
 static void keep_session(hbeat_connection connection) {
   unsigned char bytes[HBEAT_SESSION_SIZE];
-  bool good = opt.session && hbeat_session_save(&client, bytes);
-  if (opt.session && connection == HBEAT_CONNECTION_NONE && !good)
-    unlink(opt.session);
+  if (!opt.session) return;
+  bool good = hbeat_session_save(&client, bytes);
+  if (connection == HBEAT_CONNECTION_NONE && !good) unlink(opt.session);
   if (good && connection == HBEAT_CONNECTION_NEW &&
       !write_file(opt.session, bytes, sizeof bytes))
     complain(opt.session, strerror(errno));
@@ -327,36 +322,36 @@ static const char *load_anchors(void) {
   return NULL;
 }
 
-/* Why no heartbeat can be sent with this token; or NULL. */
-static const char *flaw(const char *with_token) {
-  hbeat_request beat = {.lightning_version = opt.player};
-  hbeat_config probe = cfg;
-  hbeat_exchange x;
-  probe.token = with_token;
-  return hbeat_begin(&x, &probe, &beat, &reply) == HBEAT_OK ? NULL : x.what;
-}
+static int64_t next_ms; /* when the next heartbeat is due */
+static uint32_t failures;
+static volatile sig_atomic_t reread, ended; /* as signals ask */
 
-/* Token, roots, client.  At first what is wrong ends it; then the old stay. */
+/* Roots, client, token.  At first what is wrong ends it, unless a log-in can
+ * mend it; later the old stay, and a heartbeat tells what is mended. */
 static void load(void) {
   static char fresh[sizeof token];
   static void (*wrong)(const char *, const char *) = die;
   const char *path = opt.token_file, *given = getenv("LUCIT_TOKEN");
-  const char *why = path ? read_text(path, fresh, sizeof fresh) : NULL;
-  bool first = wrong == die, later = first && opt.secret_file;
-  if (later && why && errno == ENOENT) why = NULL; /* it will log in */
-  if (!path && given && strlen(given) < sizeof fresh) copy(fresh, given);
-  else if (!path && (given || !opt.secret_file)) why = "none that fits";
-  if (why) wrong(why, path ? path : "--token-file or LUCIT_TOKEN");
-  else why = flaw(later && *fresh == '\0' ? "none" : fresh);
-  if (why) wrong(why, first ? "see --help" : path);
-  else if (first || path) copy(token, fresh);
-  const char *roots = load_anchors();
-  if (roots) wrong(roots, opt.ca);
+  const char *why = load_anchors();
+  hbeat_request beat = {.lightning_version = opt.player};
+  hbeat_config probe = cfg;
+  hbeat_exchange x;
+  bool first = wrong == die;
+  if (why) wrong(why, opt.ca);
   hbeat_close(&client);
   if (hbeat_init(&client, &cfg) != HBEAT_OK)
     die(hbeat_explain(&client), "see --help");
   load_session();
+  why = path ? read_text(path, fresh, sizeof fresh) : NULL;
+  if (!path && given && strlen(given) < sizeof fresh) copy(fresh, given);
+  probe.token = fresh;
+  if (!why && hbeat_begin(&x, &probe, &beat, &reply) != HBEAT_OK) why = x.what;
+  if (!why && (first || path)) copy(token, fresh);
+  else if (why && (first ? !opt.secret_file : path != NULL))
+    wrong(why, path ? path : "--token-file or LUCIT_TOKEN");
   wrong = complain;
+  next_ms = failures = 0;
+  reread = 0;
 }
 
 static int64_t now_ms(void) {
@@ -368,14 +363,13 @@ static int64_t now_ms(void) {
 /* ---- What is printed -------------------------------------------------- */
 
 static const char *const connections[] = {NULL, "new", "resumed", "kept"};
-static bool forever;     /* a daemon, which prints a line a heartbeat */
 static int64_t begun_ms; /* the exchange that `reply` is of */
 
 /* A character for a string of JSON, harmless to terminals; *text goes on. */
 static const char *escaped(const char **text) {
   static char out[8];
   unsigned char c = (unsigned char)*(*text)++;
-  bool c1 = c == 0xC2 && (unsigned char)**text < 0xA0;
+  bool c1 = c == 0xC2 && ((unsigned char)**text & 0xE0) == 0x80;
   size_t n = 0;
   if (c1) c = (unsigned char)*(*text)++;
   if (c == '"' || c == '\\') out[n++] = '\\';
@@ -395,8 +389,7 @@ static void print_string(FILE *out, const char *text) {
 
 /* On one line; what a terminal obeys stands in strings only, and is escaped. */
 static void print_value(FILE *out, hbeat_json value) {
-  static const hbeat_json null = {HBEAT_JSON_NULL, "null", 4};
-  if (value.type == HBEAT_JSON_NONE) value = null;
+  if (value.type == HBEAT_JSON_NONE) fputs("null", out);
   const char *at = value.text, *end = at + value.size;
   while (at < end)
     if ((unsigned char)*at < 0x20) putc(' ', out), at++;
@@ -404,24 +397,21 @@ static void print_value(FILE *out, hbeat_json value) {
     else fputs(escaped(&at), out);
 }
 
-/* %q: a string in quotes, %n: an int64_t, %v: a JSON value; or null. */
+/* %q: a string in quotes, %n: an int64_t, %v: JSON, %f: a label; ' is ". */
 static void say(FILE *out, const char *format, ...) {
   va_list values;
   int64_t n;
   va_start(values, format);
   for (; *format; format++)
-    if (*format != '%') putc(*format, out);
+    if (*format != '%') putc(*format == '\'' ? '"' : *format, out);
     else if (*++format == 'q') print_string(out, va_arg(values, char *));
     else if (*format == 's') fputs(va_arg(values, char *), out);
+    else if (*format == 'f')
+      fprintf(out, forever ? ", %s " : "\n  %-12s ", va_arg(values, char *));
     else if (*format == 'v') print_value(out, va_arg(values, hbeat_json));
     else if ((n = va_arg(values, int64_t)) == HBEAT_NONE) fputs("null", out);
     else fprintf(out, "%lld", (long long)n);
   va_end(values);
-}
-
-static FILE *fact(FILE *out, const char *name) {
-  fprintf(out, forever ? ", %s " : "\n  %-12s ", name);
-  return out;
 }
 
 static void print_outcome(hbeat_error e, const char *detail) {
@@ -430,39 +420,36 @@ static void print_outcome(hbeat_error e, const char *detail) {
   int64_t status = r->http_status ? r->http_status : HBEAT_NONE;
   int64_t late_s = r->clock_offset_s == HBEAT_NONE ? 0 : r->clock_offset_s;
   FILE *out = opt.json || e == HBEAT_OK ? stdout : stderr;
+  if (!takes_line(out)) return;
   if (opt.json) {
-    say(out, "{\"result\":%q,\"http_status\":%n,\"success\":%s,",
+    say(out, "{'result':%q,'http_status':%n,'success':%s,'instruction':",
         hbeat_error_name(e), status, r->success ? "true" : "false");
     say(out,
-        i->name ? "\"instruction\":{\"instruction\":%q,"
-                  "\"parameters\":%v,\"run_at\":%q,\"run_at_s\":%n,"
-                  "\"status\":%n,\"lcuid\":%q,\"created_at\":%q,"
-                  "\"updated_at\":%q}"
-                : "\"instruction\":%q",
+        i->name ? "{'instruction':%q,'parameters':%v,'run_at':%q,'run_at_s':%n,"
+                  "'status':%n,'lcuid':%q,'created_at':%q,'updated_at':%q}"
+                : "%q",
         i->name, i->parameters, i->run_at, i->run_at_s, i->status, i->lcuid,
         i->created_at, i->updated_at);
     say(out,
-        ",\"retry_after_s\":%n,\"server_time_s\":%n,\"message\":%q,"
-        "\"detail\":%q,\"connection\":%q,\"clock_offset_s\":%n}",
+        ",'retry_after_s':%n,'server_time_s':%n,'message':%q,'detail':%q,"
+        "'connection':%q,'clock_offset_s':%n}",
         r->retry_after_s, r->server_time_s, r->message, detail,
         connections[r->connection], r->clock_offset_s);
   } else {
     say(out, "%s: %s", hbeat_error_name(e), detail);
-    if (r->message) say(fact(out, "message"), "%q", r->message);
+    if (r->message) say(out, "%f%q", "message", r->message);
     if (r->retry_after_s != HBEAT_NONE)
-      say(fact(out, "retry after"), "%n s", r->retry_after_s);
+      say(out, "%f%n s", "retry after", r->retry_after_s);
     if (r->connection != HBEAT_CONNECTION_NONE)
-      say(fact(out, "connection"), "%s", connections[r->connection]);
-    if (late_s >= 60) say(fact(out, "clock"), "%n s slow", late_s);
-    if (late_s <= -60) say(fact(out, "clock"), "%n s fast", -late_s);
-    if (forever) say(fact(out, "took"), "%n ms", now_ms() - begun_ms);
+      say(out, "%f%s", "connection", connections[r->connection]);
+    if (late_s >= 60) say(out, "%f%n s slow", "clock", late_s);
+    if (late_s <= -60) say(out, "%f%n s fast", "clock", -late_s);
+    if (forever) say(out, "%f%n ms", "took", now_ms() - begun_ms);
   }
-  if (i->name && !opt.json) {
-    say(fact(out, "instruction"), "%q", i->name);
-    say(fact(out, "parameters"), "%v", i->parameters);
-    say(fact(out, "run at"), "%q", i->run_at ? i->run_at : "now");
-    say(fact(out, "lcuid"), "%q", i->lcuid);
-  }
+  if (i->name && !opt.json)
+    say(out, "%f%q%f%v%f%q%f%q", "instruction", i->name, "parameters",
+        i->parameters, "run at", i->run_at ? i->run_at : "now", "lcuid",
+        i->lcuid);
   putc('\n', out);
   fflush(out);
 }
@@ -471,8 +458,9 @@ static void print_outcome(hbeat_error e, const char *detail) {
 
 static hbeat_policy policy;
 static hbeat_memory memory;
-static int64_t wake_ms;      /* when the loop is to go on */
-static int64_t server_at_ms; /* when cfg.clock_floor_s was the server's time */
+static int64_t wake_ms;     /* when the loop is to go on */
+static int64_t floor_at_ms; /* when cfg.clock_floor_s was the time, at least */
+static bool told;           /* by the server, exactly */
 
 static void wake_at(int64_t at_ms) {
   if (at_ms < wake_ms) wake_ms = at_ms;
@@ -480,9 +468,8 @@ static void wake_at(int64_t at_ms) {
 
 /* Unix seconds, by the server's clock if it is known. */
 static int64_t now_s(void) {
-  int64_t floor_s = cfg.clock_floor_s, system_s = time(NULL);
-  if (server_at_ms) return floor_s + (now_ms() - server_at_ms) / 1000;
-  return system_s > floor_s ? system_s : floor_s;
+  int64_t floor_s = cfg.clock_floor_s + (now_ms() - floor_at_ms) / 1000;
+  return told || time(NULL) < floor_s ? floor_s : time(NULL);
 }
 
 static void notify(const char *what) {
@@ -505,10 +492,9 @@ static void show_life(void) {
   const char *period = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
   int64_t half_ms = period ? strtoll(period, NULL, 10) / 2000 : 0;
   if (half_ms <= 0 || (pid && strtoll(pid, NULL, 10) != getpid())) return;
-  if (now_ms() >= sign_ms) {
-    sign_ms = now_ms() + half_ms;
-    notify("WATCHDOG=1");
-  }
+  bool due = now_ms() >= sign_ms;
+  if (due) notify("WATCHDOG=1");
+  if (due) sign_ms = now_ms() + half_ms;
   wake_at(sign_ms);
 }
 
@@ -535,10 +521,9 @@ static void save_state(void) {
 
 static void load_state(void) {
   static unsigned char bytes[sizeof memory + 1];
-  if (!is_replaceable(opt.state)) exit(EXIT_USAGE);
   lock_state();
   ssize_t n = read_file(opt.state, bytes, sizeof bytes);
-  if (n < 0 && errno != ENOENT) die(strerror(errno), opt.state);
+  if (n < 0 && errno != ENOENT) complain(opt.state, strerror(errno));
   if (hbeat_memory_load(&memory, bytes, n > 0 ? (size_t)n : 0,
           &cfg.clock_floor_s) != HBEAT_OK)
     complain("not mine, or torn: it is begun anew", opt.state);
@@ -547,40 +532,36 @@ static void load_state(void) {
 
 /* ---- Hooks, and other programs -------------------------------------- */
 
-typedef struct program {
+static struct program {
   pid_t pid;      /* and process group; 0: it does not run */
   int out;        /* its standard output, or -1 */
   int64_t end_ms; /* when its time is over ... */
   double limit_s; /* ... of so many seconds */
   bool late;      /* it was, or it printed too much */
-  size_t size, total;
+  size_t size;
   char line[LINE_SIZE];
-} program;
-static program hook = {.out = -1}, info = {.out = -1, .limit_s = 5};
+} hook = {.out = -1}, info = {.out = -1, .limit_s = 5};
 
 /* The instruction in hand, from being taken to its report. */
 static struct job {
   bool taken, timed;          /* `timed`: it had a run_at */
-  bool unasked, acknowledged; /* of --ack-first: before, and after that */
+  bool cleared, acknowledged; /* to run; to be so by --ack-first */
   int64_t until_ms;           /* when it is too late to start it */
   char lcuid[64], name[HBEAT_MEMORY_TEXT], parameters[HBEAT_MEMORY_TEXT];
   char line[LINE_SIZE]; /* the last that its hook printed */
 } job;
-/* The parameters are written to a pipe, which takes 4,096 bytes at once. */
-typedef char parameters_fit[sizeof job.parameters <= 4096 ? 1 : -1];
-static char info_lines[INFO_LINES + 1][LINE_SIZE]; /* and one if it fails */
+typedef char fits[sizeof job.parameters <= 4096 ? 1 : -1]; /* into a pipe */
+static char info_lines[INFO_LINES][LINE_SIZE];
 static size_t info_count;
 static bool info_ready;
 
-static void tell_info(const char *failure) {
-  snprintf(info_lines[info_count++], LINE_SIZE, "info command: %s", failure);
-}
-
 static sigset_t usual; /* the signal mask that we were started with */
 /* In the new process; exec() puts the signals back that have a handler. */
-static void become(const program *p, const char *path, const int ends[4]) {
+static void become(
+    const struct program *p, const char *path, const int ends[4]) {
   setpgid(0, 0);
   signal(SIGPIPE, SIG_DFL);
+  signal(SIGTERM, SIG_DFL); /* the handler would swallow an early one */
   sigprocmask(SIG_SETMASK, &usual, NULL);
   unsetenv("NOTIFY_SOCKET");
   unsetenv("LUCIT_TOKEN");
@@ -593,7 +574,7 @@ static void become(const program *p, const char *path, const int ends[4]) {
   _exit(127);
 }
 
-static bool start(program *p, const char *path, const char *input) {
+static bool start(struct program *p, const char *path, const char *input) {
   int ends[4] = {-1, -1, -1, -1};
   pid_t pid = -1;
   if (pipe2(ends, O_CLOEXEC) == 0 && pipe2(ends + 2, O_CLOEXEC) == 0 &&
@@ -605,22 +586,26 @@ static bool start(program *p, const char *path, const char *input) {
   if (pid < 0) return false;
   setpgid(pid, pid); /* whoever of the two is first */
   fcntl(ends[2], F_SETFL, O_NONBLOCK);
-  *p = (program){.pid = pid, .out = ends[2], .limit_s = p->limit_s};
+  *p = (struct program){.pid = pid, .out = ends[2], .limit_s = p->limit_s};
   p->end_ms = now_ms() + (int64_t)(p->limit_s * 1000);
+  wake_at(p->end_ms);
   return true;
 }
 
-static void end_line(program *p) {
+static void end_line(struct program *p) {
   bool any = p->size > 0;
+  if (p->size == LINE_SIZE - 1 && (p->line[p->size - 1] & 0x80)) do
+      p->size--; /* a character that may have been cut */
+    while (p->size > 0 && (p->line[p->size] & 0xC0) == 0x80);
   p->line[p->size] = '\0';
   p->size = 0;
   if (any && p == &hook) copy(job.line, p->line);
-  else if (any && info_count == INFO_LINES) p->total = sizeof info_lines;
+  else if (any && info_count == INFO_LINES) p->end_ms = 0;
   else if (any) copy(info_lines[info_count++], p->line);
 }
 
 /* Reads what it prints; false: there is no more for now. */
-static bool hear(program *p) {
+static bool hear(struct program *p) {
   char bytes[4096];
   ssize_t n = p->out < 0 ? -1 : read(p->out, bytes, sizeof bytes);
   if (n == 0 && close(p->out) == 0) p->out = -1;
@@ -628,28 +613,30 @@ static bool hear(program *p) {
     if (bytes[i] == '\n' || bytes[i] == '\r') end_line(p);
     else if (bytes[i] != '\0' && p->size < LINE_SIZE - 1)
       p->line[p->size++] = bytes[i];
-  if (n > 0) p->total += (size_t)n;
-  if (p == &info && p->total >= sizeof info_lines) p->end_ms = 0;
   return n > 0;
 }
 
-static int64_t max_age_s, stop_ms; /* `stop_ms`: if not 0, the end is near */
+static int64_t max_age_s, left = 1, stop_ms; /* beats; the end, if it is near */
 static bool flowing, may_report; /* the last exchange went well; so may these */
-static bool asking;              /* an --ack-first is under way */
+static hbeat_request request;    /* of the exchange under way, if `busy` */
+static bool busy, ready, logged_in; /* `ready`: a first heartbeat has ended */
 
 /* Its report is written down; not where one was made, and we end with it. */
 static void end_job(bool well, const char *message, const char *data) {
-  say(well || opt.json ? stdout : stderr,
-      opt.json ? "{\"hook\":%q,\"lcuid\":%q,\"result\":%q,\"message\":%q}\n"
-               : "hook: %q %q %q %q\n",
-      job.name, job.lcuid, well ? "acknowledged" : "failed", message);
+  FILE *out = well || opt.json ? stdout : stderr;
+  if (takes_line(out))
+    say(out,
+        opt.json ? "{'hook':%q,'lcuid':%q,'result':%q,'message':%q}\n"
+                 : "hook: %q %q %q %q\n",
+        job.name, job.lcuid, well ? "acknowledged" : "failed", message);
   fflush(stdout);
-  hbeat_call call = well ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
   if (!job.acknowledged || (!well && !stop_ms))
-    hbeat_memory_end(&memory, job.lcuid, call, well ? NULL : message, data);
+    hbeat_memory_end(&memory, job.lcuid,
+        well ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED, well ? NULL : message, data);
   save_state();
   if (flowing && !job.timed) may_report = true;
   job.taken = false;
+  wake_at(0); /* for the next one */
 }
 
 /* A string of JSON, or as much of it as fits. */
@@ -666,19 +653,19 @@ static const char *quoted(const char *text, char *out, size_t size) {
 }
 
 /* The last line that a hook printed goes into its report, which is UTF-8. */
-static void end_program(program *p, int status) {
-  bool killed = WIFSIGNALED(status), well = status == 0 && !p->late;
-  int code = killed ? WTERMSIG(status) : WEXITSTATUS(status);
+static void end_program(struct program *p, const siginfo_t *end) {
+  bool killed = end->si_code != CLD_EXITED;
+  int code = end->si_status;
+  bool well = code == 0 && !p->late;
   char how[64], line[6 * LINE_SIZE], data[HBEAT_MEMORY_TEXT + 64];
   hbeat_json json;
   const char *form = killed ? "%skilled by signal %d" : "%sexit status %d";
   snprintf(how, sizeof how, form, stop_ms ? "interrupted: " : "", code);
   if (p->late) snprintf(how, sizeof how, "timed out after %g s", p->limit_s);
   if (p == &info) {
-    bool much = p->total >= sizeof info_lines;
     info_ready = true;
-    if (much) copy(how, "prints too much");
-    if (much || !well) tell_info(how);
+    if (!well)
+      complain("info command", p->late ? "too slow, or too long" : how);
     return;
   }
   quoted(job.line, line, sizeof line);
@@ -693,18 +680,21 @@ static void end_program(program *p, int status) {
 }
 
 /* Its output, its time, and its end, with which all of its group ends. */
-static void mind(program *p) {
-  int status = 0;
+static void mind(struct program *p) {
+  siginfo_t end = {.si_pid = 0};
   if (p->pid == 0) return;
   hear(p);
-  if (waitpid(p->pid, &status, WNOHANG) == p->pid) {
-    kill(-p->pid, SIGKILL); /* no other has this number yet */
+  waitid(P_PID, (id_t)p->pid, &end, WEXITED | WNOHANG | WNOWAIT);
+  if (end.si_pid == p->pid) kill(-p->pid, SIGKILL); /* none has its number */
+  if (end.si_pid == p->pid) waitpid(p->pid, NULL, 0);
+  bool late = now_ms() >= p->end_ms, stuck = late && p->late && p == &info;
+  if (end.si_pid == p->pid || stuck) {
     for (int n = 64; n > 0 && hear(p);) n--;
     end_line(p);
     if (p->out >= 0 && close(p->out) == 0) p->out = -1;
     p->pid = 0;
-    end_program(p, status);
-  } else if (now_ms() >= p->end_ms) {
+    end_program(p, &end);
+  } else if (late) {
     kill(-p->pid, p->late || p == &info ? SIGKILL : SIGTERM);
     p->late = true;
     p->end_ms = now_ms() + 2000; /* then SIGKILL */
@@ -712,22 +702,24 @@ static void mind(program *p) {
   if (p->pid != 0) wake_at(p->end_ms);
 }
 
-static void take_job(void) {
+static bool take_job(void) {
   hbeat_instruction i;
   const char *const *first = opt.ack_first;
+  bool unsaved = memory.changed;
   job.taken = hbeat_memory_due(&memory, now_s(), max_age_s, &i);
   if (i.run_at_s > now_s() && i.run_at_s - now_s() < 86400)
     wake_at(now_ms() + (i.run_at_s - now_s()) * 1000);
-  if (memory.changed) save_state();
-  if (!job.taken) return;
+  if (job.taken || !unsaved) save_state();
+  if (!job.taken) return false;
   while (*first && strcmp(*first, i.name) != 0) first++;
-  job = (struct job){.taken = true, .unasked = *first != NULL};
+  job = (struct job){.taken = true, .cleared = *first == NULL};
   job.timed = i.run_at_s != HBEAT_NONE;
   job.until_ms = max_age_s ? now_ms() + max_age_s * 1000 : INT64_MAX;
   copy(job.lcuid, i.lcuid);
   copy(job.name, i.name);
   if (i.parameters.type <= HBEAT_JSON_NULL) copy(job.parameters, "[]");
   else memcpy(job.parameters, i.parameters.text, i.parameters.size);
+  return true;
 }
 
 /* Nothing runs that is not written down, nor before its --ack-first. */
@@ -736,12 +728,12 @@ static void next_job(void) {
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
   char path[PATH_SIZE];
   struct stat s;
-  if (!opt.hooks || hook.pid != 0 || asking) return;
-  if (!job.taken) take_job();
-  if (!job.taken) return;
+  bool asked = busy && request.instruction == job.lcuid;
+  if (!opt.hooks || !ready || hook.pid != 0 || asked) return;
+  if (!job.taken && !take_job()) return;
   snprintf(path, sizeof path, "%s/%s", opt.hooks, job.name);
   if (now_ms() >= job.until_ms) end_job(false, "stale", NULL);
-  else if (memory.changed || job.unasked) wake_at(job.until_ms);
+  else if (memory.changed || !job.cleared) wake_at(job.until_ms);
   else if (strchr(".", *job.name) || job.name[strspn(job.name, allowed)] ||
       stat(path, &s) != 0 || !S_ISREG(s.st_mode) || access(path, X_OK) != 0)
     end_job(false, "not supported", NULL);
@@ -751,10 +743,6 @@ static void next_job(void) {
 
 /* ---- Heartbeats ------------------------------------------------------- */
 
-static hbeat_request request; /* of the exchange under way, if `busy` */
-static bool busy, ready, logged_in;
-static int64_t next_ms, left = 1; /* `left`: heartbeats to send */
-static uint32_t failures;
 static int exit_status = EXIT_SUCCESS;
 static char secret[2048]; /* two lines, while a log-in is under way */
 
@@ -768,22 +756,21 @@ static bool begin(hbeat_request with) {
 
 /* Once for each heartbeat that fails. */
 static bool log_in(void) {
-  char *end = secret;
   if (!opt.secret_file || logged_in || stop_ms) return false;
   logged_in = true;
   const char *why = read_text(opt.secret_file, secret, sizeof secret);
   if (why) complain(opt.secret_file, why);
-  else end += strcspn(secret, "\r\n");
+  char *end = secret + strcspn(secret, "\r\n");
   if (*end != '\0') *end++ = '\0';
-  return begin((hbeat_request){.call = HBEAT_LOGIN,
-      .login_token = secret,
-      .login_secret = end + strspn(end, "\r\n"),
-      .token_buffer = token,
-      .token_buffer_size = sizeof token});
+  hbeat_request login = {.call = HBEAT_LOGIN, .login_token = secret};
+  login.login_secret = end + strspn(end, "\r\n");
+  login.token_buffer = token;
+  login.token_buffer_size = sizeof token;
+  return begin(login);
 }
 
 static hbeat_request a_beat(void) {
-  static const char *facts[LIST_SIZE + INFO_LINES + 2];
+  static const char *facts[LIST_SIZE + INFO_LINES + 1];
   static char error[PATH_SIZE + 16];
   size_t n = 0;
   for (; opt.info[n]; n++) facts[n] = opt.info[n];
@@ -806,11 +793,9 @@ static void schedule(hbeat_error e) {
 static void end_beat(hbeat_error e) {
   const char *detail = hbeat_explain(&client);
   print_outcome(e, detail);
-  if (e != HBEAT_OK) {
-    exit_status = EXIT_FAILURE;
+  if (e != HBEAT_OK) exit_status = EXIT_FAILURE;
+  if (e != HBEAT_OK)
     snprintf(last_error, PATH_SIZE, "%s: %s", hbeat_error_name(e), detail);
-  }
-  if (!ready) notify("READY=1");
   ready = true;
   logged_in = info_ready = false;
   may_report = e == HBEAT_OK;
@@ -819,36 +804,37 @@ static void end_beat(hbeat_error e) {
 
 /* `settled`: accepted, or never to be. */
 static void end_report(hbeat_error e, bool settled) {
-  may_report = may_report && e == HBEAT_OK;
-  if (e != HBEAT_OK) complain("a report", hbeat_explain(&client));
-  if (asking && settled) job.unasked = false;
-  if (asking && settled && e != HBEAT_OK) job.taken = false;
-  if (asking) job.acknowledged = e == HBEAT_OK;
-  asking = false;
+  bool well = e == HBEAT_OK, asked = request.instruction == job.lcuid;
+  may_report = may_report && well;
+  if (!well) complain(request.instruction, hbeat_explain(&client));
+  if (asked) job.acknowledged = job.cleared = well;
+  if (asked && settled && !well) job.taken = false;
 }
 
 static void end_exchange(hbeat_error e) {
   hbeat_error learnt = HBEAT_OK;
-  bool refused = e == HBEAT_ERR_STATUS && reply.http_status == 401, settled;
+  bool refused = e == HBEAT_ERR_ARGUMENT || /* the token, by its form */
+      (e == HBEAT_ERR_STATUS && reply.http_status == 401);
   busy = false;
   flowing = e == HBEAT_OK;
-  if (reply.clock_offset_s != HBEAT_NONE) {
+  if (e == HBEAT_OK && reply.clock_offset_s != HBEAT_NONE) {
     cfg.clock_floor_s = reply.server_time_s;
-    server_at_ms = now_ms();
+    floor_at_ms = now_ms();
+    told = true;
   }
   keep_session(reply.connection);
   if (opt.state) learnt = hbeat_memory_learn(&memory, &request, &reply, e);
-  settled = memory.changed;
+  bool settled = memory.changed;
   save_state();
-  const char *why = learnt == HBEAT_ERR_JSON ? "no lcuid" : "too many wait";
   if (learnt != HBEAT_OK && opt.hooks)
-    complain("an instruction does not run", why);
+    complain("an instruction does not run",
+        learnt == HBEAT_ERR_JSON ? "no lcuid" : "too many wait");
   memset(secret, 0, sizeof secret);
   if (request.instruction) end_report(e, settled);
   else if (request.call == HBEAT_BEAT && refused && log_in()) return;
   else if (request.call == HBEAT_BEAT || e != HBEAT_OK) end_beat(e);
   else {
-    complain("no token, or a refused one", "logged in for another");
+    complain("logged in", "the token was missing, or refused");
     if (opt.token_file && !write_file(opt.token_file, token, strlen(token)))
       complain(opt.token_file, strerror(errno));
   }
@@ -856,23 +842,22 @@ static void end_exchange(hbeat_error e) {
 
 /* Begins what comes next: reports, or when it is time a heartbeat. */
 static void next_exchange(void) {
-  hbeat_request report;
-  if (job.taken && job.unasked && flowing && !memory.changed)
-    asking = begin(
-        (hbeat_request){.call = HBEAT_ACKNOWLEDGE, .instruction = job.lcuid});
-  else if (may_report && (may_report = hbeat_memory_report(&memory, &report)))
+  hbeat_request report = {.call = HBEAT_ACKNOWLEDGE, .instruction = job.lcuid};
+  if (job.taken && !job.cleared && !memory.changed &&
+      (job.timed ? may_report : flowing))
+    begin(report);
+  else if (may_report && (left == 0 || now_ms() < next_ms) && !memory.changed &&
+      (may_report = hbeat_memory_report(&memory, &report)))
     begin(report);
   else if (left > 0 && now_ms() < next_ms) wake_at(next_ms);
-  else if (left > 0 && info.pid == 0 && (*token || !log_in())) {
+  else if (left > 0 && info.pid == 0) {
     bool asks = opt.info_command && !info_ready;
     if (asks) info_count = 0;
     if (asks && start(&info, opt.info_command, "")) return;
-    if (asks) tell_info(strerror(errno));
+    if (asks) complain("info command", strerror(errno));
     begin(a_beat());
   }
 }
-
-static volatile sig_atomic_t reread, ended;
 
 static void handler(int number) {
   if (number == SIGHUP) reread = 1;
@@ -883,13 +868,15 @@ static void handler(int number) {
 static void catch_signals(void) {
   static const int caught[] = {SIGHUP, SIGINT, SIGTERM, SIGCHLD};
   struct sigaction action = {.sa_handler = handler};
-  sigemptyset(&action.sa_mask);
+  sigprocmask(SIG_BLOCK, NULL, &usual);
+  action.sa_mask = usual;
   for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
     sigaddset(&action.sa_mask, caught[i]);
+    sigdelset(&usual, caught[i]); /* a parent may have blocked them */
     sigaction(caught[i], &action, NULL);
   }
-  sigprocmask(SIG_BLOCK, &action.sa_mask, &usual);
-  if (opt.state) signal(SIGPIPE, SIG_IGN); /* a lost log ends no daemon */
+  sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
+  if (forever || opt.state) signal(SIGPIPE, SIG_IGN); /* a lost log is none */
 }
 
 static void wait_for_more(void) {
@@ -906,6 +893,8 @@ static void wait_for_more(void) {
 
 static int run(void) {
   catch_signals();
+  notify("READY=1");
+  floor_at_ms = now_ms();
   if (forever) schedule(HBEAT_AGAIN);
   for (;;) {
     hbeat_error e = HBEAT_AGAIN;
@@ -920,7 +909,6 @@ static int run(void) {
     mind(&hook);
     mind(&info);
     if (reread && !busy) load();
-    if (!busy) reread = 0;
     if (!stop_ms) next_job();
     if (!stop_ms && !busy) next_exchange();
     if (busy) e = hbeat_step(&client);
@@ -930,6 +918,8 @@ static int run(void) {
     else wait_for_more();
   }
   if (hook.pid != 0) kill(-hook.pid, SIGKILL);
+  else if (job.taken && job.acknowledged)
+    hbeat_memory_end(&memory, job.lcuid, HBEAT_FAILED, "interrupted", NULL);
   save_state();
   hbeat_close(&client);
   return forever ? EXIT_SUCCESS : left > 0 ? EXIT_FAILURE : exit_status;
@@ -940,9 +930,11 @@ static int run(void) {
 static void configure(void) {
   const char *to = opt.connect;
   double s = number(opt.interval, "--interval", 60, 0, 86400);
-  if (!cfg.device) die("missing, see --help", "--device");
-  if (!cfg.app) die("missing, see --help", "--app");
-  if (!opt.player) die("missing", "--lightning-version");
+  struct tm built = {.tm_mday = 1};
+  strptime(__DATE__, "%b %d %Y", &built);
+  cfg.clock_floor_s = timegm(&built) - 86400; /* wherever that was */
+  if (!cfg.device || !cfg.app) die("missing, see --help", "--device or --app");
+  if (!opt.player || !*opt.player) die("missing", "--lightning-version");
   if (opt.hooks && !opt.state) die("missing, for --hooks", "--state");
   if (strncmp(opt.url, "https://", 8) != 0)
     die("not https://HOST[:PORT]", "--url");
@@ -955,46 +947,54 @@ static void configure(void) {
   left = (int64_t)number(opt.count, "--count", 1, 1, 1e15);
   policy.interval_ms = s < 0.001 ? 1 : (uint32_t)(s * 1000);
   hook.limit_s = number(opt.hook_timeout, "--hook-timeout", 300, 0, 86400);
-  max_age_s = (int64_t)number(opt.max_age, "--max-age", 3600, 0, 1e9);
+  max_age_s = (int64_t)(number(opt.max_age, "--max-age", 3600, 0, 1e9) + .999);
+  if (opt.hooks && access(opt.hooks, X_OK) != 0)
+    complain(opt.hooks, strerror(errno));
 }
 
 /* The request that would be sent, with another token in its place. */
 static int dry_run(void) {
   hbeat_request beat = a_beat();
   hbeat_exchange x;
-  char window[1024];
   cfg.token = "[redacted]";
   if (hbeat_begin(&x, &cfg, &beat, &reply) != HBEAT_OK)
     die(x.what, "see --help");
-  for (size_t n; (n = hbeat_pull(&x, window, sizeof window)) > 0;)
-    fwrite(window, 1, n, stdout);
+  for (size_t n; (n = hbeat_pull(&x, body, sizeof body)) > 0;)
+    fwrite(body, 1, n, stdout);
   return putchar('\n') == EOF;
 }
 
 static int decode(void) {
   const char *path = strcmp(opt.decode, "-") == 0 ? "/dev/stdin" : opt.decode;
+  const char *what;
   ssize_t n = read_file(path, body, sizeof body);
-  const char *what = "the file is larger than 256 KiB";
-  hbeat_error e = HBEAT_ERR_TOO_BIG;
   if (n < 0) die(strerror(errno), opt.decode);
+  if (n == sizeof body) die("256 KiB or more", opt.decode);
   reply.retry_after_s = reply.server_time_s = HBEAT_NONE;
-  reply.clock_offset_s = HBEAT_NONE;
-  if (n < (ssize_t)sizeof body)
-    e = hbeat_decode(&request, &reply, body, (size_t)n, &what);
+  hbeat_error e = hbeat_decode(&request, &reply, body, (size_t)n, &what);
   print_outcome(e, what ? what : "the reply is the API's");
   return e == HBEAT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-int main(int argc, char **argv) {
-  hold_descriptors();
-  parse_options(argc, argv);
-  if (opt.help) return printed(print_help());
-  if (opt.version) return printed(puts("lucit-heartbeat " HBEAT_VERSION) < 0);
-  if (opt.decode) return printed(decode());
+static int heartbeats(void) {
+  const char *new = opt.secret_file ? opt.token_file : NULL;
   configure();
-  if (opt.dry_run) return printed(dry_run());
-  if (opt.session && !is_replaceable(opt.session)) opt.session = NULL;
+  if (opt.dry_run) return dry_run();
+  if (!is_replaceable(opt.session)) opt.session = NULL;
+  if (!is_replaceable(opt.state) || !is_replaceable(new)) return EXIT_USAGE;
   if (opt.state) load_state();
   load();
-  return printed(run());
+  return run();
+}
+
+int main(int argc, char **argv) {
+  /* One that came closed must not become the connection, and be printed to. */
+  for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;)
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  parse_options(argc, argv);
+  int status = opt.help ? print_help()
+      : opt.version     ? puts("lucit-heartbeat " HBEAT_VERSION) < 0
+      : opt.decode      ? decode()
+                        : heartbeats();
+  return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
 }
