@@ -54,9 +54,9 @@ static const struct option {
     {"--app", "LCUID", "the app, for AppIdV3", &cfg.app},
     {"--lightning-version", "V", "the version of the player", &opt.player},
     {"--info", "TEXT ...", "a line of device_info", opt.info},
-    {"--info-command", "PATH", "a program prints more", &opt.info_command},
+    {"--info-command", "PATH", "prints more, within 5 s", &opt.info_command},
     {"--token-file", "FILE", "holds the Bearer token", &opt.token_file},
-    {"--secret-file", "FILE", "holds what logs in for one", &opt.secret_file},
+    {"--secret-file", "FILE", "two lines, to log in for one", &opt.secret_file},
     {"--url", "https://HOST[:PORT]", "default: " API, &opt.url},
     {"--connect", "ADDRESS[:PORT]", "where HOST is, in figures", &opt.connect},
     {"--proxy", "URL", "http://[USER:PASSWORD@]HOST[:PORT]", &opt.proxy},
@@ -67,9 +67,9 @@ static const struct option {
     {"--interval", "SECONDS", "between two; default: 60", &opt.interval},
     {"--state", "FILE", "remembers instructions and reports", &opt.state},
     {"--hooks", "DIR", "instruction NAME runs DIR/NAME", &opt.hooks},
-    {"--hook-timeout", "SECONDS", "default: 300", &opt.hook_timeout},
-    {"--max-age", "SECONDS", "not run if later; default: 3600", &opt.max_age},
-    {"--ack-first", "NAME ...", "reported before it runs", opt.ack_first},
+    {"--hook-timeout", "SECONDS", "per run; default: 300", &opt.hook_timeout},
+    {"--max-age", "SECONDS", "later: not run; default: 3600", &opt.max_age},
+    {"--ack-first", "NAME ...", "is reported before it runs", opt.ack_first},
     {"--json", "", "a line of JSON for each heartbeat, and hook", &opt.json},
     {"--dry-run", "", "print the request, the token redacted", &opt.dry_run},
     {"--decode", "FILE", "decode a reply's body (-: stdin)", &opt.decode},
@@ -86,9 +86,9 @@ static int print_help(void) {
     printf("  %s %-*s %s\n", known->name, 24 - (int)strlen(known->name),
         known->argument, known->help);
   puts("One heartbeat, or --count; for ever with --interval or --hooks.\n"
-       "Else of --token-file: $LUCIT_TOKEN; of --proxy: $https_proxy, but\n"
-       "$no_proxy.  A secret file: log-in token and secret, a line each.\n"
-       "exit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage");
+       "Without --token-file the token is $LUCIT_TOKEN; without --proxy\n"
+       "$https_proxy and $no_proxy count.  A log-in needs token and secret.\n"
+       "Exit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage.");
   return EXIT_SUCCESS;
 }
 
