@@ -657,7 +657,7 @@ static void end_program(struct program *p, const siginfo_t *end) {
   bool killed = end->si_code != CLD_EXITED;
   int code = end->si_status;
   bool well = code == 0 && !p->late;
-  char how[64], line[6 * LINE_SIZE], data[HBEAT_MEMORY_TEXT + 64];
+  char how[64], line[6 * LINE_SIZE], data[sizeof line + 32];
   hbeat_json json;
   const char *form = killed ? "%skilled by signal %d" : "%sexit status %d";
   snprintf(how, sizeof how, form, stop_ms ? "interrupted: " : "", code);
