@@ -85,10 +85,9 @@ static int print_help(void) {
   for (const struct option *known = table; known->name; known++)
     printf("  %s %-*s %s\n", known->name, 24 - (int)strlen(known->name),
         known->argument, known->help);
-  puts("One heartbeat, or --count; for ever with --interval or --hooks.\n"
-       "Without --token-file the token is $LUCIT_TOKEN; without --proxy\n"
-       "$https_proxy and $no_proxy count.  A log-in needs token and secret.\n"
-       "Exit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage.");
+  puts("One heartbeat, or --count; for ever with --interval or --hooks.  Else\n"
+       "$LUCIT_TOKEN is the token; $https_proxy and $no_proxy count.  Exit\n"
+       "status: 0 all went well, 1 a heartbeat failed, 2 wrong usage.");
   return EXIT_SUCCESS;
 }
 
@@ -991,6 +990,7 @@ int main(int argc, char **argv) {
   /* One that came closed must not become the connection, and be printed to. */
   for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;)
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write */
   parse_options(argc, argv);
   int status = opt.help ? print_help()
       : opt.version     ? puts("lucit-heartbeat " HBEAT_VERSION) < 0
