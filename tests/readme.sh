@@ -55,9 +55,27 @@ C
     done
 }
 
+# `make fleet` holds the simulation to the same figures, in hundredths.
+peaks_are_the_fleet_s() {
+    tr '\n' ' ' <README.md >"$work/readme"
+    while read -r limit before after; do
+        peak=$(sed -n "s/^ *$limit = \([0-9]*\),*$/\1/p" tests/fleet/fleet.c)
+        peak=$(awk -v p="$peak" 'BEGIN { print p / 100 }')
+        grep -F "$before $peak $after" "$work/readme" || return
+    done <<'ROWS'
+LIMIT_AFTER within times the mean
+NAIVE_AFTER reaches times.
+LIMIT_SILENCE to times.
+LIMIT_BLIP give times.
+ROWS
+}
+
 check "the example compiles" example_compiles
 check "the table of errors is the library's" errors_are_the_library_s
 check "the changelog knows this version" version_is_in_the_changelog
 check "the sizes are those of this build" sizes_are_true
+check "the peaks are those of the fleet" peaks_are_the_fleet_s
+check "the command is a thousand lines" \
+    [ "$(wc -l <examples/lucit-heartbeat.c)" -le 1000 ]
 echo "1..$n"
 exit $status
