@@ -28,7 +28,7 @@
 #define VALUE_SIZE 1024 /* of an option, and of a path made with it */
 #define PATH_SIZE (VALUE_SIZE + HBEAT_MEMORY_TEXT + 8)
 #define LIST_SIZE 16384 /* of an option that may be repeated, and a NULL */
-#define LINE_SIZE 201   /* what is kept of a line that a program prints */
+#define LINE_SIZE 202   /* what is kept of a line that a program prints */
 #define INFO_LINES 64   /* what --info-command may print */
 
 /* ---- Options ---------------------------------------------------------- */
@@ -593,9 +593,9 @@ static bool start(struct program *p, const char *path, const char *input) {
 
 static void end_line(struct program *p) {
   bool any = p->size > 0;
-  if (p->size == LINE_SIZE - 1 && (p->line[p->size - 1] & 0x80)) do
-      p->size--; /* a character that may have been cut */
-    while (p->size > 0 && (p->line[p->size] & 0xC0) == 0x80);
+  if (p->size == LINE_SIZE - 1) /* the last character may have been cut */
+    while (p->size > 0 && (p->line[--p->size] & 0xC0) == 0x80)
+      ;
   p->line[p->size] = '\0';
   p->size = 0;
   if (any && p == &hook) copy(job.line, p->line);
@@ -662,9 +662,8 @@ static void end_program(struct program *p, const siginfo_t *end) {
   snprintf(how, sizeof how, form, stop_ms ? "interrupted: " : "", code);
   if (p->late) snprintf(how, sizeof how, "timed out after %g s", p->limit_s);
   if (p == &info) {
-    info_ready = true;
-    if (!well)
-      complain("info command", p->late ? "too slow, or too long" : how);
+    info_ready = !p->late;
+    if (!well && !p->late) complain("info command", how);
     return;
   }
   quoted(job.line, line, sizeof line);
@@ -684,16 +683,17 @@ static void mind(struct program *p) {
   if (p->pid == 0) return;
   hear(p);
   waitid(P_PID, (id_t)p->pid, &end, WEXITED | WNOHANG | WNOWAIT);
-  if (end.si_pid == p->pid) kill(-p->pid, SIGKILL); /* none has its number */
-  if (end.si_pid == p->pid) waitpid(p->pid, NULL, 0);
-  bool late = now_ms() >= p->end_ms, stuck = late && p->late && p == &info;
-  if (end.si_pid == p->pid || stuck) {
+  if (end.si_pid == p->pid) {
+    kill(-p->pid, SIGKILL); /* while no other can have its number */
+    waitpid(p->pid, NULL, 0);
     for (int n = 64; n > 0 && hear(p);) n--;
     end_line(p);
     if (p->out >= 0 && close(p->out) == 0) p->out = -1;
     p->pid = 0;
     end_program(p, &end);
-  } else if (late) {
+  } else if (now_ms() >= p->end_ms) {
+    if (p == &info && !p->late)
+      complain("info command", "too slow or too long");
     kill(-p->pid, p->late || p == &info ? SIGKILL : SIGTERM);
     p->late = true;
     p->end_ms = now_ms() + 2000; /* then SIGKILL */
@@ -797,6 +797,7 @@ static void end_beat(hbeat_error e) {
     snprintf(last_error, PATH_SIZE, "%s: %s", hbeat_error_name(e), detail);
   ready = true;
   logged_in = info_ready = false;
+  info_count = 0;
   may_report = e == HBEAT_OK;
   if (forever || --left > 0) schedule(e);
 }
@@ -849,9 +850,8 @@ static void next_exchange(void) {
       (may_report = hbeat_memory_report(&memory, &report)))
     begin(report);
   else if (left > 0 && now_ms() < next_ms) wake_at(next_ms);
-  else if (left > 0 && info.pid == 0) {
-    bool asks = opt.info_command && !info_ready;
-    if (asks) info_count = 0;
+  else if (left > 0 && (info.pid == 0 || info.late)) {
+    bool asks = opt.info_command && !info_ready && info.pid == 0;
     if (asks && start(&info, opt.info_command, "")) return;
     if (asks) complain("info command", strerror(errno));
     begin(a_beat());
