@@ -388,8 +388,8 @@ static void print_string(FILE *out, const char *text) {
 
 /* On one line; what a terminal obeys stands in strings only, and is escaped. */
 static void print_value(FILE *out, hbeat_json value) {
-  if (value.type == HBEAT_JSON_NONE) fputs("null", out);
-  const char *at = value.text, *end = at + value.size;
+  const char *at = value.text ? value.text : "null";
+  const char *end = at + (value.text ? value.size : 4);
   while (at < end)
     if ((unsigned char)*at < 0x20) putc(' ', out), at++;
     else if (*at == '"' || *at == '\\') putc(*at++, out);
@@ -996,5 +996,5 @@ int main(int argc, char **argv) {
       : opt.version     ? puts("lucit-heartbeat " HBEAT_VERSION) < 0
       : opt.decode      ? decode()
                         : heartbeats();
-  return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILURE : status;
+  return !forever && (fflush(stdout) || ferror(stdout)) ? EXIT_FAILURE : status;
 }

@@ -341,7 +341,8 @@ pending() {
     finish
     check 'none is reported' eval '! counts 1 "/acknowledge 200"'
     mend
-    launch
+    interval=5 # a heartbeat that is due would come between them
+    launch --count 9
     for n in 1 2 3 4 5 6 7 8; do
         check "$n is reported" await reported "I$n" acknowledge
     done
@@ -383,7 +384,7 @@ failures() {
     waited=$((($(date +%s%N) - since) / 1000000))
     check '... comes after the two seconds' [ "$waited" -ge 1900 ]
     check '... and not much later' [ "$waited" -le 3500 ]
-    info 1 >"$tmp/info"
+    info +$((before + 1)) >"$tmp/info"
     check '... and tells of it' jq -e 'length == 2 and .[0] == "screen: on" and
         (.[1] | test("^last error: .*429"))' "$tmp/info"
     beats 2
@@ -594,23 +595,6 @@ command_info() {
 
 # As systemd would hear it.
 notify() {
-    cat >"$tmp/listen.py" <<'PYTHON'
-import socket, sys, time
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-path = sys.argv[1]
-s.bind("\0" + path[1:] if path[0] == "@" else path)
-while True:
-    text = s.recv(4096).decode()
-    for line in text.split("\n"):
-        print("%.2f" % time.monotonic(), line, flush=True)
-PYTHON
-    listen() { # LOG ADDRESS
-        "$python" "$tmp/listen.py" "$2" >"$1" &
-        children="$children $!"
-        NOTIFY_SOCKET=$2
-        sleep 0.5
-    }
-    heard() { grep -q " $2\$" "$1"; } # LOG LINE
     hook slow 'env >"$tmp/env"; sleep 1'
     fail 500 - /heartbeat
     serve --instruction "$(instruction slow I1)"
@@ -618,8 +602,7 @@ PYTHON
     export NOTIFY_SOCKET
     WATCHDOG_USEC=600000 && export WATCHDOG_USEC
     launch
-    check 'READY, though the first heartbeat failed' await heard "$tmp/one" \
-        READY=1
+    check 'READY' await heard "$tmp/one" READY=1
     mend
     check 'a hook runs' await reported I1 acknowledge
     finish
