@@ -493,7 +493,7 @@ static void show_life(void) {
   if (half_ms <= 0 || (pid && strtoll(pid, NULL, 10) != getpid())) return;
   bool due = now_ms() >= sign_ms;
   if (due) notify("WATCHDOG=1");
-  if (due) sign_ms = now_ms() + half_ms;
+  sign_ms = due ? now_ms() + half_ms : sign_ms;
   wake_at(sign_ms);
 }
 
@@ -792,7 +792,7 @@ static void schedule(hbeat_error e) {
 static void end_beat(hbeat_error e) {
   const char *detail = hbeat_explain(&client);
   print_outcome(e, detail);
-  if (e != HBEAT_OK) exit_status = EXIT_FAILURE;
+  exit_status = e == HBEAT_OK ? exit_status : EXIT_FAILURE;
   if (e != HBEAT_OK)
     snprintf(last_error, PATH_SIZE, "%s: %s", hbeat_error_name(e), detail);
   ready = true;
