@@ -51,6 +51,7 @@
 #define PEM_MAX ((size_t)64 << 10)
 #define CHAIN_MAX 8
 #define QUEUE_MAX 1000
+#define TURNS_MAX 8 /* are handed out by turns: a player remembers a few */
 #define SESSIONS_MAX 1000 /* then the oldest is forgotten */
 #define LOG_BODY_MAX 4096
 
@@ -132,6 +133,7 @@ static FILE *common_file;
 struct common {
   char token[HEAD_MAX];     /* the one that counts */
   char progress[QUEUE_MAX]; /* of each instruction */
+  unsigned turn;            /* of those that are handed out again */
   br_ssl_session_parameters sessions[SESSIONS_MAX];
   size_t session_count; /* that were ever made */
 };
@@ -676,14 +678,21 @@ static void complete_instructions(void) {
   }
 }
 
-/* The first that is still to be handed out. */
+/* The first that is still to be handed out; with --again the next of several,
+ * by turns. */
 static void put_instruction(void) {
+  int waiting[TURNS_MAX], n = 0, most = *again != '\0' ? TURNS_MAX : 1;
   char last = *again != '\0' ? HANDED_OUT : WAITING;
-  int i = 0;
 
-  while (i < instruction_count && common->progress[i] > last) i++;
-  if (i < instruction_count) common->progress[i] = HANDED_OUT;
-  put(i < instruction_count ? instructions[i] : "null");
+  for (int i = 0; i < instruction_count && n < most; i++)
+    if (common->progress[i] <= last) waiting[n++] = i;
+  if (n > 0) {
+    int next = waiting[common->turn++ % (unsigned)n];
+    common->progress[next] = HANDED_OUT;
+    put(instructions[next]);
+  } else {
+    put("null");
+  }
 }
 
 /* Notes that those with this lcuid were reported, and says whether there are
@@ -921,7 +930,7 @@ static const struct {
     {"--app", "LCUID", "the one app that exists", &app},
     {"--token-file", "FILE", "holds the Bearer token", &token_file},
     {"--instruction", "X", "a name in ASCII, or a JSON object; queued", NULL},
-    {"--again", "", "hand out each one until it is reported", &again},
+    {"--again", "", "hand out each one until it is reported, by turns", &again},
     {"--auth", "T:S", "the log-in token and secret that are right", &auth},
     {"--auth-token", "FILE", "the Bearer token from a log-in on", &auth_token},
     {"--fail-file", "FILE",

@@ -6,72 +6,150 @@
 . "$(dirname "$0")/daemon.inc"
 
 interval=0.1
+all=160       # instructions of at_random
+minutes=10080 # in a week
+patience=600  # seconds, for them
 traced="-P $state -P $state.new -P $state.lock -P $tmp/state"
+
+# What does not end when told to is killed; what has ended may have left its
+# number to somebody else.
+clean_up() {
+    for child in $children; do
+        grep -qs "^PPid:[^0-9]*$$\$" "/proc/$child/status" || continue
+        kill "$child"
+        await gone "$child" || kill -s KILL "$child"
+    done 2>/dev/null
+    wait
+    rm -rf "$tmp"
+}
+
+# Ends it at once: it can do nothing about it.
+crash() {
+    kill -s KILL "$daemon"
+    await gone "$daemon" || not_ok 'it can be killed'
+}
 
 # ---- At every system call --------------------------------------------------
 
 # What one life with one instruction does to the memory and its folder, a line
-# a call: the call, and how many of its kind there were up to it.
+# a call: the call, how many of its kind there were up to it, and whose it is,
+# which is "." for the folder.
 calls() {
     hook play 'echo done'
     serve --again --instruction "$(instruction play I1)"
-    wrap="strace -D -o $tmp/trace $traced"
+    wrap="strace -D -y -o $tmp/trace $traced"
     launch
     await reported I1 acknowledge
     beats 2
     finish
-    sed -n 's/^\([a-z0-9_]*\)(.*/\1/p' "$tmp/trace" |
-        awk '{ print $1, ++n[$1] }'
+    awk -v "folder=$tmp/state" '/^[a-z0-9_]*\(/ {
+        of = substr($0, index($0, folder) + length(folder))
+        sub(/\(.*/, "")
+        match(of, /^[a-z.\/]*/)
+        print $0, ++n[$0], "." substr(of, 1, RLENGTH)
+    }' "$tmp/trace"
+    ended_well >&2
 }
 
 # The second life, after one that ended in whatever way: all is made good.
 comes_back() {
     wrap=
     : >"$err"
+    # One that was handed out, not to be again, and was not written down, is
+    # lost to everyone.
+    lost=false
+    ! $once || ! counts 1 '/heartbeat 200' ||
+        grep -q '^rename.* = 0$' "$tmp/trace" || lost=true
     launch
-    check 'it comes up, and reports' await is_reported I1
+    $lost || check 'it comes up, and reports' await is_reported I1
     beats 3
     finish
     check 'it ends well, without complaint' eval \
         'ended_well && [ ! -s "$err" ]'
-    check 'it ran once, or is said to be interrupted' eval '
-        ran I1 1 && reported I1 acknowledge ||
-        reported I1 failed ".message == \"interrupted\"" && ! ran I1 2'
+    if $lost; then
+        check 'what is not written down did not run' [ ! -s "$marks" ]
+    else
+        check 'it ran once, or is said to be interrupted' eval '
+            ran I1 1 && reported I1 acknowledge ||
+            reported I1 failed ".message == \"interrupted\"" &&
+                [ "$(wc -l <"$marks")" -le 1 ]'
+    fi
     check 'there is nothing beside the memory' eval \
         '! ls -A "$tmp/state" | grep -vxE "memory(.lock)?"'
 }
 
-# One life ends at the N-th of these calls.
-at_call() { # CALL N
+# One life ends at the N-th of these calls.  "again": the server goes on to hand
+# out the instruction until it has a report.  "once": it does not, and all that
+# the second life can report comes from the memory.
+at_call() { # CALL N again|once
     hook play 'echo done'
-    serve --again --instruction "$(instruction play I1)"
+    set -- "$@" --instruction "$(instruction play I1)"
     wrap="strace -D -o $tmp/trace $traced --inject=$1:signal=SIGKILL:when=$2"
+    once=true
+    [ "$3" = once ] || once=false
+    shift 3
+    $once || set -- --again "$@"
+    serve "$@"
     launch
     check 'it is killed' await grep -q 'killed by SIGKILL' "$tmp/trace"
     comes_back
 }
 
-# For a whole life each of these calls fails: nothing runs that was not written
-# down, and it does in the next one.
-failing() { # CALL ERROR
+# For a whole life each of these calls fails, on the new memory or its folder:
+# nothing runs that was not written down.  In the next life it does, unless it
+# may have been written down as begun.
+failing() { # CALL HOW [folder]
     hook play 'echo done'
     serve --again --instruction "$(instruction play I1)"
-    wrap="strace -D -o $tmp/trace -P $state.new --inject=$1:error=$2"
+    of=$state.new
+    [ $# -ne 3 ] || of=$tmp/state
+    wrap="strace -D -o $tmp/trace -P $of --inject=$1:$2"
     launch
     beats 4
     check 'it does not run' ran I1 0
-    check 'it is told' [ -s "$err" ]
+    check 'it is told' said 'no state is written'
     check 'it lives' lives
-    kill -s KILL "$daemon"
-    await gone "$daemon"
+    crash
+    once=false
     comes_back
-    check 'it runs after all' ran I1 1
+    [ $# -eq 3 ] || check 'it runs after all' ran I1 1
+}
+
+# Two on one memory would run all twice.
+two() {
+    hook slow 'sleep 1; echo done'
+    serve --again --instruction "$(instruction slow I1)"
+    launch
+    await ran I1 1
+    first=$daemon
+    launch
+    check 'a second one goes away' await gone "$daemon"
+    finish
+    check '... and says why' eval '[ "$status" -eq 2 ] && said "another"'
+    daemon=$first
+    check 'the first one goes on' await reported I1 acknowledge
+    beats 2
+    finish
+    check '... to the end' ended_well
+    check 'it ran once' ran I1 1
 }
 
 # ---- At any moment ---------------------------------------------------------
 
+# How many of the memory's instructions are not reported.
+unfinished() {
+    "$python" - "$state" <<'PYTHON'
+import sys
+with open(sys.argv[1], "rb") as f:
+    records = f.read()[20:] # behind the seal and the time
+size = len(records) // 16
+print(sum(records[i * size + 64] in (1, 2, 3) for i in range(16)))
+PYTHON
+}
+
+# In each third life, which is longer, no report is taken: several pile up.
 at_random() { # SEED
-    lcuids=$(seq -f I%.0f 120)
+    lcuids=$(seq -f I%.0f "$all")
     hook quick 'echo done'
     hook slow 'sleep 0.1; echo done'
     set -- "$1"
@@ -83,19 +161,29 @@ at_random() { # SEED
     seed=$1
     shift
     serve --again "$@"
+    life=0 most=0
     for moment in $("$python" -c '
 import random, sys
 chance = random.Random(int(sys.argv[1]))
-print(*("%.3f" % chance.uniform(0.2, 0.9) for _ in range(30)))' "$seed"); do
+print(*("%.3f" % chance.uniform(0.15, 0.75) for _ in range(30)))' "$seed"); do
+        life=$((life + 1))
         launch
+        if [ $((life % 3)) -eq 0 ]; then
+            fail 500 - /instructions/
+            beats 3
+        fi
         sleep "$moment"
-        kill -s KILL "$daemon"
-        wait "$daemon" 2>/dev/null
+        crash
+        mend
+        n=$(unfinished)
+        [ "$n" -le "$most" ] || most=$n
     done
     in_time=$(sort -u "$marks" | wc -l)
-    [ ! -s "$err" ] || not_ok 'no life has anything to complain of'
+    check 'several were unfinished at once' [ "$most" -ge 3 ]
+    check 'no life has anything else to complain of' eval \
+        '! grep -v "^lucit-heartbeat: I[0-9]*: " "$err"'
     launch
-    for lcuid in $lcuids; do await is_reported "$lcuid"; done
+    for lcuid in $lcuids; do await is_reported "$lcuid" || break; done
     finish
     check 'the last life ends well' ended_well
     twice=$(sort "$marks" | uniq -d)
@@ -114,8 +202,10 @@ print(*("%.3f" % chance.uniform(0.2, 0.9) for _ in range(30)))' "$seed"); do
     check 'every one is reported' eval 'echo "$missing"; [ -z "$missing" ]'
     check 'whatever is acknowledged has run' eval \
         'echo "$wrong"; [ -z "$wrong" ]'
-    echo "# note: seed $seed: 30 lives, which ran $in_time instructions, the" \
-        "last life the rest; $interrupted were interrupted"
+    check 'no life interrupted more than one' [ "$interrupted" -le "$life" ]
+    echo "# note: seed $seed: $life lives, which ran $in_time instructions," \
+        "the last life the rest; $most were unfinished at once;" \
+        "$interrupted were interrupted"
 }
 
 # ---- A long life -----------------------------------------------------------
@@ -131,13 +221,19 @@ size() {
         NR == 1 || $2 < n { n = $2 } END { print kb, n }'
 }
 
-# A week has 10,080 minutes.  As many heartbeats as go into SECONDS: each second
-# something else fails for a moment, and four instructions are to run.
+# The lcuid of every report that was taken.
+taken() {
+    sed -n 's,^POST [^ ]*/instructions/\([^/]*\)/[a-z]* 200 .*,\1,p' "$requests"
+}
+
+# A week's heartbeats as fast as they go: each second something else fails for a
+# moment, and in the first SECONDS four instructions are to run.
 week() { # SECONDS
     hook play 'echo "$LUCIT_INSTRUCTION"'
     hook broken 'yes | head -n 1000; exit 1'
     set -- "$1"
-    for n in $(seq $(($1 * 4))); do
+    instructions=$(($1 * 4)) hooks_due=$(($1 * 3))
+    for n in $(seq "$instructions"); do
         case $((n % 4)) in
         0) name=none ;;
         1) name=broken ;;
@@ -146,14 +242,15 @@ week() { # SECONDS
         set -- "$@" --instruction \
             "$(instruction "$name" "W$n" '[1,2]' "$(at $((n / 4)))")"
     done
-    seconds=$1
     shift
     serve --again "$@"
     interval=0.001
     launch
-    ends=$(($(date +%s) + seconds))
+    began=$(date +%s)
     turn=0 warm=
-    while [ "$(date +%s)" -lt "$ends" ]; do
+    until counts "$minutes" /heartbeat && [ -n "$warm" ] &&
+        [ "$(taken | wc -l)" -ge "$instructions" ]; do
+        [ $(($(date +%s) - began)) -lt "$patience" ] && lives || break
         set -- 500 '429 1' drop '500 - /acknowledge' '404 - /failed' 401
         shift $((turn % $#))
         fail $1
@@ -162,44 +259,58 @@ week() { # SECONDS
         sleep 0.8
         turn=$((turn + 1))
         # All that it ever does it has done by then.
-        [ "$turn" -ne 7 ] || warm=$(size)
+        [ -n "$warm" ] || [ "$turn" -lt 7 ] ||
+            ! counts $((minutes / 4)) /heartbeat || warm=$(size)
     done
-    await counts 1 "/heartbeat 200"
+    took_s=$(($(date +%s) - began))
     beats 20
     cold=$(size)
     check 'it lives' lives
+    check 'a week has passed' counts "$minutes" /heartbeat
     check 'memory is flat' eval 'echo "$warm -> $cold" &&
         [ "${cold% *}" -le $((${warm% *} + 64)) ]'
     check 'descriptors are flat' eval 'echo "$warm -> $cold" &&
         [ "${cold#* }" -le "${warm#* }" ]'
     finish
     check 'it ends well' ended_well
-    check 'no instruction ran twice' [ -z "$(sort "$marks" | uniq -d)" ]
-    check 'instructions ran' [ "$(wc -l <"$marks")" -ge 5 ]
-    echo "# note: $(count /heartbeat) heartbeats (a week has 10080) in" \
-        "$seconds s, $(count /instructions/) reports, $(wc -l <"$marks")" \
-        "hooks; $warm, then $cold KB and descriptors"
+    check 'each instruction is reported, once' eval '
+        taken | sort | uniq -c | awk "\$1 != 1 { print; bad = 1 }
+            END { print NR; exit bad || NR != $instructions }"'
+    check 'each with a hook ran' [ "$(wc -l <"$marks")" -eq "$hooks_due" ]
+    check '... once' [ -z "$(sort "$marks" | uniq -d)" ]
+    echo "# note: $(count /heartbeat) heartbeats in $took_s s," \
+        "$(count /instructions/) reports, $(wc -l <"$marks") hooks; $warm," \
+        "then $cold KB and descriptors"
 }
 
 # ---- All of them -----------------------------------------------------------
 
-if [ $# -gt 0 ]; then
-    "$@"
-    [ "$1" = calls ] || done_testing
-    exit
-fi
+case ${1-} in
+calls) calls; exit ;;
+?*) "$@"; done_testing ;;
+esac
 need jq strace "$python"
-"$0" calls >"$tmp/calls"
+check 'a life with one instruction ends well' eval '"$0" calls >"$tmp/calls"'
 check 'the memory is written four times' \
     [ "$(grep -c '^rename' "$tmp/calls")" -ge 4 ]
-check '... each time to the disk, and the folder' \
-    [ "$(grep -c '^fsync' "$tmp/calls")" -ge 8 ]
+check '... each time to the disk, then to its place, then the folder' awk '
+    $1 == "write" { dirty = 1 }
+    $1 == "fsync" && $3 == "./memory.new" { dirty = 0 }
+    $1 ~ /^rename/ { bad = bad || dirty || due; due = 1 }
+    $1 ~ /^unlink/ && due { bad = 1 }
+    $1 == "fsync" && $3 == "." { due = 0 }
+    END { exit bad || dirty || due }' "$tmp/calls"
 {
-    echo 'week 25'
+    echo 'week 20'
     echo 'at_random 1'
-    echo 'failing openat EROFS'
-    echo 'failing write ENOSPC'
-    echo 'failing fsync EIO'
-    echo 'failing rename EIO'
-    sed 's/^/at_call /' "$tmp/calls"
+    echo two
+    echo 'failing openat error=EROFS'
+    echo 'failing write error=ENOSPC'
+    echo 'failing write retval=4096'
+    echo 'failing fsync error=EIO'
+    echo 'failing fsync error=EIO folder'
+    echo 'failing close error=EIO'
+    echo 'failing rename error=EIO'
+    sed 's/ [^ ]*$//; s/^/at_call /; s/$/ again/' "$tmp/calls"
+    sed 's/ [^ ]*$//; s/^/at_call /; s/$/ once/' "$tmp/calls"
 } | scenarios
