@@ -12,13 +12,12 @@
  *        \      |                       ^
  *         `-> LOOKUP -> OPEN -> CONNECTING [-> TUNNEL]
  *
- * LOOK finds out whether a kept connection is still good; LOOKUP finds
- * addresses; OPEN tries them in turn, until one has said a word.  talk() lets
- * the engine work until it needs the socket.  Small records gather in the wire,
- * the end of the TLS buffer (all of it is scratch before TLS), so a handshake's
- * last flight is one write; a request's record leaves straight from the engine.
- * One read fills what the engine asks for and, behind that, the wire.  So a
- * heartbeat on a kept connection is one look, one write, one poll, one read.
+ * LOOK sees whether a kept connection is still good; LOOKUP finds addresses;
+ * OPEN tries them in turn, until one has said a word.  talk() lets the engine
+ * work until it needs the socket.  Small records gather in the wire, the end of
+ * the TLS buffer (all of it is scratch before TLS), to leave in one write.  One
+ * read fills what the engine asks for, then the wire.  So a heartbeat on a kept
+ * connection is one look, one write, one poll, one read.
  *
  * Sections use only those above; HBEAT_NO_NET omits text to error texts. */
 #ifndef _POSIX_C_SOURCE
@@ -490,7 +489,6 @@ static int64_t read_api_time(const char *text) {
 
 #define DEFAULT_HOST "api.lucit.app"
 #define HTTPS_PORT 443
-#define HTTP_PORT 80
 
 /* What cannot break out of a header field. */
 static bool is_visible(int c) {
@@ -689,7 +687,7 @@ hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
     write_decimal(x->port + 1, cfg->port);
   }
   x->piece = HEAD_PIECES; /* once without writing: nothing secret stays */
-  x->body_size = hbeat_pull(x, NULL, SIZE_MAX);
+  for (size_t n; (n = hbeat_pull(x, NULL, SIZE_MAX)) > 0;) x->body_size += n;
   x->piece = 0;
   write_decimal(x->length, x->body_size);
   return HBEAT_OK;
@@ -1144,27 +1142,28 @@ static entry *find_record(hbeat_memory *m, const char *lcuid) {
   return r < end ? r : NULL;
 }
 
-/* Writes down an instruction, over the one that was last sent longest ago.  If
- * it was reported it is again to be, unless its status is acknowledged: 2. */
+/* Writes down an instruction, over the one reported longest ago.  If it was
+ * reported it is again to be, unless its status is acknowledged: 2. */
 static hbeat_error learn_instruction(
     hbeat_memory *m, const hbeat_instruction *i) {
-  entry *r = m->records, *last = r + COUNT(m->records) - 1, next = {.state = 0};
+  entry *r = m->records, *last = r + COUNT(m->records) - 1;
   size_t name_size = strlen(i->name) + 1, size = i->parameters.size;
   if (!is_path_segment(i->lcuid) || strlen(i->lcuid) >= sizeof r->lcuid)
     return HBEAT_ERR_JSON;
   entry *old = find_record(m, i->lcuid);
-  if (i->status == 2 || (old && old->state != REPORTED)) return HBEAT_OK;
-  if (old) next = *(r = old);
+  if (old && old->state == REPORTED && i->status != 2) {
+    old->state = ENDED;
+    seal(m);
+  }
+  if (old || i->status == 2) return HBEAT_OK;
   while (r < last && r->state != FREE && r->state != REPORTED) r++;
   if (r->state != FREE && r->state != REPORTED) return HBEAT_ERR_TOO_BIG;
   memmove(r, r + 1, (size_t)((byte *)last - (byte *)r));
-  *last = next;
-  last->state = old ? ENDED : WAITING;
+  memset(last, 0, sizeof *last);
   memcpy(last->lcuid, i->lcuid, strlen(i->lcuid));
+  last->state = WAITING;
   write_64(last->run_at_s, i->run_at_s);
-  if (old) {
-    seal(m);
-  } else if (name_size + size >= sizeof r->text) {
+  if (name_size + size >= sizeof r->text) {
     end_record(m, last, HBEAT_FAILED, "too long to be kept", NULL);
   } else if (i->run_at && i->run_at_s == HBEAT_NONE) {
     end_record(m, last, HBEAT_FAILED, "run_at cannot be read", NULL);
@@ -1194,7 +1193,10 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
       (e == HBEAT_OK || refused)) {
     if (r->state == TAKEN)
       end_record(m, r, refused ? HBEAT_FAILED : request->call, NULL, NULL);
-    r->state = REPORTED;
+    entry done = *r, *last = &m->records[COUNT(m->records) - 1];
+    memmove(r, r + 1, (size_t)((byte *)last - (byte *)r));
+    *last = done;
+    last->state = REPORTED;
     seal(m);
   }
   /* The time alone once a day, for flash wears out, and never for a failure. */
@@ -1242,12 +1244,11 @@ void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
 }
 
 bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
-  memset(request, 0, sizeof *request);
   for (size_t n = 0; n < COUNT(m->records); n++) {
     const entry *r = &m->records[m->turn++ % COUNT(m->records)];
     if (r->state != ENDED) continue;
-    request->call = (hbeat_call)r->call;
-    request->instruction = r->lcuid;
+    *request =
+        (hbeat_request){.call = (hbeat_call)r->call, .instruction = r->lcuid};
     request->message = r->text[0] ? r->text : NULL;
     request->response_data = *second_text(r) ? second_text(r) : NULL;
     return true;
@@ -1984,7 +1985,6 @@ static hbeat_error tls_error(int code, const char **what) {
 
 /* ==== The client ======================================================== */
 
-#define DEFAULT_TIMEOUT_MS 30000
 #define LONGEST_TIMEOUT_MS (DAY_S * 1000)
 #define OTHER_FAMILY_MS 200 /* what the second answer of two may take longer */
 #define LAST_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
@@ -2585,10 +2585,10 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
   fail(c, what ? HBEAT_ERR_ARGUMENT : HBEAT_OK, what, 0);
   if (what) return c->error;
   if (!cfg->host) c->cfg.host = DEFAULT_HOST;
-  if (cfg->timeout_ms == 0) c->cfg.timeout_ms = DEFAULT_TIMEOUT_MS;
+  if (cfg->timeout_ms == 0) c->cfg.timeout_ms = 30000;
   if (cfg->port == 0) c->cfg.port = HTTPS_PORT;
   if (cfg->address_port == 0) c->cfg.address_port = c->cfg.port;
-  if (cfg->proxy_port == 0) c->cfg.proxy_port = HTTP_PORT;
+  if (cfg->proxy_port == 0) c->cfg.proxy_port = 80;
   if (!cfg->hosts_path) c->cfg.hosts_path = "/etc/hosts";
   if (!cfg->resolv_path) c->cfg.resolv_path = "/etc/resolv.conf";
   c->server_lead_s = HBEAT_NONE;

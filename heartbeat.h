@@ -78,9 +78,9 @@ const char *hbeat_error_name(hbeat_error e);
 
 /* ---- What goes in ----------------------------------------------------- */
 
-/* All strings are NUL-terminated and stay as they are: these from hbeat_init()
- * to hbeat_close(), where only the token's bytes may change between exchanges;
- * a request's until its exchange has ended. */
+/* All strings are NUL-terminated.  What this points to stays as it is from
+ * hbeat_init() to hbeat_close(), though the token's bytes may change between
+ * exchanges; what a request points to until its exchange has ended. */
 typedef struct hbeat_config {
   const char *device; /* the device's lcuid; RFC 3986 unreserved characters */
   const char *app;    /* the app's lcuid, for AppIdV3; visible ASCII */
@@ -375,7 +375,7 @@ void hbeat_close(hbeat_client *c);
 /* What is to outlive a restart: the last instructions, each with what became of
  * it, and the server's time.  Bytes alone, the same on every machine: whenever
  * `changed` is set, clear it and keep the structure, safe from a power cut,
- * before anything else is done.  If that fails set it again, and run nothing.
+ * before anything else is done.  If it fails set it again, and run nothing yet.
  *
  *          learn            due            end            learn
  *     new -------> WAITING -----> TAKEN -----> ENDED <---------> REPORTED
@@ -390,7 +390,7 @@ typedef struct hbeat_memory {
     char lcuid[64];
     unsigned char state, call, run_at_s[8];
     char text[HBEAT_MEMORY_TEXT];
-  } records[HBEAT_MEMORY_RECORDS]; /* the last that was sent at the end */
+  } records[HBEAT_MEMORY_RECORDS]; /* by when they came, or were reported */
 } hbeat_memory;
 
 /* Takes what was kept; `size` 0: nothing was.  *clock_floor_s (may be NULL) is
@@ -399,7 +399,7 @@ typedef struct hbeat_memory {
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s);
 
-/* Learns from an exchange that ended with `e`: of a new instruction, if it is
+/* Learns from an exchange that ended with `e`: of an instruction, if it is
  * not acknowledged; or that a report was taken or never will be (_REFUSED; 4xx
  * but 401, 403, 408, 425, 429).  HBEAT_ERR_JSON: one without an lcuid (63 bytes
  * at most) never runs.  _TOO_BIG: all records wait; it is sent again. */

@@ -522,7 +522,8 @@ static void load_state(void) {
   static unsigned char bytes[sizeof memory + 1];
   lock_state();
   ssize_t n = read_file(opt.state, bytes, sizeof bytes);
-  if (n < 0 && errno != ENOENT) complain(opt.state, strerror(errno));
+  if (n < 0 && errno != ENOENT) /* what has run is not known */
+    complain(opt.state, strerror(errno)), opt.state = opt.hooks = NULL;
   if (hbeat_memory_load(&memory, bytes, n > 0 ? (size_t)n : 0,
           &cfg.clock_floor_s) != HBEAT_OK)
     complain("not mine, or torn: it is begun anew", opt.state);
@@ -662,8 +663,9 @@ static void end_program(struct program *p, const siginfo_t *end) {
   snprintf(how, sizeof how, form, stop_ms ? "interrupted: " : "", code);
   if (p->late) snprintf(how, sizeof how, "timed out after %g s", p->limit_s);
   if (p == &info) {
-    info_ready = !p->late;
-    if (!well && !p->late) complain("info command", how);
+    info_ready |= !p->late;
+    if (!p->late && (!well || p->end_ms == 0))
+      complain("info command", p->end_ms == 0 ? "too long" : how);
     return;
   }
   quoted(job.line, line, sizeof line);
@@ -756,7 +758,7 @@ static bool begin(hbeat_request with) {
 /* Once for each heartbeat that fails. */
 static bool log_in(void) {
   if (!opt.secret_file || logged_in || stop_ms) return false;
-  logged_in = true;
+  logged_in = info_ready = true;
   const char *why = read_text(opt.secret_file, secret, sizeof secret);
   if (why) complain(opt.secret_file, why);
   char *end = secret + strcspn(secret, "\r\n");
@@ -806,7 +808,7 @@ static void end_beat(hbeat_error e) {
 static void end_report(hbeat_error e, bool settled) {
   bool well = e == HBEAT_OK, asked = request.instruction == job.lcuid;
   may_report = may_report && well;
-  if (!well) complain(request.instruction, hbeat_explain(&client));
+  if (!well) complain("a report", hbeat_explain(&client));
   if (asked) job.acknowledged = job.cleared = well;
   if (asked && settled && !well) job.taken = false;
 }
@@ -827,8 +829,7 @@ static void end_exchange(hbeat_error e) {
   bool settled = memory.changed;
   save_state();
   if (learnt != HBEAT_OK && opt.hooks)
-    complain("an instruction does not run",
-        learnt == HBEAT_ERR_JSON ? "no lcuid" : "too many wait");
+    complain("not run: 17th, or without lcuid", hbeat_error_name(learnt));
   memset(secret, 0, sizeof secret);
   if (request.instruction) end_report(e, settled);
   else if (request.call == HBEAT_BEAT && refused && log_in()) return;
@@ -868,13 +869,12 @@ static void catch_signals(void) {
   static const int caught[] = {SIGHUP, SIGINT, SIGTERM, SIGCHLD};
   struct sigaction action = {.sa_handler = handler};
   sigprocmask(SIG_BLOCK, NULL, &usual);
-  action.sa_mask = usual;
   for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
     sigaddset(&action.sa_mask, caught[i]);
     sigdelset(&usual, caught[i]); /* a parent may have blocked them */
     sigaction(caught[i], &action, NULL);
   }
-  sigprocmask(SIG_SETMASK, &action.sa_mask, NULL);
+  sigprocmask(SIG_BLOCK, &action.sa_mask, NULL);
   if (forever || opt.state) signal(SIGPIPE, SIG_IGN); /* a lost log is none */
 }
 
@@ -987,8 +987,8 @@ static int heartbeats(void) {
 }
 
 int main(int argc, char **argv) {
-  /* One that came closed must not become the connection, and be printed to. */
-  for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;)
+  /* One that came closed must not become the connection; hooks have the last. */
+  for (int fd = 0; fd >= 0 && fd <= 2; fcntl(STDERR_FILENO, F_SETFD, 0))
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write */
   parse_options(argc, argv);

@@ -1219,17 +1219,16 @@ static void test_full(void **state) {
 
 static void test_forgotten(void **state) {
   static const unsigned reported[] = {11, 3, 5, 16};
-  static const unsigned order[] = {3, 5, 11, 16};
 
   (void)state;
-  in_hand("those that arrived first are forgotten first", TEXT(""));
+  in_hand("those that were reported first are forgotten first", TEXT(""));
   forget();
   for (unsigned n = 1; n <= 16; n++) run(numbered(n));
   for (size_t i = 0; i < COUNT(reported); i++) report(numbered(reported[i]));
-  for (unsigned i = 0; i < COUNT(order); i++) {
-    expect_int("known", state_of(numbered(order[i])), REPORTED);
+  for (unsigned i = 0; i < COUNT(reported); i++) {
+    expect_int("known", state_of(numbered(reported[i])), REPORTED);
     expect_error("new", offer(numbered(17 + i), "reload", LATER), HBEAT_OK);
-    expect_int("forgotten", state_of(numbered(order[i])), FREE);
+    expect_int("forgotten", state_of(numbered(reported[i])), FREE);
     expect_int("at the end", place_of(numbered(17 + i)), 15);
     play(RESTART);
   }
@@ -1256,22 +1255,40 @@ static void test_last_ones(void **state) {
   }
 }
 
-/* A server that never hears of one sends it for ever, between all others. */
+/* A server that never hears of one sends it for ever, between all others:
+ * whether its report is taken each time, or for long not at all. */
 static void test_stuck(void **state) {
   (void)state;
   in_hand("sent again for ever", TEXT(""));
+  for (unsigned every = 1; every <= 30; every += 29) {
+    forget();
+    run("stuck");
+    for (unsigned n = 1; n <= 60; n++) {
+      if (n % every == 0) report("stuck");
+      run(numbered(n));
+      report(numbered(n));
+      expect_error("repeated", offer("stuck", "reload", NONE), HBEAT_OK);
+      expect_true("does not run", !anything_due(NOW));
+      expect_int("is reported again", state_of("stuck"), ENDED);
+      play(RESTART);
+    }
+  }
+}
+
+/* The place of one that had to wait is not what counts. */
+static void test_waited(void **state) {
+  (void)state;
+  in_hand("the last one reported is not the next forgotten", TEXT(""));
   forget();
-  run("stuck");
-  for (unsigned n = 1; n <= 40; n++) {
-    report("stuck");
+  run("late");
+  for (unsigned n = 1; n <= 15; n++) {
     run(numbered(n));
     report(numbered(n));
-    expect_error("repeated", offer("stuck", "reload", NONE), HBEAT_OK);
-    expect_true("does not run", !anything_due(NOW));
-    expect_int("is reported again", state_of("stuck"), ENDED);
-    expect_int("at the end", place_of("stuck"), 15);
-    play(RESTART);
   }
+  report("late");
+  expect_error("one more", offer("x", "reload", LATER), HBEAT_OK);
+  expect_int("known", state_of("late"), REPORTED);
+  expect_int("forgotten", state_of(numbered(1)), FREE);
 }
 
 static void test_order(void **state) {
@@ -1808,10 +1825,11 @@ int main(void) {
   cases_add("data of 64 levels, and of 65", test_deep, NULL);
   cases_add("status", test_status, NULL);
   cases_add("more than can be kept", test_full, NULL);
-  cases_add(
-      "those that arrived first are forgotten first", test_forgotten, NULL);
+  cases_add("those that were reported first are forgotten first",
+      test_forgotten, NULL);
   cases_add("the last 16 never run again", test_last_ones, NULL);
   cases_add("sent again for ever", test_stuck, NULL);
+  cases_add("the last one reported", test_waited, NULL);
   cases_add("run as they came", test_order, NULL);
   cases_add("reports by turns", test_turns, NULL);
   cases_add_rows(test_refusal, REFUSALS);
