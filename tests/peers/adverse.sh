@@ -39,11 +39,6 @@ release() { rm -f "$tmp/hold"; }
 # The daemon has seen every signal that was sent to it.
 is_heard() { grep -q '^ShdPnd:.0*$' "/proc/$daemon/status"; }
 
-program() { # NAME SHELL-WORDS
-    printf '#!/bin/sh\ntmp=%s\n%s\n' "$tmp" "$2" >"$tmp/$1"
-    chmod 755 "$tmp/$1"
-}
-
 secrets() {
     printf 'login-of-the-player\nsecret-of-the-player\n' >"$tmp/secret"
     printf 'ZnJlc2g.dG9rZW4.b2YtdGhlLXBsYXllcg\n' >"$tmp/fresh"
@@ -612,16 +607,8 @@ acknowledged() {
 
 # Reports that take their time are not in a heartbeat's way.
 slow_reports() {
-    hook play 'echo done'
-    fail 503 - /instructions/
-    set --
-    for n in 1 2 3 4 5 6 7 8; do
-        set -- "$@" --instruction "$(instruction play "I$n")"
-    done
-    serve "$@"
     interval=0.1
-    launch
-    check 'all have run' await ran I8 1
+    run_eight
     finish
     mend
     relay

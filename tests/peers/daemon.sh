@@ -328,15 +328,7 @@ prompt() {
 
 # Those that could not be sent are kept, and then go out in a row.
 pending() {
-    hook play 'echo done'
-    fail 503 - /instructions/
-    set --
-    for n in 1 2 3 4 5 6 7 8; do
-        set -- "$@" --instruction "$(instruction play "I$n")"
-    done
-    serve "$@"
-    launch
-    check 'all have run' await ran I8 1
+    run_eight
     beats 2
     finish
     check 'none is reported' eval '! counts 1 "/acknowledge 200"'
@@ -395,9 +387,6 @@ failures() {
     check 'a dropped connection is told' await is_told truncated
     finish
     check 'it ends well' ended_well
-}
-is_told() { # WORD: by a heartbeat that was answered
-    grep '/heartbeat 200' "$requests" | grep -q "last error: .*$1"
 }
 
 # 401: one log-in, then the heartbeat again.

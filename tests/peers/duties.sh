@@ -194,9 +194,6 @@ complaint() {
     check '... and what it held up runs' await reported I1 acknowledge
     finish
 }
-is_told() { # WORDS: by a heartbeat that was answered
-    grep '/heartbeat 200' "$requests" | grep -q "last error: .*$1"
-}
 
 # ---- Around a hook ---------------------------------------------------------
 
@@ -265,11 +262,6 @@ whole_output() {
 }
 
 # ---- The info command ------------------------------------------------------
-
-program() { # NAME SHELL-WORDS
-    printf '#!/bin/sh\ntmp=%s\n%s\n' "$tmp" "$2" >"$tmp/$1"
-    chmod 755 "$tmp/$1"
-}
 
 info_limits() {
     program most 'seq 64'
