@@ -84,7 +84,7 @@ demo: all $B/certs/made
 programs: all $(UNIT) $(NETWORK) $B/certs/made
 
 test: programs
-	B=$B tests/run $(UNIT) $(NETWORK) $(SCRIPTS)
+	B=$B tests/run $(UNIT) $(NETWORK) tests/build.sh $(SCRIPTS)
 
 suite: $B/jsonsuite
 	ARGUMENT=$(SUITE) tests/run $B/jsonsuite
@@ -96,7 +96,8 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 # The scripts run with clang's code in the next one.
 clang:
 	$(MAKE) B=$B/clang CC=clang programs
-	B=$B/clang tests/run $(UNIT:$B/%=$B/clang/%) $(NETWORK:$B/%=$B/clang/%)
+	CC=clang B=$B/clang tests/run $(UNIT:$B/%=$B/clang/%) \
+	    $(NETWORK:$B/%=$B/clang/%) tests/build.sh
 
 sanitized:
 	$(MAKE) B=$B/sanitized CC=clang CFLAGS="-O1 -g $(SANITIZE)" programs

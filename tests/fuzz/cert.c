@@ -10,7 +10,7 @@ static const char host[] = "api.lucit.app";
 static const int64_t dates[] = {1650000000, 0, LAST_S, 981173106};
 
 static hbeat_client client;
-static br_x509_minimal_context plain, *verifying;
+static br_x509_minimal_context original, *verifying;
 
 static uint32_t good_ecdsa(const br_ec_impl *ec, const void *hash,
     size_t hash_size, const br_ec_public_key *key, const void *signature,
@@ -50,11 +50,11 @@ static void prepare(void) {
       .reply_buffer = reply,
       .reply_buffer_size = sizeof reply};
   EXPECT(hbeat_init(&client, &cfg) == HBEAT_OK);
-  client.x509.iecdsa = good_ecdsa;
-  client.x509.irsa = good_rsa;
-  plain = client.x509;
-  plain.vtable = &br_x509_minimal_vtable;
-  br_x509_minimal_set_name_elements(&plain, NULL, 0);
+  client.certs.x509.iecdsa = good_ecdsa;
+  client.certs.x509.irsa = good_rsa;
+  original = client.certs.x509;
+  original.vtable = &br_x509_minimal_vtable;
+  br_x509_minimal_set_name_elements(&original, NULL, 0);
 }
 
 typedef struct outcome {
@@ -63,7 +63,7 @@ typedef struct outcome {
   int64_t not_before_s, leaf_until_s;
   byte certificates;
   int name_status;
-  char name[sizeof client.x.line];
+  char name[sizeof client.certs.name];
 } outcome;
 
 /* Takes the next certificate off a chain: all that is left where its own size
@@ -87,11 +87,13 @@ static outcome show(
   int n;
   verifying = x;
   memset(&o, 0, sizeof o);
-  memset(client.window, kind & STALE ? 0x7F : 0, sizeof client.window);
-  client.not_before_s = client.leaf_until_s = kind & STALE ? LAST_S : 0;
-  client.dated = kind & STALE;
-  client.certificates = 0;
-  client.for_others = false;
+  memset(
+      client.certs.window, kind & STALE ? 0x7F : 0, sizeof client.certs.window);
+  client.certs.not_before_s = client.tls.server_not_after_s =
+      kind & STALE ? LAST_S : 0;
+  client.certs.dates_seen = kind & STALE;
+  client.certs.count = 0;
+  client.certs.not_for_servers = false;
   br_x509_minimal_set_time(
       x, (uint32_t)(now_s / DAY_S + DAYS_TO_1970), (uint32_t)(now_s % DAY_S));
   class->start_chain(x509, host);
@@ -108,11 +110,11 @@ static outcome show(
   o.error = class->end_chain(x509);
   key = class->get_pkey(x509, &o.usages);
   o.has_key = key != NULL;
-  o.not_before_s = client.not_before_s;
-  o.leaf_until_s = client.leaf_until_s;
-  o.certificates = client.certificates;
-  o.name_status = client.leaf.status;
-  if (o.name_status == 1) strcpy(o.name, client.leaf.buf);
+  o.not_before_s = client.certs.not_before_s;
+  o.leaf_until_s = client.tls.server_not_after_s;
+  o.certificates = client.certs.count;
+  o.name_status = client.certs.dns_name.status;
+  if (o.name_status == 1) strcpy(o.name, client.certs.name);
   return o;
 }
 
@@ -171,9 +173,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   byte kind = control(&in), choice = control(&in);
   outcome whole, pieces, bearssl;
   if (client.state == UNFIT) prepare();
-  whole = show(&client.x509, in, kind, 0);
-  pieces = show(&client.x509, in, kind, choice);
-  bearssl = show(&plain, in, kind, 0);
+  whole = show(&client.certs.x509, in, kind, 0);
+  pieces = show(&client.certs.x509, in, kind, choice);
+  bearssl = show(&original, in, kind, 0);
   expect_same(&whole, &pieces);
   if (bearssl.error != 0) {
     EXPECT(whole.error == bearssl.error);

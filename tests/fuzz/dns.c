@@ -65,7 +65,7 @@ static void check_addresses(
       for (i = n; i < a->count; i++) EXPECT(is_v4(a->list[i]) == is_v4(ip));
   }
   for (n = 0; n < a->count; n++) {
-    i = (unsigned)((address_in_turn(a, n) - a->list[0]) / 16);
+    i = (unsigned)((nth_address(a, n) - a->list[0]) / 16);
     EXPECT(i < a->count && !(seen >> i & 1));
     seen |= 1u << i;
   }

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *name = names[control(&in) % COUNT(names)];
   byte choice = control(&in), chunk[256];
   hbeat_addresses whole, pieces, plain;
-  words w = {.fd = -1, .size = length_of(in)};
+  word_reader w = {.fd = -1, .size = length_of(in)};
   memset(&whole, 0, sizeof whole);
   plain = pieces = whole;
   w.end = w.size;

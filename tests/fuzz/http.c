@@ -20,7 +20,7 @@ typedef struct outcome {
   char *buffer;
 } outcome;
 
-static outcome feed(span wire, byte kind, byte choice) {
+static outcome feed_reply(span wire, byte kind, byte choice) {
   static const hbeat_request all = {.lightning_version = "4.2.1",
       .instruction = "i",
       .login_token = "t",
@@ -40,7 +40,7 @@ static outcome feed(span wire, byte kind, byte choice) {
   o.request.token_buffer = memory(o.request.token_buffer_size);
   memset(o.request.token_buffer, UNTOUCHED, o.request.token_buffer_size);
   EXPECT(hbeat_begin(&x, &cfg, &o.request, &o.reply) == HBEAT_OK);
-  x.tunnel = kind & TUNNEL_BIT;
+  x.in.tunnel = kind & TUNNEL_BIT;
   o.e = HBEAT_AGAIN;
   while (o.e == HBEAT_AGAIN && wire.at < wire.end) {
     size_t n = next_piece(length_of(wire), choice, &random);
@@ -158,7 +158,8 @@ static void expect_same(const outcome *a, const outcome *b) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   span in = span_of(data, size);
   byte kind = control(&in), choice = control(&in);
-  outcome whole = feed(in, kind, 0), pieces = feed(in, kind, choice);
+  outcome whole = feed_reply(in, kind, 0),
+          pieces = feed_reply(in, kind, choice);
   check_outcome(&whole, kind & TUNNEL_BIT);
   expect_same(&whole, &pieces);
   free(whole.buffer);

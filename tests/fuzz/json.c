@@ -164,7 +164,7 @@ static void check_prefixes(
 
 /* As a report's data it goes out if it is one object, as it is; as a message
  * it always could. */
-static void check_report(const char *text, size_t size, bool object) {
+static void check_in_report(const char *text, size_t size, bool object) {
   char *copy = memory(size + 1), buffer[1], *body;
   hbeat_config cfg = {.device = "d",
       .app = "a",
@@ -212,7 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   EXPECT(e == HBEAT_OK || e == HBEAT_ERR_JSON || e == HBEAT_ERR_TRUNCATED ||
       e == HBEAT_ERR_TOO_BIG);
   check_prefixes(text, size, e, &value);
-  check_report(text, size, e == HBEAT_OK && value.type == HBEAT_JSON_OBJECT);
+  check_in_report(text, size, e == HBEAT_OK && value.type == HBEAT_JSON_OBJECT);
   if (e == HBEAT_OK) {
     EXPECT(value.text >= text && value.size <= size);
     expect_between(text, value.text, "");

@@ -28,13 +28,13 @@ static hbeat_error load(const void *bytes, size_t size) {
   EXPECT(e == HBEAT_OK || e == HBEAT_ERR_MEMORY);
   EXPECT(floor_s >= 7 && (e == HBEAT_OK || floor_s == 7));
   EXPECT(e == HBEAT_OK || size != 0);
-  EXPECT(m->turn == 0);
+  EXPECT(m->next_report == 0);
   return e;
 }
 
 /* ---- What must hold ---- */
 
-static const entry *record_of(const char *lcuid) {
+static const hbeat_record *record_of(const char *lcuid) {
   size_t i;
   for (i = 0; i < COUNT(m->records); i++)
     if (m->records[i].state != FREE && strcmp(m->records[i].lcuid, lcuid) == 0)
@@ -42,7 +42,7 @@ static const entry *record_of(const char *lcuid) {
   return NULL;
 }
 
-static void check_record(const entry *r) {
+static void check_record(const hbeat_record *r) {
   const char *nul = memchr(r->text, '\0', sizeof r->text);
   const char *end = r->text + sizeof r->text;
   hbeat_json value;
@@ -66,7 +66,7 @@ static void check(const hbeat_memory *before) {
   EXPECT(m->changed <= 1);
   EXPECT(m->changed || same(m, before));
   for (i = 0; i < out.count; i++) {
-    const entry *r = record_of(out.lcuids[i]);
+    const hbeat_record *r = record_of(out.lcuids[i]);
     if (!r) continue;
     EXPECT(!out.known || r->state != WAITING);
     memmove(out.lcuids[kept++], out.lcuids[i], sizeof out.lcuids[i]);
@@ -108,7 +108,7 @@ static const char *text(char room[80]) {
 }
 
 static const char *lcuid(char room[80]) {
-  const entry *r = &m->records[dice(COUNT(m->records))];
+  const hbeat_record *r = &m->records[dice(COUNT(m->records))];
   strcpy(room, "a");
   room[0] = (char)('a' + dice(20));
   if (r->state != FREE && dice(3) > 0) strcpy(room, r->lcuid);
@@ -165,7 +165,7 @@ static void call_learn(void) {
 static void call_due(void) {
   int64_t now_s = any_time(), age_s = any_time();
   hbeat_instruction i;
-  const entry *r;
+  const hbeat_record *r;
   size_t n;
   memset(&i, 0xA5, sizeof i);
   if (!hbeat_memory_due(m, now_s, age_s, &i)) {
@@ -246,7 +246,7 @@ static void take_string(span *in, char *to, size_t size) {
 static void craft(hbeat_memory *kept, span in) {
   size_t i;
   for (i = COUNT(kept->records); i-- > 0 && in.at < in.end;) {
-    entry *r = &kept->records[i];
+    hbeat_record *r = &kept->records[i];
     byte kind = control(&in);
     char *second;
     r->state = kind % 8; /* some of which there are not */

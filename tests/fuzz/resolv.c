@@ -19,7 +19,7 @@ static void expect_same(const resolver *a, const resolver *b) {
 }
 
 static void read_memory(span in, resolver *r) {
-  words w = {.fd = -1, .size = length_of(in)};
+  word_reader w = {.fd = -1, .size = length_of(in)};
   w.end = w.size;
   w.chunk = at_end(in.at, w.size);
   memset(r, 0xA5, sizeof *r);
@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   span in = span_of(data, size);
   byte choice = control(&in), chunk[256];
   resolver whole, pieces;
-  words w = file_of(in, chunk, choice);
+  word_reader w = file_of(in, chunk, choice);
   read_memory(in, &whole);
   memset(&pieces, 0x5A, sizeof pieces);
   read_resolv(&w, &pieces);

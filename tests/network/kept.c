@@ -503,8 +503,8 @@ static void a_close_needs_no_room(void **state) {
   (void)state;
   player_open(&p, port);
   player_expect(&p, &player_beat, HBEAT_OK);
-  while (!is_full(p.client.fd))
-    (void)!send(p.client.fd, junk, sizeof junk, MSG_NOSIGNAL);
+  while (!is_full(p.client.link.fd))
+    (void)!send(p.client.link.fd, junk, sizeof junk, MSG_NOSIGNAL);
   close_at_once(&p, before);
 }
 

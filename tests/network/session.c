@@ -1056,7 +1056,7 @@ static void a_close_leaves_no_master_secret(void **state) {
   server_port = peer_start(&good);
   open_player(&p);
   good_beat(&p, 'n');
-  br_ssl_engine_get_session_parameters(&p.client.tls.eng, &session);
+  br_ssl_engine_get_session_parameters(&p.client.tls.context.eng, &session);
   assert_true(hbeat_session_save(&p.client, saved));
   assert_true(holds(&p, sizeof p, session.master_secret));
   assert_true(holds(saved, sizeof saved, session.master_secret));

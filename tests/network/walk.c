@@ -884,7 +884,7 @@ static void end(void) {
 
 /* Waits until the server's farewell has arrived. */
 static bool await_close(void) {
-  struct pollfd p = {stage.p.client.fd, POLLIN, 0};
+  struct pollfd p = {stage.p.client.link.fd, POLLIN, 0};
 
   return poll(&p, 1, 10000) == 1;
 }

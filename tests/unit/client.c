@@ -225,7 +225,7 @@ static void test_bad_request(void **state) {
   expect_error(
       "send", hbeat_send(&client, &row->request, &reply), HBEAT_ERR_ARGUMENT);
   expect_true("explained", strstr(hbeat_explain(&client), row->word) != NULL);
-  expect_true("no descriptor", client.fd < 0);
+  expect_true("no descriptor", client.link.fd < 0);
   hbeat_close(&client);
 }
 

@@ -134,7 +134,7 @@ static const char *next_report(void) {
   copy = *m;
   memset(&request, 0xA5, sizeof request);
   if (!hbeat_memory_report(&copy, &request)) return NULL;
-  copy.turn = m->turn;
+  copy.next_report = m->next_report;
   expect_true("it changes nothing", memcmp(&copy, m, SIZE) == 0);
   expect_true("a report",
       request.call == HBEAT_ACKNOWLEDGE || request.call == HBEAT_FAILED);
@@ -303,7 +303,7 @@ static void test_whole(void **state) {
   bytes[1] = 7;
   expect_error("the outcome", load(bytes, SIZE, &floor_s), HBEAT_OK);
   expect_int("the server's time", floor_s, NOW);
-  expect_int("turn", m->turn, 0);
+  expect_int("turn", m->next_report, 0);
   expect_int("changed, as one was interrupted", m->changed, 1);
   expect_int("reported", state_of("LCUID-LDRI-1"), REPORTED);
   expect_int("ended", state_of("LCUID-LDRI-2"), ENDED);
