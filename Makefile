@@ -6,6 +6,7 @@
 # make fleet      a million devices for a day, simulated
 # make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      instructions and system calls, beside curl
+# make stack      bytes of stack that each call takes, and a heartbeat
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
@@ -173,8 +174,26 @@ check: lint test splits fuzz fleet clang sanitized m32 memcheck
 bench: all $B/certs/made
 	tests/bench/run $B
 
+# Those of README's figures.
+STACK_FLAGS = -Os
+
+$B/stack/heartbeat.o: heartbeat.c heartbeat.h
+	@mkdir -p $(@D)
+	$(COMPILE) $(STACK_FLAGS) -c -o $@ heartbeat.c
+
+# The nameserver's connect() and clock_gettime() get other names, or else they
+# would stand in front of the C library's and be measured in their place.
+$B/stack/stack: tests/bench/stack.c tests/network/peer.c tests/network/peer.h \
+                tests/network/nameserver.c tests/network/nameserver.h \
+                $B/stack/heartbeat.o
+	$(COMPILE) -Dconnect=no_connect -Dclock_gettime=no_clock_gettime \
+	    -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -Wl,-z,now -lcmocka $(BR_LIB)
+
+stack: $B/stack/stack $B/certs/made
+	B=$B tests/run $B/stack/stack
+
 clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
-        m32 memcheck coverage lint check bench clean
+        m32 memcheck coverage lint check bench stack clean
