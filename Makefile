@@ -169,7 +169,7 @@ lint:
 	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 	clang -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 
-check: lint test splits fuzz fleet clang sanitized m32 memcheck
+check: lint test splits fuzz fleet clang sanitized m32 memcheck stack
 
 bench: all $B/certs/made
 	tests/bench/run $B
