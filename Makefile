@@ -150,14 +150,32 @@ coverage:
 	    $(NETWORK:$B/%=$B/coverage/%)
 	gcov -nb -o $B/coverage heartbeat.c | sed -n "/'heartbeat.c'/,/^Calls/p"
 
+# What the makers of firmware ask of code that they take in.
+STRICT = -Wswitch-enum -Wimplicit-fallthrough -Wundef -Wvla
+STRICT_GCC = $(STRICT) -Wlogical-op -Wcast-align=strict
+STRICT_CLANG = $(STRICT) -Wcast-align -Weverything -Wno-padded \
+               -Wno-declaration-after-statement -Wno-covered-switch-default \
+               -Wno-switch-default -Wno-unsafe-buffer-usage
+TIDY = clang-tidy-19 --quiet
+
 lint:
 	clang-format --dry-run -Werror $(SOURCES)
-	gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null heartbeat.c
+	for part in -UHBEAT_NO_NET -DHBEAT_NO_NET; do \
+	    for size in -O2 -Os; do \
+	        gcc -std=c99 $(WARN) $(STRICT_GCC) $$size -fanalyzer $$part -I. \
+	            -c -o /dev/null heartbeat.c || exit 1; \
+	    done; \
+	    clang-19 -std=c99 $(WARN) $(STRICT_CLANG) $$part -I. \
+	        -c -o /dev/null heartbeat.c || exit 1; \
+	done
+	clang-19 -std=c99 $(WARN) $(STRICT_CLANG) -Wno-unused-macros -I. -x c \
+	    -fsyntax-only heartbeat.h
 	for f in examples/*.c; do \
 	    gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null $$f || exit 1; \
 	done
-	for f in heartbeat.c examples/*.c; do \
-	    clang-tidy --quiet --warnings-as-errors='*' $$f -- -std=c99 -I. || \
+	$(TIDY) heartbeat.c -- -std=c99 -I.
+	for f in examples/*.c; do \
+	    $(TIDY) --config='{}' --warnings-as-errors='*' $$f -- -std=c99 -I. || \
 	        exit 1; \
 	done
 	cppcheck --quiet --std=c99 --enable=warning,style,performance,portability \
@@ -166,8 +184,6 @@ lint:
 	    -fsyntax-only heartbeat.h
 	clang++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ \
 	    -fsyntax-only heartbeat.h
-	gcc -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
-	clang -std=c99 $(WARN) -DHBEAT_NO_NET -c -o /dev/null heartbeat.c
 
 check: lint test splits fuzz fleet clang sanitized m32 memcheck stack
 

@@ -210,6 +210,13 @@ static bool scan_any(span *in, const char *set) {
   return true;
 }
 
+/* Any bytes of a set, or none. */
+static void skip_any(span *in, const char *set) {
+  bool more = true;
+
+  while (more) more = scan_any(in, set);
+}
+
 static bool at_digit(span in) {
   return in.at < in.end && is_digit(*in.at);
 }
@@ -368,7 +375,7 @@ static hbeat_error json_error(scan_result r) {
 }
 
 static void skip_space(span *in) {
-  while (scan_any(in, " \t\n\r")) continue;
+  skip_any(in, " \t\n\r");
 }
 
 /* A number, section 6. */
@@ -1295,7 +1302,7 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
   if (line.at == start) return bad_http(x, "a chunk without size");
   if (line_is_cut(x) && line.at >= line.end) /* more digits may follow */
     return bad_http(x, "a chunk's size is too long");
-  while (scan_any(&line, " \t")) continue;
+  skip_any(&line, " \t");
   if (line.at < line.end && *line.at != ';')
     return bad_http(x, "a malformed chunk size");
   if (x->in.body_left == 0) {
@@ -1349,10 +1356,11 @@ static hbeat_error body_bytes(
 
   *used = !open && size > x->in.body_left ? (size_t)x->in.body_left : size;
   if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
-  size_t n = *used < room ? *used : room;
+  bool cut = *used > room; /* an error's; its beginning is enough */
+  size_t n = cut ? room : *used;
   memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
   x->in.body_size += n;
-  if (n < *used) { /* an error's; its beginning is enough */
+  if (cut) {
     x->keep_alive = false;
     return HBEAT_OK;
   }
@@ -1474,7 +1482,7 @@ static bool decode_instruction(hbeat_json value, hbeat_instruction *i) {
 /* Moves a log-in's token to where the caller wants it, and leaves no copy. */
 static hbeat_error take_token(const hbeat_request *request,
     const hbeat_json *value, const char **reason) {
-  const char *token = NULL;
+  const char *token = ""; /* where the value is no string */
   hbeat_error e = HBEAT_OK;
 
   take_text(value, &token);
@@ -1488,7 +1496,8 @@ static hbeat_error take_token(const hbeat_request *request,
     memset(request->token_buffer, 0, request->token_buffer_size);
     memcpy(request->token_buffer, token, strlen(token));
   }
-  if (token) memset(writable(value->text), 0, value->size);
+  if (value->type == HBEAT_JSON_STRING)
+    memset(writable(value->text), 0, value->size);
   return e;
 }
 
@@ -1716,22 +1725,24 @@ static bool is_sound(const hbeat_record *r) {
   return r->state < ENDED || *data == '\0' || is_object(data);
 }
 
-/* The length of a text if at most `room` bytes of it are taken, whole UTF-8
- * sequences; NULL has none. */
+/* The length of a text of which at most `room` bytes are taken, and no part of a
+ * UTF-8 sequence. */
 static size_t length_within(const char *text, size_t room) {
-  size_t size = text ? strlen(text) : 0;
+  size_t size = strlen(text);
 
   if (size <= room) return size;
   while (room > 0 && ((byte)text[room] & 0xC0) == 0x80) room--;
   return room;
 }
 
+/* Writes a report over a record's instruction.  The message may lie in there. */
 static void end_record(hbeat_memory *m, hbeat_record *r, hbeat_call call,
     const char *message, const char *data) {
   size_t room = sizeof r->text - 2; /* two NULs */
-  size_t size = length_within(message, room);
 
-  if (size > 0) memmove(r->text, message, size); /* it may lie in there */
+  if (!message) message = "";
+  size_t size = length_within(message, room);
+  memmove(r->text, message, size);
   memset(r->text + size, 0, sizeof r->text - size);
   if (data && strlen(data) <= room - size && is_object(data))
     memcpy(r->text + size + 1, data, strlen(data));
@@ -2449,14 +2460,13 @@ static int open_file(const char *path) {
 #endif
 }
 
-static word_reader read_words(const char *path, void *chunk, size_t size) {
-  word_reader w;
-
-  memset(&w, 0, sizeof w);
-  w.fd = open_file(path);
-  w.chunk = chunk;
-  w.size = size;
-  return w;
+/* Begins to read a file, through memory of this size. */
+static void open_words(
+    word_reader *w, const char *path, void *chunk, size_t size) {
+  memset(w, 0, sizeof *w);
+  w->fd = open_file(path);
+  w->chunk = chunk;
+  w->size = size;
 }
 
 /* Whether any text is still to come.  The file is closed at its end. */
@@ -3406,10 +3416,6 @@ static const char *target(const hbeat_client *c) {
   return c->cfg.address ? c->cfg.address : c->cfg.host;
 }
 
-static word_reader open_words(const hbeat_client *c, const char *path) {
-  return read_words(path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
-}
-
 static size_t make_query(
     const hbeat_client *c, unsigned family, byte out[DNS_QUERY_MAX]) {
   bool v4 = family == WANT_A;
@@ -3468,9 +3474,10 @@ static int64_t try_ms(
 
 /* Asks the next nameserver that can be asked; each comes in turn, and again. */
 static void ask(hbeat_client *c) {
-  word_reader w = open_words(c, c->cfg.resolv_path);
+  word_reader w;
   resolver r;
 
+  open_words(&w, c->cfg.resolv_path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   read_resolv(&w, &r);
   for (unsigned tries = r.count * r.attempts; c->lookup.tries < tries;) {
     unsigned n = c->lookup.tries % r.count;
@@ -3505,14 +3512,13 @@ static void end_lookup(hbeat_client *c) {
  * address. */
 static void end_try(hbeat_client *c) {
   bool again = c->lookup.transport == OVER_UDP_THEN_TCP;
+  bool enough = c->lookup.addresses.count > 0 || c->lookup.wanted == 0;
 
   hang_up(c);
   c->attempt_ms = c->deadline_ms;
   c->lookup.transport = again ? OVER_TCP : OVER_UDP;
   if (!again) c->lookup.tries++;
-  if (again) ask(c);
-  else if (c->lookup.addresses.count > 0 || c->lookup.wanted == 0)
-    end_lookup(c);
+  if (enough && !again) end_lookup(c);
   else ask(c);
 }
 
@@ -3520,6 +3526,7 @@ static void end_try(hbeat_client *c) {
  * asking. */
 static void look_up(hbeat_client *c) {
   hbeat_addresses *a = &c->lookup.addresses;
+  word_reader w;
   char name[256];
   byte ip[16];
 
@@ -3538,7 +3545,7 @@ static void look_up(hbeat_client *c) {
     return;
   }
   plain_name(target(c), name);
-  word_reader w = open_words(c, c->cfg.hosts_path);
+  open_words(&w, c->cfg.hosts_path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   read_hosts(&w, name, a);
   if (a->count == 0) ask(c);
 }

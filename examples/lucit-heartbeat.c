@@ -475,7 +475,7 @@ static void notify(const char *what) {
   const char *path = getenv("NOTIFY_SOCKET");
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-  if (path && strlen(path) < sizeof to.sun_path) {
+  if (path && fd >= 0 && strlen(path) < sizeof to.sun_path) {
     size_t size = sizeof to - sizeof to.sun_path + strlen(path);
     copy(to.sun_path, path);
     if (*path == '@') to.sun_path[0] = '\0';

@@ -69,7 +69,7 @@ a_line_holds_a_field heartbeat.h line.96. line[40]
 a_character_fits_any_window heartbeat.c UNIT_MAX.6 UNIT_MAX 17
 lines_are_counted_in_32_bits heartbeat.h HEAD_MAX.32768 HEAD_MAX 4294967296
 the_window_holds_two_dates heartbeat.h window.36. window[35]
-a_wait_fits_poll heartbeat.c (DAY_S.*1000) (DAY_S * 100000)
+a_wait_fits_poll heartbeat.c (DAY_S.*1000) (DAY_S * INT64_C(100000))
 two_queries_fit_the_scratch heartbeat.h .4096.+.325.+.HBEAT_WIRE_SIZE (500
 connect_fits_the_scratch heartbeat.h .4096.+.325.+.HBEAT_WIRE_SIZE (900
 addresses_are_counted_in_a_byte heartbeat.h list.8..16. list[256][16]
@@ -155,7 +155,7 @@ done
 every_call_is_renamed() {
     grep -o 'hbeat_[a-z_]*(' heartbeat.h | tr -d '(' | sort -u |
         while read -r call; do
-            grep -q "^#define $call HBEAT_SYMBOL(${call#hbeat_})$" heartbeat.h ||
+            grep -q "^#define $call HBEAT_SYMBOL(${call}_)$" heartbeat.h ||
                 { echo "$call"; exit 1; }
         done
     $CC -std=c99 -c -o "$work/library.o" heartbeat.c || return
