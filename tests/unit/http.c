@@ -15,6 +15,11 @@
 #define DATE_S 1767744919
 #define NONE HBEAT_NONE
 
+/* Of a line 94 bytes are always kept; these make lines of that length. */
+#define TEN(x) x x x x x x x x x x
+#define SIXTY(x) TEN(x) TEN(x) TEN(x) TEN(x) TEN(x) TEN(x)
+#define NINETY(x) SIXTY(x) TEN(x) TEN(x) TEN(x)
+
 enum { BUFFER = HBEAT_REPLY_BUFFER_SIZE };
 
 static fenced wires, bodies, tokens;
@@ -33,6 +38,7 @@ typedef struct outcome {
   int64_t retry_after_s, server_time_s;
   size_t used;
   bool has_message, has_name;
+  const char *what;
   char message[256], name[64];
   char token[TOKEN_ROOM]; /* a log-in's */
 } outcome;
@@ -94,6 +100,7 @@ static outcome feed(const char *wire, size_t size, ending how, size_t room,
     expect_int("no byte, none used", (int64_t)used, 0);
   }
   o.error = e;
+  o.what = x.what;
   o.http_status = reply.http_status;
   o.keep_alive = x.keep_alive;
   o.success = reply.success;
@@ -109,6 +116,7 @@ static outcome feed(const char *wire, size_t size, ending how, size_t room,
 static void expect_outcome(
     const char *what, const outcome *got, const outcome *expected) {
   expect_error(what, got->error, expected->error);
+  expect_text(what, got->what, expected->what);
   expect_int(what, got->http_status, expected->http_status);
   expect_int(what, got->keep_alive, expected->keep_alive);
   expect_int(what, got->success, expected->success);
@@ -241,6 +249,15 @@ static const struct frame_row {
             "10\r\n" GOOD
             "\r\n0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n" SIZED),
         OPEN, HBEAT_OK, true, sizeof SIZED - 1},
+    {"a size of 94 digits",
+        TEXT(CHUNKED NINETY("0") "0010\r\n" GOOD "\r\n0\r\n\r\n"), OPEN,
+        HBEAT_OK, true, 0},
+    {"a last size of 94 zeros",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n" NINETY("0") "0000\r\n\r\n"), OPEN,
+        HBEAT_OK, true, 0},
+    {"a size of 94 digits and an extension",
+        TEXT(CHUNKED NINETY("0") "0010;a\r\n" GOOD "\r\n0\r\n\r\n"), OPEN,
+        HBEAT_OK, true, 0},
     {"only the last chunk", TEXT(CHUNKED "0\r\n\r\n"), OPEN, HBEAT_ERR_JSON,
         false, 0},
     {"chunks that are not all there", TEXT(CHUNKED "10\r\n" GOOD "\r\n"), OPEN,
@@ -262,6 +279,15 @@ static const struct frame_row {
     {"chunked in any case",
         TEXT(OK_LINE "transfer-encoding:CHUNKED \r\n\r\n10\r\n" GOOD
                      "\r\n0\r\n\r\n"),
+        OPEN, HBEAT_OK, true, 0},
+
+    {"chunked and white space, in a line of 94",
+        TEXT(OK_LINE "Transfer-Encoding: chunked" SIXTY(
+            " ") "        \r\n\r\n10\r\n" GOOD "\r\n0\r\n\r\n"),
+        OPEN, HBEAT_OK, true, 0},
+    {"a length and white space, in a line of 94",
+        TEXT(OK_LINE "Content-Length: 16" SIXTY(" ")
+                TEN(" ") "      \r\n\r\n" GOOD),
         OPEN, HBEAT_OK, true, 0},
 
     /* RFC 9112 section 6.3: bodies that end with the connection */
@@ -491,6 +517,30 @@ static const struct wire_row {
     {"a NUL in an extension", TEXT(CHUNKED "10;a\0\r\n" GOOD "\r\n0\r\n\r\n")},
     {"a bare LF behind the last chunk",
         TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\n")},
+    {"two CR behind a size", TEXT(CHUNKED "10\r\r\n" GOOD "\r\n0\r\n\r\n")},
+    {"two CR behind an extension",
+        TEXT(CHUNKED "10;a\r\r\n" GOOD "\r\n0\r\n\r\n")},
+    {"two CR behind a chunk", TEXT(CHUNKED "10\r\n" GOOD "\r\r\n0\r\n\r\n")},
+    {"two CR behind the last size",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\r\n\r\n")},
+    {"two CR behind the last chunk",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\r\r\n")},
+    {"two CR behind a trailer",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\r\r\n\r\n")},
+    {"two CR behind all trailers",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\r\n\r\r\n")},
+    {"0x1F in an extension", TEXT(CHUNKED "10;a\x1F\r\n" GOOD "\r\n0\r\n\r\n")},
+    {"DEL in an extension", TEXT(CHUNKED "10;a\x7F\r\n" GOOD "\r\n0\r\n\r\n")},
+    {"0x1F in a trailer",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\x1F\r\n\r\n")},
+    {"DEL in a trailer",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nA: b\x7F\r\n\r\n")},
+    {"a size of 94 zeros and a digit",
+        TEXT(CHUNKED NINETY("0") "00001\r\n{\r\n0\r\n\r\n")},
+    {"a size of 95 zeros and a digit, which would be the last",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n" NINETY("0") "000001\r\n\r\n")},
+    {"a last size of 95 zeros",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n" NINETY("0") "00000\r\n\r\n")},
     {"a malformed trailer",
         TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\nno colon\r\n\r\n")},
     {"a folded trailer",
@@ -514,6 +564,17 @@ static const struct wire_row {
         TEXT(
             OK_LINE "Content-Length: 0000000000000000000000000000000000000000"
                     "000000000000000000000000000000000000000016\r\n\r\n" GOOD)},
+    {"another coding where the line is cut",
+        TEXT(OK_LINE "Transfer-Encoding: chunked" NINETY(
+            " ") ", gzip\r\n\r\n10\r\n" GOOD "\r\n0\r\n\r\n")},
+    {"chunked and white space, in a line of 95",
+        TEXT(OK_LINE "Transfer-Encoding: chunked" SIXTY(
+            " ") "         \r\n\r\n10\r\n" GOOD "\r\n0\r\n\r\n")},
+    {"another length where the line is cut",
+        TEXT(OK_LINE "Content-Length: 16" NINETY(" ") ", 17\r\n\r\n" GOOD)},
+    {"a length and white space, in a line of 95",
+        TEXT(OK_LINE "Content-Length: 16" SIXTY(" ")
+                TEN(" ") "       \r\n\r\n" GOOD)},
     {"gzip, chunked",
         TEXT(OK_LINE "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")},
     {"gzip and chunked in two fields",
@@ -563,6 +624,7 @@ static const struct wire_row {
     {"a NUL in a value", TEXT(OK_LINE "X: a\0b\r\n" SIXTEEN "\r\n" GOOD)},
     {"a bare CR in a value", TEXT(OK_LINE "X: a\rb\r\n" SIXTEEN "\r\n" GOOD)},
     {"two CR", TEXT(OK_LINE "X: a\r\r\n" SIXTEEN "\r\n" GOOD)},
+    {"two CR behind the head", TEXT(OK_LINE SIXTEEN "\r\r\n" GOOD)},
     {"a bare LF behind a value", TEXT(OK_LINE "X: a\n" SIXTEEN "\r\n" GOOD)},
     {"a bare LF behind the head", TEXT(OK_LINE SIXTEEN "\n" GOOD)},
     {"a bare CR behind the head", TEXT(OK_LINE SIXTEEN "\r" GOOD)},
@@ -596,6 +658,10 @@ static const struct wire_row {
     {"a blank line before the status line", TEXT("\r\n" SIZED)},
     {"white space before the status line", TEXT(" " SIZED)},
     {"a NUL in the reason", TEXT("HTTP/1.1 200 O\0K\r\n" SIXTEEN "\r\n" GOOD)},
+    {"0x1F in the reason", TEXT("HTTP/1.1 200 O\x1FK\r\n" SIXTEEN "\r\n" GOOD)},
+    {"DEL in the reason", TEXT("HTTP/1.1 200 O\x7FK\r\n" SIXTEEN "\r\n" GOOD)},
+    {"two CR behind the status line",
+        TEXT("HTTP/1.1 200 OK\r\r\n" SIXTEEN "\r\n" GOOD)},
     {"a bare LF behind the status line",
         TEXT("HTTP/1.1 200 OK\n" SIXTEEN "\r\n" GOOD)},
     {"a bare CR in the status line",
@@ -611,6 +677,22 @@ static void test_broken(void **state) {
   expect_error("the outcome",
       replay(row->name, row->wire, row->size, OPEN, BUFFER).error,
       HBEAT_ERR_HTTP);
+}
+
+/* RFC 9110 section 5.5: each byte in the midst of a field's value. */
+static void test_value_bytes(void **state) {
+  (void)state;
+  for (int c = 0; c < 256; c++) {
+    bool good = c == '\t' || (c >= ' ' && c != 0x7F);
+    char wire[100], name[20];
+    int size =
+        sprintf(wire, OK_LINE "X: a%cb\r\n" SIXTEEN "\r\n" GOOD, (char)c);
+
+    sprintf(name, "byte 0x%02X", (unsigned)c);
+    expect_error("the outcome",
+        replay(name, wire, (size_t)size, OPEN, BUFFER).error,
+        good ? HBEAT_OK : HBEAT_ERR_HTTP);
+  }
 }
 
 /* No reply is whole before its last byte, and a close does not make it so. */
@@ -702,46 +784,72 @@ static void test_endless(void **state) {
       HBEAT_ERR_HTTP);
 }
 
-/* Writes a 200 with a Date and a body of `size` bytes, chunked or sized. */
-static size_t write_body(char *out, size_t size, bool chunked) {
+/* What says where a body ends. */
+typedef enum delimiter { BY_LENGTH, BY_CHUNKS, BY_CLOSE } delimiter;
+
+/* Writes a head with a Date, and a body that begins with some JSON and goes on
+ * to `size` bytes with spaces. */
+static size_t write_body(char *out, const char *status_line, delimiter how,
+    const char *json, size_t size) {
   char *p = out;
 
-  p += sprintf(p, OK_LINE DATE "Retry-After: 7\r\n");
-  p += sprintf(p,
-      chunked ? "Transfer-Encoding: chunked\r\n\r\n%zX\r\n"
-              : "Content-Length: %zu\r\n\r\n",
-      size);
+  p += sprintf(p, "%s" DATE "Retry-After: 7\r\n", status_line);
+  if (how == BY_LENGTH) p += sprintf(p, "Content-Length: %zu\r\n\r\n", size);
+  if (how == BY_CHUNKS)
+    p += sprintf(p, "Transfer-Encoding: chunked\r\n\r\n%zX\r\n", size);
+  if (how == BY_CLOSE) p += sprintf(p, "\r\n");
   memset(p, ' ', size);
-  memcpy(p, GOOD, sizeof GOOD - 1);
+  memcpy(p, json, strlen(json));
   p += size;
-  if (chunked) p = strcpy(p, "\r\n0\r\n\r\n") + 7;
+  if (how == BY_CHUNKS) p = strcpy(p, "\r\n0\r\n\r\n") + 7;
   return (size_t)(p - out);
 }
 
 static const struct body_size_row {
   const char *name;
   size_t size;
-  bool chunked;
+  delimiter how;
   hbeat_error error;
 } BODY_SIZES[] = {
-    {"a sized body that just fits", BUFFER, false, HBEAT_OK},
-    {"a chunked body that just fits", BUFFER, true, HBEAT_OK},
-    {"a sized body one byte too big", BUFFER + 1, false, HBEAT_ERR_TOO_BIG},
-    {"a chunked body one byte too big", BUFFER + 1, true, HBEAT_ERR_TOO_BIG},
-    {"a sized body far too big", 100000, false, HBEAT_ERR_TOO_BIG},
-    {"a chunked body far too big", 100000, true, HBEAT_ERR_TOO_BIG},
+    {"a sized body that just fits", BUFFER, BY_LENGTH, HBEAT_OK},
+    {"a chunked body that just fits", BUFFER, BY_CHUNKS, HBEAT_OK},
+    {"an open body that just fits", BUFFER, BY_CLOSE, HBEAT_OK},
+    {"a sized body one byte too big", BUFFER + 1, BY_LENGTH, HBEAT_ERR_TOO_BIG},
+    {"a chunked body one byte too big", BUFFER + 1, BY_CHUNKS,
+        HBEAT_ERR_TOO_BIG},
+    {"an open body one byte too big", BUFFER + 1, BY_CLOSE, HBEAT_ERR_TOO_BIG},
+    {"a sized body far too big", 100000, BY_LENGTH, HBEAT_ERR_TOO_BIG},
+    {"a chunked body far too big", 100000, BY_CHUNKS, HBEAT_ERR_TOO_BIG},
+    {"an open body far too big", 100000, BY_CLOSE, HBEAT_ERR_TOO_BIG},
 };
 
 /* What arrived before the body survives it. */
 static void test_body_size(void **state) {
   const struct body_size_row *row = *state;
-  size_t size = write_body(big, row->size, row->chunked);
-  outcome o = replay(row->name, big, size, OPEN, BUFFER);
+  size_t size = write_body(big, OK_LINE, row->how, GOOD, row->size);
+  ending end = row->how == BY_CLOSE ? CLOSED : OPEN;
+  outcome o = replay(row->name, big, size, end, BUFFER);
 
   expect_error("the outcome", o.error, row->error);
   expect_int("http_status", o.http_status, 200);
   expect_int("server_time_s", o.server_time_s, DATE_S);
   expect_int("retry_after_s", o.retry_after_s, 7);
+}
+
+/* An error stays one, however much of its body there is room for. */
+static void test_error_body_size(void **state) {
+  const struct body_size_row *row = *state;
+  size_t size = write_body(big, "HTTP/1.1 503 Odd\r\n", row->how,
+      "{\"message\":\"Later.\"}", row->size);
+  outcome o = replay(row->name, big, size, CLOSED, BUFFER);
+
+  expect_error("the outcome", o.error, HBEAT_ERR_STATUS);
+  expect_int("http_status", o.http_status, 503);
+  expect_int("server_time_s", o.server_time_s, DATE_S);
+  expect_int("retry_after_s", o.retry_after_s, 7);
+  expect_text("message", o.has_message ? o.message : NULL, "Later.");
+  expect_int("the connection is for use", o.keep_alive,
+      row->error == HBEAT_OK && row->how != BY_CLOSE);
 }
 
 /* ---- Status, Retry-After, Date, message --------------------------------- */
@@ -1001,6 +1109,10 @@ static const struct date_row {
     {"a day of one digit", "Sun, 6 Nov 1994 08:49:37 GMT", NONE},
     {"an hour of one digit", "Sun, 06 Nov 1994 8:49:37 GMT", NONE},
     {"a year of two digits", "Sun, 06 Nov 94 08:49:37 GMT", NONE},
+    {"the year 1", "Mon, 01 Jan 0001 00:00:00 GMT", -62135596800},
+    {"the year 0", "Sat, 01 Jan 0000 00:00:00 GMT", NONE},
+    {"the last second of the year 0", "Sun, 31 Dec 0000 23:59:59 GMT", NONE},
+    {"the year 0 of asctime", "Sat Jan  1 00:00:00 0000", NONE},
     {"a year of five digits", "Sun, 06 Nov 11994 08:49:37 GMT", NONE},
     {"another zone", "Sun, 06 Nov 1994 08:49:37 CET", NONE},
     {"an offset", "Sun, 06 Nov 1994 08:49:37 +0000", NONE},
@@ -1282,6 +1394,104 @@ static void test_body(void **state) {
   expect_outcome("the same in chunks", &chunked, &o);
 }
 
+/* ---- Past the end -------------------------------------------------------- */
+
+static const struct over_row {
+  const char *name;
+  const char *wire;
+  size_t size;
+  ending how;
+  hbeat_error error;
+} OVERS[] = {
+    {"a push past a success", TEXT(SIZED), OPEN, HBEAT_OK},
+    {"a push past a success in chunks",
+        TEXT(CHUNKED "10\r\n" GOOD "\r\n0\r\n\r\n"), OPEN, HBEAT_OK},
+    {"a push past a success and the connection's end",
+        TEXT(OK_LINE "\r\n" GOOD), CLOSED, HBEAT_OK},
+    {"a push past an error status",
+        TEXT("HTTP/1.1 401 Unauthorized\r\n" SIXTEEN "\r\n" GOOD), OPEN,
+        HBEAT_ERR_STATUS},
+    {"a push past a refusal", TEXT(OK_LINE "Content-Length: 2\r\n\r\n{}"), OPEN,
+        HBEAT_ERR_REFUSED},
+    {"a push past a page", TEXT(OK_LINE "Content-Length: 6\r\n\r\n<html>"),
+        OPEN, HBEAT_ERR_JSON},
+    {"a push past what is not HTTP", TEXT("SSH-2.0-OpenSSH_9.2\r\n"), OPEN,
+        HBEAT_ERR_HTTP},
+    {"a push past a body that is too big",
+        TEXT(OK_LINE "Content-Length: 4000\r\n\r\n"), OPEN, HBEAT_ERR_TOO_BIG},
+    {"a push past the end of half a head", TEXT(OK_LINE), CLOSED,
+        HBEAT_ERR_TRUNCATED},
+};
+
+/* Whatever is pushed then, none of it is used, and the reply stays. */
+static void test_over(void **state) {
+  const struct over_row *row = *state;
+  hbeat_config cfg = config(BUFFER);
+  hbeat_exchange x;
+  hbeat_reply reply, before;
+  hbeat_error e;
+  size_t used;
+  bool keep_alive;
+
+  in_hand(row->name, row->wire, row->size);
+  memset(&reply, 0, sizeof reply);
+  expect_error("the start", hbeat_begin(&x, &cfg, &asked, &reply), HBEAT_OK);
+  e = hbeat_push(&x, row->wire, row->size, &used);
+  if (row->how == CLOSED) e = hbeat_push(&x, NULL, 0, &used);
+  expect_error("the outcome", e, row->error);
+  memcpy(&before, &reply, sizeof reply);
+  keep_alive = x.keep_alive;
+  for (size_t size = 0; size <= sizeof SIZED - 1; size++) {
+    used = SIZE_MAX;
+    expect_error(
+        "a push more", hbeat_push(&x, SIZED, size, &used), HBEAT_ERR_ARGUMENT);
+    expect_int("no byte is used", (int64_t)used, 0);
+    expect_true("the reply stays", memcmp(&reply, &before, sizeof reply) == 0);
+    expect_int("keep_alive stays", x.keep_alive, keep_alive);
+  }
+}
+
+/* ---- Reasons ------------------------------------------------------------- */
+
+static const struct reason_row {
+  const char *name;
+  const char *wire;
+  size_t size;
+  ending how;
+  hbeat_error error;
+  const char *what;
+} REASONS[] = {
+    {"the reason of a success", TEXT(SIZED), OPEN, HBEAT_OK, NULL},
+    {"the reason of what is to come", TEXT(OK_LINE), OPEN, HBEAT_AGAIN, NULL},
+    {"the reason of an error", TEXT("HTTP/1.1 500 Odd\r\n" SIXTEEN "\r\n" GOOD),
+        OPEN, HBEAT_ERR_STATUS, NULL},
+    {"the reason of a refusal", TEXT(OK_LINE "Content-Length: 2\r\n\r\n{}"),
+        OPEN, HBEAT_ERR_REFUSED, "success is not true"},
+    {"the reason of half a head", TEXT(OK_LINE), CLOSED, HBEAT_ERR_TRUNCATED,
+        "the server ended the connection"},
+    {"the reason of a body that is too big",
+        TEXT(OK_LINE "Content-Length: 4000\r\n\r\n"), OPEN, HBEAT_ERR_TOO_BIG,
+        "the reply does not fit reply_buffer"},
+    {"the reason of an empty body", TEXT(OK_LINE "Content-Length: 0\r\n\r\n"),
+        OPEN, HBEAT_ERR_JSON, "the body is empty"},
+    {"the reason of a body that nests too deep",
+        TEXT(OK_LINE "\r\n{\"success\":true,\"a\":" SIXTY("[") "[[[[" SIXTY(
+            "]") "]]]]}"),
+        CLOSED, HBEAT_ERR_JSON, "the body nests too deep"},
+    {"the reason of one that nests as deep as may be",
+        TEXT(OK_LINE
+            "\r\n{\"success\":true,\"a\":" SIXTY("[") "[[[" SIXTY("]") "]]]}"),
+        CLOSED, HBEAT_OK, NULL},
+};
+
+static void test_reason(void **state) {
+  const struct reason_row *row = *state;
+  outcome o = replay(row->name, row->wire, row->size, row->how, BUFFER);
+
+  expect_error("the outcome", o.error, row->error);
+  expect_text("the reason", o.what, row->what);
+}
+
 /* ---- Replies to the other calls ----------------------------------------- */
 
 #define JWT "eyJhbGciOiJSUzI1NiJ9.e30.c2ln-_~+/="
@@ -1482,17 +1692,21 @@ int main(void) {
   cases_add("the reply at the start", test_reply_at_start, NULL);
   cases_add_rows(test_frame, FRAMES);
   cases_add_rows(test_broken, BROKEN);
+  cases_add("each byte in a value", test_value_bytes, NULL);
   cases_add_rows(test_prefixes, WHOLE);
   cases_add("a head at the limit", test_head_at_limit, NULL);
   cases_add("a head past the limit", test_head_past_limit, NULL);
   cases_add_rows(test_endless, ENDLESS);
   cases_add_rows(test_body_size, BODY_SIZES);
+  cases_add_rows(test_error_body_size, BODY_SIZES);
   cases_add_rows(test_answer, ANSWERS);
   cases_add_rows(test_trace, TRACES);
   cases_add("small reply buffers", test_small_buffers, NULL);
   cases_add_rows(test_date, DATES);
   cases_add_rows(test_retry, RETRIES);
   cases_add_rows(test_body, BODIES);
+  cases_add_rows(test_over, OVERS);
+  cases_add_rows(test_reason, REASONS);
   cases_add_rows(test_call, CALLS);
   cases_add("a log-in that breaks off", test_login_prefixes, NULL);
   cases_add("a token in use", test_token_in_use, NULL);

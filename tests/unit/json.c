@@ -1091,6 +1091,212 @@ static void test_number_of_nothing(void **state) {
         HBEAT_ERR_JSON);
 }
 
+/* ---- Values made by hand ------------------------------------------------ */
+
+/* Row: a value that nobody checked, and its text all the same. */
+static const struct made_string_row {
+  const char *name;
+  const char *text;
+  size_t size;
+  const char *out;
+  size_t out_size;
+} MADE_STRINGS[] = {
+    {"a string of no byte", TEXT(""), TEXT("")},
+    {"a string of one quote", TEXT("\""), TEXT("")},
+    {"a string of one letter", TEXT("a"), TEXT("")},
+    {"a string of one backslash", TEXT("\\"), TEXT("")},
+    {"a string of two quotes", TEXT("\"\""), TEXT("")},
+    {"a string of two letters", TEXT("ab"), TEXT("")},
+    {"a string of two backslashes", TEXT("\\\\"), TEXT("")},
+    {"a string without quotes", TEXT("abc"), TEXT("b")},
+    {"a string with a quote inside", TEXT("\"a\"b\""), TEXT("a\"b")},
+    {"a string with bare controls", TEXT("\"\x01\n\x1F\x7F\""),
+        TEXT("\x01\n\x1F\x7F")},
+    {"a string that is not UTF-8", TEXT("\"\xFF\xC3\""), TEXT("\xFF\xC3")},
+    {"a backslash for a text", TEXT("\"\\\""), TEXT("\xEF\xBF\xBD")},
+    {"a backslash at the end", TEXT("\"ab\\\""), TEXT("ab\xEF\xBF\xBD")},
+    {"an escape that nobody knows", TEXT("\"\\xab\""), TEXT("\xEF\xBF\xBD")},
+    {"\\u and no digit", TEXT("\"\\u\""), TEXT("\xEF\xBF\xBD")},
+    {"\\u and no hexadecimal digit", TEXT("\"a\\ug\""), TEXT("a\xEF\xBF\xBD")},
+};
+
+static void test_made_string(void **state) {
+  const struct made_string_row *row = *state;
+  const struct string_row as_read = {
+      row->name, row->text, row->out, row->out_size};
+  hbeat_json value = {
+      HBEAT_JSON_STRING, at_end(&texts, row->text, row->size), row->size};
+
+  in_hand(row->name, row->text, row->size);
+  expect_int("the length alone", (int64_t)hbeat_json_string(&value, NULL, 0),
+      (int64_t)row->out_size);
+  for (size_t room = 0; room <= row->out_size + 2; room++)
+    check_string_room(&as_read, &value, room);
+}
+
+/* What is cut or broken in the midst of an escape has some text: one that
+ * ends, is no longer than the value, and is the same in any buffer. */
+static const struct text_row BROKEN_STRINGS[] = {
+    {"\\u and one digit", TEXT("\"\\u1\"")},
+    {"\\u and two digits", TEXT("\"\\u12\"")},
+    {"\\u and three digits", TEXT("\"a\\u123\"")},
+    {"\\u and another letter", TEXT("\"\\u00g0b\"")},
+    {"half a pair", TEXT("\"\\ud800\"")},
+    {"half a pair, and a letter", TEXT("\"\\ud800x\"")},
+    {"half a pair, and a backslash", TEXT("\"\\ud800\\\"")},
+    {"half a pair, and half an escape", TEXT("\"\\ud83d\\ude0\"")},
+    {"half a pair, and no half", TEXT("\"\\ud800\\u0041\"")},
+    {"the second half of a pair", TEXT("\"\\udc00\"")},
+    {"a bare NUL", TEXT("\"a\0b\"")},
+};
+
+static void expect_some_text(const char *text, size_t size) {
+  hbeat_json value = {HBEAT_JSON_STRING, at_end(&texts, text, size), size};
+  size_t length = hbeat_json_string(&value, NULL, 0);
+  char *whole = outs.end - length - 1, *other = outs.begin;
+
+  expect_true("no longer than the value", length <= size);
+  for (size_t room = 1; room <= length; room++) {
+    memset(outs.end - room, 0x5A, room);
+    expect_int("the length in a small buffer",
+        (int64_t)hbeat_json_string(&value, outs.end - room, room),
+        (int64_t)length);
+    expect_int("no text in it", outs.end[-(ptrdiff_t)room], 0);
+  }
+  memset(whole, 0x5A, length + 1);
+  expect_int("the length in one that fits",
+      (int64_t)hbeat_json_string(&value, whole, length + 1), (int64_t)length);
+  expect_int("its end", whole[length], 0);
+  memset(other, 0xA5, length + 100);
+  hbeat_json_string(&value, other, length + 100);
+  expect_bytes("the same again", other, length + 1, whole, length + 1);
+}
+
+static void test_broken_string(void **state) {
+  const struct text_row *row = *state;
+
+  in_hand(row->name, row->text, row->size);
+  expect_some_text(row->text, row->size);
+}
+
+static void test_random_strings(void **state) {
+  static const char BYTES[] = "\\\\\\uuudD8cC0n\"\x01\xC3\xFF";
+  uint64_t seed = 7159;
+
+  (void)state;
+  for (int i = 0; i < 20000; i++) {
+    char text[20];
+    size_t size = (size_t)(next_random(&seed) % sizeof text);
+    for (size_t k = 0; k < size; k++)
+      text[k] = BYTES[next_random(&seed) % sizeof BYTES];
+    in_hand("a random string", text, size);
+    expect_some_text(text, size);
+  }
+}
+
+/* Row: a container that nobody checked, and how many values it gives. */
+static const struct made_container_row {
+  const char *name;
+  const char *text;
+  size_t size;
+  hbeat_json_type type;
+  int count;
+} MADE_CONTAINERS[] = {
+    {"an array of no byte", TEXT(""), HBEAT_JSON_ARRAY, 0},
+    {"an object of no byte", TEXT(""), HBEAT_JSON_OBJECT, 0},
+    {"an array of white space", TEXT(WS), HBEAT_JSON_ARRAY, 0},
+    {"an array without brackets", TEXT("1,2"), HBEAT_JSON_ARRAY, 0},
+    {"the rest of an array", TEXT(",1,2]"), HBEAT_JSON_ARRAY, 2},
+    {"the rest of an object", TEXT(",\"a\":1}"), HBEAT_JSON_OBJECT, 1},
+    {"an object as an array", TEXT("{\"a\":1}"), HBEAT_JSON_ARRAY, 0},
+    {"an array as an object", TEXT("[1]"), HBEAT_JSON_OBJECT, 0},
+    {"an array that goes on as an object", TEXT("[1,\"a\":2]"),
+        HBEAT_JSON_ARRAY, 2},
+    {"an array without its end", TEXT("[1,2"), HBEAT_JSON_ARRAY, 2},
+    {"an object without its end", TEXT("{\"a\":1"), HBEAT_JSON_OBJECT, 1},
+    {"a comma behind the last element", TEXT("[1,]"), HBEAT_JSON_ARRAY, 1},
+    {"a comma before the first element", TEXT("[,1]"), HBEAT_JSON_ARRAY, 0},
+    {"two commas between elements", TEXT("[1,,2]"), HBEAT_JSON_ARRAY, 1},
+    {"no comma between elements", TEXT("[1 2]"), HBEAT_JSON_ARRAY, 1},
+    {"an element that is none", TEXT("[1,x,2]"), HBEAT_JSON_ARRAY, 1},
+    {"an element that is half an array", TEXT("[1,[2,3"), HBEAT_JSON_ARRAY, 1},
+    {"a comma behind the last member", TEXT("{\"a\":1,}"), HBEAT_JSON_OBJECT,
+        1},
+    {"two commas between members", TEXT("{\"a\":1,,\"b\":2}"),
+        HBEAT_JSON_OBJECT, 1},
+    {"no comma between members", TEXT("{\"a\":1 \"b\":2}"), HBEAT_JSON_OBJECT,
+        1},
+    {"no colon", TEXT("{\"a\" 1,\"b\":2}"), HBEAT_JSON_OBJECT, 0},
+    {"two colons", TEXT("{\"a\"::1,\"b\":2}"), HBEAT_JSON_OBJECT, 0},
+    {"a number for a name", TEXT("{1:2,\"b\":2}"), HBEAT_JSON_OBJECT, 0},
+    {"a bad name", TEXT("{\"\\x\":1,\"b\":2}"), HBEAT_JSON_OBJECT, 0},
+    {"a member without a value", TEXT("{\"a\":,\"b\":2}"), HBEAT_JSON_OBJECT,
+        0},
+};
+
+/* Where it ends it stays ended, and gives neither name nor value. */
+static void test_made_container(void **state) {
+  const struct made_container_row *row = *state;
+  hbeat_json key, item,
+      rest = {row->type, at_end(&texts, row->text, row->size), row->size};
+  int count = 0;
+
+  in_hand(row->name, row->text, row->size);
+  while (count < 100 && hbeat_json_next(&rest, &key, &item)) count++;
+  expect_int("the values", count, row->count);
+  for (int again = 0; again < 3; again++) {
+    memset(&key, 0xA5, sizeof key);
+    memset(&item, 0xA5, sizeof item);
+    expect_true("at the end it stays", !hbeat_json_next(&rest, &key, &item));
+    expect_int("no name", key.type, HBEAT_JSON_NONE);
+    expect_int("no value", item.type, HBEAT_JSON_NONE);
+  }
+}
+
+static const struct text_row MADE_NUMBERS[] = {
+    {"a number with plus", TEXT("+1")},
+    {"a number with two signs", TEXT("--1")},
+    {"a number behind a space", TEXT(" 1")},
+    {"a number before a space", TEXT("1 ")},
+    {"a number with a space inside", TEXT("- 1")},
+    {"a number with an exponent", TEXT("1e5")},
+    {"an exponent alone", TEXT("e5")},
+    {"a number with two points", TEXT("1.2.3")},
+    {"a number with two points in a row", TEXT("1..2")},
+    {"a number with a sign behind", TEXT("1-")},
+    {"a number with a comma behind", TEXT("1,")},
+    {"a number with a NUL behind", TEXT("1\0")},
+    {"a number in hexadecimal", TEXT("0x1")},
+    {"a number of letters", TEXT("abc")},
+    {"a number in quotes", TEXT("\"1\"")},
+    {"a number of high bytes", TEXT("\xEF\xBC\x91")},
+};
+
+static void test_made_number(void **state) {
+  const struct text_row *row = *state;
+  hbeat_json value = {
+      HBEAT_JSON_NUMBER, at_end(&texts, row->text, row->size), row->size};
+  int64_t number;
+
+  in_hand(row->name, row->text, row->size);
+  for (unsigned decimals = 0; decimals < 4; decimals++)
+    expect_error("the outcome", hbeat_json_number(&value, decimals, &number),
+        HBEAT_ERR_JSON);
+}
+
+/* Digits alone, or behind a minus, need nothing behind them. */
+static void test_made_digits(void **state) {
+  hbeat_json value = {HBEAT_JSON_NUMBER, at_end(&texts, "-12", 3), 3};
+  int64_t number = 0;
+
+  (void)state;
+  in_hand("digits that end at a fault", TEXT("-12"));
+  expect_error("the outcome", hbeat_json_number(&value, 0, &number), HBEAT_OK);
+  expect_int("the number", number, -12);
+  expect_error("two decimals", hbeat_json_number(&value, 2, &number), HBEAT_OK);
+  expect_int("the number", number, -1200);
+}
+
 int main(void) {
   texts = fence(1 << 20);
   outs = fence(4096);
@@ -1116,5 +1322,11 @@ int main(void) {
   cases_add("20,000 random numbers", test_random_numbers, NULL);
   cases_add("numbers in an array", test_numbers_in_place, NULL);
   cases_add("the number of no value", test_number_of_nothing, NULL);
+  cases_add_rows(test_made_string, MADE_STRINGS);
+  cases_add_rows(test_broken_string, BROKEN_STRINGS);
+  cases_add("20,000 random strings", test_random_strings, NULL);
+  cases_add_rows(test_made_container, MADE_CONTAINERS);
+  cases_add_rows(test_made_number, MADE_NUMBERS);
+  cases_add("digits that end at a fault", test_made_digits, NULL);
   return cases_run("json");
 }
