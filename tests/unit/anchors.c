@@ -392,6 +392,13 @@ static const struct form_row {
     {"as openssl writes it", "", BEGIN, "\n", END, "\n", 64, 1, 0},
     {"CR LF", "", BEGIN, "\r\n", END, "\r\n", 64, 1, 0},
     {"CR alone", "", BEGIN, "\r", END, "\r", 64, 1, 0},
+    {"CR alone, and text around", "A root\rsubject: CN=a\r\r", BEGIN, "\r", END,
+        "\rbye\r", 64, 1, 0},
+    {"CR alone, and none at the end", "\r", BEGIN, "\r", END, "", 64, 1, 0},
+    {"CR alone before it, LF in it", "A root\r", BEGIN, "\n", END, "\n", 64, 1,
+        0},
+    {"another byte than CR before it", "A root\v", BEGIN, "\n", END, "\n", 64,
+        0, 0},
     {"no newline at the end", "", BEGIN, "\n", END, "", 64, 1, 0},
     {"CR LF, and none at the end", "", BEGIN, "\r\n", END, "", 64, 1, 0},
     {"one long line", "", BEGIN, "\n", END, "\n", 100000, 1, 0},
@@ -669,6 +676,49 @@ static void test_wrong_curve(void **state) {
   expect_der_skipped("a point of another curve", der, size);
 }
 
+/* Row: bytes that replace those in front of the key, from `back` bytes before
+   it on.  There stand 03 42 00 (a string of 66 bytes, of which the first says
+   how many bits of the last are not used) before the point of P-256, and 03 82
+   xx xx 00, with 30 82 xx xx 02 82 xx xx 00 behind it, before the modulus. */
+static const struct key_row {
+  const char *name;
+  size_t made, back;
+  const char *bytes;
+  size_t size;
+} LYING_KEYS[] = {
+    {"an EC key of no bytes", P256, 2, TEXT("\x00")},
+    {"an EC key of no point", P256, 2, TEXT("\x01")},
+    {"an EC key that is a byte short", P256, 2, TEXT("\x41")},
+    {"an EC key with one bit unused", P256, 1, TEXT("\x01")},
+    {"an EC key with seven bits unused", P256, 1, TEXT("\x07")},
+    {"an EC key with 255 bits unused", P256, 1, TEXT("\xFF")},
+    {"an EC key in a string of bytes", P256, 3, TEXT("\x04")},
+    {"an RSA key of no bytes", RSA2048, 13, TEXT("\x00\x00")},
+    {"an RSA key of one byte", RSA2048, 13, TEXT("\x00\x01")},
+    {"an RSA key of two bytes", RSA2048, 13, TEXT("\x00\x02")},
+    {"an RSA key with one bit unused", RSA2048, 10, TEXT("\x01")},
+    {"an RSA key with seven bits unused", RSA2048, 10, TEXT("\x07")},
+    {"an RSA key with 128 bits unused", RSA2048, 10, TEXT("\x80")},
+    {"an RSA key in a string of bytes", RSA2048, 14, TEXT("\x04")},
+};
+
+static void test_lying_key(void **state) {
+  const struct key_row *row = *state;
+  reference *r = der_of(row->made);
+  const br_x509_pkey *key = br_x509_decoder_get_pkey(&r->x);
+  bool ec = key->key_type == BR_KEYTYPE_EC;
+  const unsigned char *start = ec ? key->key.ec.q : key->key.rsa.n;
+  unsigned char der[4096];
+  size_t at = 0, size = r->der_size;
+
+  while (memcmp(r->der + at, start, 64) != 0) at++;
+  memcpy(der, r->der, size);
+  assert_memory_equal(
+      der + at - (ec ? 3 : 14), ec ? "\x03\x42" : "\x03\x82", 2);
+  memcpy(der + at - row->back, row->bytes, row->size);
+  expect_der_skipped(row->name, der, size);
+}
+
 /* A certificate whose end is missing inside good base64. */
 static void test_short_der(void **state) {
   unsigned char der[4096];
@@ -942,6 +992,7 @@ int main(void) {
   cases_add("a text that is cut", test_cut, NULL);
   cases_add_rows(test_bad_base64, BAD_BASE64);
   cases_add_rows(test_lying_der, LYING_DER);
+  cases_add_rows(test_lying_key, LYING_KEYS);
   cases_add("lengths that wrap around", test_wrapping_length, NULL);
   cases_add("a point of another curve", test_wrong_curve, NULL);
   cases_add("DER that is cut", test_short_der, NULL);

@@ -213,6 +213,13 @@ static const struct request_row {
     {"a log-in without a place for the token",
         {.call = HBEAT_LOGIN, .login_token = "t", .login_secret = "s"},
         "token_buffer"},
+    {"a log-in with a place of no byte for the token",
+        {.call = HBEAT_LOGIN,
+            .login_token = "t",
+            .login_secret = "s",
+            .token_buffer = body,
+            .token_buffer_size = 0},
+        "token_buffer"},
 };
 
 static void test_bad_request(void **state) {

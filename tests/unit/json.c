@@ -1242,9 +1242,9 @@ static void test_made_container(void **state) {
   int count = 0;
 
   in_hand(row->name, row->text, row->size);
-  while (count < 100 && hbeat_json_next(&rest, &key, &item)) count++;
+  while (count < row->count && hbeat_json_next(&rest, &key, &item)) count++;
   expect_int("the values", count, row->count);
-  for (int again = 0; again < 3; again++) {
+  for (int again = 0; again < 4; again++) {
     memset(&key, 0xA5, sizeof key);
     memset(&item, 0xA5, sizeof item);
     expect_true("at the end it stays", !hbeat_json_next(&rest, &key, &item));

@@ -243,6 +243,7 @@ static const struct time_row {
     {"past 2^31", "2038-01-19T03:14:08Z", 2147483648},
     {"the year 1", "0001-01-01T00:00:00Z", -62135596800},
     {"the year 1, an hour east", "0001-01-01T00:00:00+01:00", -62135600400},
+    {"the last second of the year 1", "0001-12-31T23:59:59Z", -62104060801},
     {"the year 9999", "9999-12-31T23:59:59Z", 253402300799},
     {"a leap day", "2024-02-29T12:34:56Z", 1709210096},
     {"a leap day in 2000", "2000-02-29T00:00:00Z", 951782400},
@@ -255,6 +256,10 @@ static const struct time_row {
         1483228800},
 
     /* what does not exist */
+    {"the year 0", "0000-01-01T00:00:00Z", NONE},
+    {"the year 0, as MySQL has it", "0000-00-00 00:00:00", NONE},
+    {"the last second of the year 0", "0000-12-31T23:59:59Z", NONE},
+    {"the year 0, in UTC the year 1", "0000-12-31T23:59:59-01:00", NONE},
     {"no leap day in 2023", "2023-02-29T00:00:00Z", NONE},
     {"no leap day in 1900", "1900-02-29T00:00:00Z", NONE},
     {"no leap day in 2100", "2100-02-29T00:00:00Z", NONE},
@@ -618,6 +623,29 @@ static const struct status_row {
     {"401 with an empty body", 401, "", HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
     {"500 with a body that is cut", 500, "{\"message\":\"Oh\",\"trace\":[{",
         HBEAT_ERR_STATUS, "Oh", HBEAT_BEAT},
+    {"500 with a message twice", 500, "{\"message\":\"a\",\"message\":\"b\"}",
+        HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
+    {"500 with the same message twice", 500,
+        "{\"message\":\"a\",\"message\":\"a\"}", HBEAT_ERR_STATUS, NULL,
+        HBEAT_BEAT},
+    {"500 with a message twice, once in escapes", 500,
+        "{\"message\":\"a\",\"code\":1,\"\\u006dessage\":\"b\"}",
+        HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
+    {"500 with a message twice, once null", 500,
+        "{\"message\":null,\"message\":\"b\"}", HBEAT_ERR_STATUS, NULL,
+        HBEAT_BEAT},
+    {"500 with a message and one more that is cut", 500,
+        "{\"message\":\"a\",\"message\":\"b", HBEAT_ERR_STATUS, "a",
+        HBEAT_BEAT},
+    {"500 with a message and one more deeper down", 500,
+        "{\"message\":\"a\",\"errors\":{\"message\":\"b\"}}", HBEAT_ERR_STATUS,
+        "a", HBEAT_BEAT},
+    {"a log-in with 422 and a message twice", 422,
+        "{\"message\":\"a\",\"message\":\"b\"}", HBEAT_ERR_STATUS, NULL,
+        HBEAT_LOGIN},
+    {"200, refused with a message twice", 200,
+        "{\"success\":false,\"message\":\"a\",\"message\":\"b\"}",
+        HBEAT_ERR_JSON, NULL, HBEAT_BEAT},
     {"500 with a message that is cut", 500, "{\"message\":\"Oh n",
         HBEAT_ERR_STATUS, NULL, HBEAT_BEAT},
     {"a report with 0", 0, "{\"success\":true}", HBEAT_OK, NULL,
@@ -661,6 +689,88 @@ static void test_status(void **state) {
   expect_token(&request, NULL);
 }
 
+/* ---- Reasons ------------------------------------------------------------ */
+
+#define EIGHT(x) x x x x x x x x
+#define SIXTY_FOUR(x) EIGHT(EIGHT(x))
+
+static const struct reason_row {
+  const char *name;
+  const char *body;
+  int http_status;
+  hbeat_call call;
+  hbeat_error error;
+  const char *what;
+} REASONS[] = {
+    {"a success has no reason", .body = "{\"success\":true}"},
+    {"an error has no reason but its status", .body = "{}", .http_status = 404,
+        .error = HBEAT_ERR_STATUS},
+    {"the reason of a redirection", .body = "<html>", .http_status = 302,
+        .error = HBEAT_ERR_STATUS,
+        .what = "it leads elsewhere, as a captive portal does"},
+    {"the reason of 511", .body = "<html>", .http_status = 511,
+        .error = HBEAT_ERR_STATUS,
+        .what = "it leads elsewhere, as a captive portal does"},
+    {"the reason of no body", .body = "", .error = HBEAT_ERR_JSON,
+        .what = "the body is empty"},
+    {"the reason of a page", .body = "<html>", .error = HBEAT_ERR_JSON,
+        .what = "the body is a web page, as a captive portal's"},
+    {"the reason of a word", .body = "OK", .error = HBEAT_ERR_JSON,
+        .what = "the body is no JSON object"},
+    {"the reason of an array", .body = "[]", .error = HBEAT_ERR_JSON,
+        .what = "the body is no JSON object"},
+    {"the reason of half an object", .body = "{\"success\":true",
+        .error = HBEAT_ERR_JSON, .what = "the body ends early"},
+    {"the reason of objects and arrays that nest too deep",
+        .body = "{\"success\":true,\"a\":" SIXTY_FOUR("[") SIXTY_FOUR("]") "}",
+        .error = HBEAT_ERR_JSON, .what = "the body nests too deep"},
+    {"the reason of parameters that nest too deep",
+        .body = WITH(NAMED ",\"parameters\":" SIXTY_FOUR("[") SIXTY_FOUR("]")),
+        .error = HBEAT_ERR_JSON, .what = "the body nests too deep"},
+    {"the reason of an acknowledgement's reply that nests too deep",
+        .body = SIXTY_FOUR("[") "[]" SIXTY_FOUR("]"), .call = HBEAT_ACKNOWLEDGE,
+        .error = HBEAT_ERR_JSON, .what = "the body nests too deep"},
+    {"the reason of a member twice",
+        .body = "{\"success\":true,\"success\":true}", .error = HBEAT_ERR_JSON,
+        .what = "a member comes twice"},
+    {"the reason of a message twice",
+        .body = "{\"success\":true,\"message\":1,\"message\":1}",
+        .error = HBEAT_ERR_JSON, .what = "a member comes twice"},
+    {"the reason of a refusal", .body = "{\"success\":false}",
+        .error = HBEAT_ERR_REFUSED, .what = "success is not true"},
+    {"the reason of a log-in's refusal", .body = "{\"ok\":false}",
+        .call = HBEAT_LOGIN, .error = HBEAT_ERR_REFUSED,
+        .what = "ok is not true"},
+    {"the reason of a bad instruction", .body = WITH("\"instruction\":1"),
+        .error = HBEAT_ERR_JSON,
+        .what = "the instruction is not as the API has it"},
+    {"the reason of a bad token", .body = "{\"ok\":true,\"token\":\"a b\"}",
+        .call = HBEAT_LOGIN, .error = HBEAT_ERR_JSON,
+        .what = "the token is no visible ASCII"},
+    {"the reason of a long token",
+        .body = "{\"ok\":true,\"token\":\"" SIXTY_FOUR("t") "\"}",
+        .call = HBEAT_LOGIN, .error = HBEAT_ERR_TOO_BIG,
+        .what = "the token does not fit token_buffer"},
+};
+
+static void test_reason(void **state) {
+  const struct reason_row *row = *state;
+  size_t size = strlen(row->body);
+  hbeat_request request = login_to(TOKEN_ROOM);
+  hbeat_reply reply;
+  const char *what = "untouched";
+
+  request.call = row->call;
+  in_hand(row->name, row->body, size);
+  memset(&reply, 0, sizeof reply);
+  reply.http_status = row->http_status;
+  expect_error("the outcome",
+      hbeat_decode(
+          &request, &reply, at_end(&bodies, row->body, size), size, &what),
+      row->error);
+  expect_text("the reason", what, row->what);
+}
+
 int main(void) {
   bodies = fence(4096);
   tokens = fence(4096);
@@ -675,5 +785,6 @@ int main(void) {
   cases_add_rows(test_room, ROOMS);
   cases_add("a shorter token", test_replaced, NULL);
   cases_add_rows(test_status, STATUSES);
+  cases_add_rows(test_reason, REASONS);
   return cases_run("reply");
 }

@@ -581,6 +581,11 @@ static const struct argument_row {
           {"labels that begin with digits", "1.2a.3b.example", true},
           {"a last label that begins with a digit", "a.1b", true},
           {"a hyphen inside", "a--b.c-d", true},
+          {"one letter", "x", true},
+          {"labels of one letter", "a.b", true},
+          {"a last label of one letter", "kiosk.x", true},
+          {"a last label of one letter and a trailing dot", "kiosk.x.", true},
+          {"a last label of an underscore", "kiosk._", true},
           {"a label of 63", LABEL63 ".example", true},
           {"253 bytes", HOST253, true},
           {"253 bytes and a trailing dot", HOST253 ".", true},
@@ -604,6 +609,7 @@ static const struct argument_row {
           {"a short IPv4 address", "1.2", false},
           {"an IPv4 address in one number", "3221225985", false},
           {"a last label of digits", "api.lucit.1", false},
+          {"one digit", "1", false},
           {"an IPv6 address", "2001:db8::1", false},
           {"an IPv6 address in brackets", "[::1]", false},
           {"a port", "api.lucit.app:443", false},
@@ -615,6 +621,10 @@ static const struct argument_row {
           {"a space behind", "api.lucit.app ", false},
           {"CR LF and a field", "api.lucit.app\r\nX: b", false},
           {"a percent sign", "api%2Elucit.app", false},
+          {"a tilde", "api~1.lucit.app", false},
+          {"a tilde in front", "~api.lucit.app", false},
+          {"a tilde behind", "api.lucit.app~", false},
+          {"a tilde alone", "~", false},
           {"UTF-8", "caf\xC3\xA9.example", false},
 },
   WORDS[] =
@@ -801,6 +811,7 @@ static void test_login_secret(void **state) {
 static void test_token_buffer(void **state) {
   hbeat_config cfg = config();
   hbeat_request login = login_of();
+  char *token = login.token_buffer;
 
   (void)state;
   in_hand("no token buffer", "", 0);
@@ -808,6 +819,12 @@ static void test_token_buffer(void **state) {
   expect_start(&cfg, &login, false);
   login.token_buffer_size = 0;
   expect_start(&cfg, &login, false);
+  in_hand("a token buffer of nothing", "", 0);
+  login.token_buffer = token;
+  expect_start(&cfg, &login, false);
+  in_hand("a token buffer of one byte", "", 0);
+  login.token_buffer_size = 1;
+  expect_start(&cfg, &login, true);
 }
 
 static void test_no_call(void **state) {
