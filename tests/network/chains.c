@@ -11,12 +11,13 @@ struct row {
   const char *name;
   const char *chain; /* the certificates shown */
   hbeat_error error;
-  int code;            /* BearSSL's */
-  const char *says[2]; /* in the explanation */
-  const char *key;     /* NULL: server */
-  const char *anchor;  /* NULL: ca */
-  const char *host;    /* NULL: the default */
-  bool dribbles;       /* byte by byte */
+  int code;                /* BearSSL's */
+  const char *says[2];     /* in the explanation */
+  const char *key;         /* NULL: server */
+  const char *anchor;      /* NULL: ca */
+  const char *host;        /* NULL: the default */
+  bool dribbles;           /* byte by byte */
+  struct peer_crowd crowd; /* behind these certificates */
 };
 
 /* ---- Names ------------------------------------------------------------ */
@@ -235,6 +236,36 @@ static const struct row usage_rows[] = {
         TRUST(CRITICAL_EXTENSION, "critical")},
 };
 
+/* ---- Many certificates ------------------------------------------------- */
+
+#define CROWD(bytes, n) .crowd = {(bytes), sizeof(bytes) - 1, (n)}
+#define ID_USAGE "\x06\x03\x55\x1d\x25" /* of extKeyUsage, of serverAuth */
+#define ID_SERVERS "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
+
+/* The leaf is the first one, however many there are. */
+static const struct row many_rows[] = {
+    {"255 certificates in all", .chain = "server", CROWD("x", 254)},
+    {"256 certificates in all", .chain = "server", CROWD("x", 255)},
+    {"257 certificates in all", .chain = "server", CROWD("x", 256)},
+    {"258 certificates in all", .chain = "server", CROWD("x", 257)},
+    {"1,001 certificates in all", .chain = "server", CROWD("x", 1000)},
+    {"300 certificates of no byte behind the leaf", .chain = "server",
+        CROWD("", 300)},
+    {"300 certificates behind a chain", .chain = "deep", CROWD("x", 300)},
+    {"300 certificates and no intermediate", .chain = "under", CROWD("x", 300),
+        .error = HBEAT_ERR_CERT_TRUST,
+        .says = {"api.lucit.app is not trusted"}},
+    {"for servers, and 600 for others behind it", .chain = "server",
+        CROWD(ID_USAGE, 600)},
+    {"for clients, and 600 for servers behind it", .chain = "use-client",
+        CROWD(ID_SERVERS, 600), NOT_FOR_SERVERS},
+    {"for others, and 600 for servers behind it", .chain = "use-seven",
+        CROWD(ID_SERVERS, 600), NOT_FOR_SERVERS},
+    {"more than HBEAT_HANDSHAKE_MAX of them", .chain = "server",
+        CROWD(ID_SERVERS ID_SERVERS ID_SERVERS ID_SERVERS, 1000),
+        .error = HBEAT_ERR_TLS, .says = {"HBEAT_HANDSHAKE_MAX"}},
+};
+
 /* ---- One row ---------------------------------------------------------- */
 
 /* The anchors of a file; they stay until the next. */
@@ -268,8 +299,10 @@ static void check_words(struct player *p, const char *const says[2], int code) {
 
 static void is_row(void **state) {
   const struct row *row = *state;
-  struct peer_script script = {
-      .chain = row->chain, .key = row->key, .dribbles = row->dribbles};
+  struct peer_script script = {.chain = row->chain,
+      .key = row->key,
+      .dribbles = row->dribbles,
+      .crowd = row->crowd};
   static struct player p;
   const hbeat_anchors *anchors = trust(row->anchor ? row->anchor : "ca");
   uint16_t port = peer_start(&script);
@@ -285,6 +318,9 @@ static void is_row(void **state) {
     assert_int_equal(open_descriptors(), before);
     check_words(&p, row->says, row->code);
     assert_int_equal(peer_log()->requests, 0);
+  } else {
+    assert_int_equal(p.reply.connection, HBEAT_CONNECTION_NEW);
+    assert_true(p.reply.clock_offset_s != HBEAT_NONE);
   }
   hbeat_close(&p.client);
   assert_int_equal(open_descriptors(), before);
@@ -321,12 +357,13 @@ static void is_openssl(void **state) {
 
 int main(void) {
   struct CMUnitTest tests[COUNT(name_rows) + COUNT(chain_rows) +
-      COUNT(usage_rows) + COUNT(openssl_rows)];
+      COUNT(usage_rows) + COUNT(many_rows) + COUNT(openssl_rows)];
   struct CMUnitTest *to = tests;
 
   to = ROWS(to, is_row, name_rows);
   to = ROWS(to, is_row, chain_rows);
   to = ROWS(to, is_row, usage_rows);
+  to = ROWS(to, is_row, many_rows);
   ROWS(to, is_openssl, openssl_rows);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define CHAIN_MAX 16
+#define CROWD_MAX 1000
 #define FILE_MAX 65536
 
 /* One connection as the peer has it. */
@@ -35,7 +36,7 @@ struct line {
 static pid_t peer_pid;
 static volatile struct peer_log *shared_log;
 
-static br_x509_certificate chain[CHAIN_MAX];
+static br_x509_certificate chain[CHAIN_MAX + CROWD_MAX];
 static size_t chain_length;
 static br_skey_decoder_context key;
 
@@ -101,6 +102,12 @@ static void load_identity(const struct peer_script *script) {
   for (size_t i = 0; i < chain_length; start = ends[i++]) {
     chain[i].data = certificates.bytes + start;
     chain[i].data_len = ends[i] - start;
+  }
+  assert_true(script->crowd.count <= CROWD_MAX);
+  for (unsigned i = 0; i < script->crowd.count; i++) {
+    br_x509_certificate *next = &chain[chain_length++];
+    next->data = (unsigned char *)(uintptr_t)script->crowd.bytes;
+    next->data_len = script->crowd.size;
   }
   read_pem(script->key ? script->key : "server", "key", &secret, ends);
   br_skey_decoder_init(&key);
@@ -234,30 +241,58 @@ static void open_tls(struct line *l) {
   br_ssl_server_reset(&l->tls);
 }
 
+/* Sends all records that wait; false: the line ended. */
+static bool put_records(struct line *l) {
+  br_ssl_engine_context *e = &l->tls.eng;
+  unsigned char *bytes;
+  size_t size;
+
+  while (br_ssl_engine_current_state(e) & BR_SSL_SENDREC) {
+    bytes = br_ssl_engine_sendrec_buf(e, &size);
+    if (!put(l, bytes, size)) return false;
+    br_ssl_engine_sendrec_ack(e, size);
+  }
+  return true;
+}
+
+/* Takes some of a record; false: the line ended, or none is wanted. */
+static bool take_record(struct line *l) {
+  br_ssl_engine_context *e = &l->tls.eng;
+  size_t size;
+  unsigned char *bytes = br_ssl_engine_recvrec_buf(e, &size);
+
+  if (bytes) size = take(l, bytes, size);
+  if (!bytes || size == 0) return false;
+  br_ssl_engine_recvrec_ack(e, size);
+  return true;
+}
+
 /* Moves records until the engine is in the state; false: the line ended. */
 static bool reach(struct line *l, unsigned state) {
-  br_ssl_engine_context *e = &l->tls.eng;
-
-  for (;;) {
-    unsigned now = br_ssl_engine_current_state(e);
-    unsigned char *bytes;
-    size_t size;
-
-    if (now & BR_SSL_SENDREC) {
-      bytes = br_ssl_engine_sendrec_buf(e, &size);
-      if (!put(l, bytes, size)) return false;
-      br_ssl_engine_sendrec_ack(e, size);
-    } else if ((now & state) == state) {
+  while (put_records(l)) {
+    if ((br_ssl_engine_current_state(&l->tls.eng) & state) == state)
       return true;
-    } else if (now & BR_SSL_RECVREC) {
-      bytes = br_ssl_engine_recvrec_buf(e, &size);
-      size = take(l, bytes, size);
-      if (size == 0) return false;
-      br_ssl_engine_recvrec_ack(e, size);
-    } else {
-      return false;
-    }
+    if (!take_record(l)) return false;
   }
+  return false;
+}
+
+/* Holds back what is sent / lets it go, all in one. */
+static void cork(struct line *l, int on) {
+  setsockopt(l->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+/* Answers the client's hello, with more behind it than its own. */
+static void say_behind_hello(struct line *l) {
+  br_ssl_engine_context *e = &l->tls.eng;
+  bool open = true;
+
+  while (open && !(br_ssl_engine_current_state(e) & BR_SSL_SENDREC))
+    open = take_record(l);
+  cork(l, 1);
+  if (open && put_records(l))
+    put(l, (const unsigned char *)l->script->behind, l->script->behind_size);
+  cork(l, 0);
 }
 
 /* Sends text, and with it all that went before. */
@@ -335,11 +370,6 @@ static bool answer(struct line *l, const struct peer_turn *turn) {
   return read_body(l) && say(l, reply);
 }
 
-/* Holds back what is sent / lets it go, all in one. */
-static void cork(struct line *l, int on) {
-  setsockopt(l->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
-}
-
 /* Ends the connection in the turn's way. */
 static void end(struct line *l, const struct peer_turn *turn, bool follows) {
   if (turn->end == PEER_NOTIFIES) {
@@ -404,6 +434,7 @@ static void serve_all(const struct peer_script *script, int listener) {
       continue;
     }
     open_tls(&l);
+    if (script->behind) say_behind_hello(&l);
     turn = serve(&l, turn);
   }
 }

@@ -63,16 +63,26 @@ struct peer_turn {
   enum peer_end end;
 };
 
+/* Certificates that all consist of these bytes. */
+struct peer_crowd {
+  const char *bytes;
+  size_t size;
+  unsigned count;
+};
+
 /* All zero is a good server: TLS 1.2, server.pem, PEER_REPLY for ever. */
 struct peer_script {
-  const char *chain; /* the file's name without .pem; NULL: server */
-  const char *key;   /* without .key; NULL: server */
+  const char *chain;       /* the file's name without .pem; NULL: server */
+  const char *key;         /* without .key; NULL: server */
+  struct peer_crowd crowd; /* shown behind the chain, 1,000 at most */
   const struct peer_turn *turns; /* over all connections; the last is kept */
   size_t turn_count;
   unsigned version; /* the only one spoken; 0: BR_TLS12 */
   uint16_t suite;   /* the only one offered; 0: all that BearSSL has */
   const char *raw;  /* not TLS: answers the first bytes with these, then FIN */
   size_t raw_size;
+  const char *behind; /* follows its ServerHelloDone, in the same segment */
+  size_t behind_size;
   bool silent;   /* not TLS: never says a word, beside what is raw */
   bool small;    /* sends records of 512 bytes */
   bool dribbles; /* sends byte by byte */

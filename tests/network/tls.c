@@ -24,6 +24,14 @@ struct good_row {
 #define TURN(...)                                                              \
   .turns = (const struct peer_turn[]){{__VA_ARGS__}}, .turn_count = 1
 
+/* Bytes behind a ServerHelloDone.  A chain of 3 KB in one record takes more
+ * than one read, so that they come with the last of it and wait in the wire
+ * while the client has records of its own to send. */
+#define BEHIND(bytes) .behind = (bytes), .behind_size = sizeof(bytes) - 1
+#define WARNING "\x15\x03\x03\0\2\1\x5a" /* user_canceled, RFC 5246 7.2 */
+#define WARNINGS_5 WARNING WARNING WARNING WARNING WARNING
+#define WARNINGS_20 WARNINGS_5 WARNINGS_5 WARNINGS_5 WARNINGS_5
+
 static const struct good_row good_rows[] = {
     {"an EC certificate", {.chain = "server"}},
     {"an RSA certificate", {.chain = "server-rsa", .key = "server-rsa"}},
@@ -36,6 +44,10 @@ static const struct good_row good_rows[] = {
     {"ECDHE-RSA, ChaCha20-Poly1305", RSA(CHACHA20_POLY1305_SHA256)},
     {"ECDHE-RSA, AES-128-GCM", RSA(AES_128_GCM_SHA256)},
     {"ECDHE-RSA, AES-256-GCM", RSA(AES_256_GCM_SHA384)},
+
+    {"a warning behind its hello", {.chain = "deep", BEHIND(WARNING)}},
+    {"twenty warnings behind its hello",
+        {.chain = "deep", BEHIND(WARNINGS_20)}},
 
     {"records of 512 bytes", {.chain = "deep", .small = true}},
     {"byte by byte", {.dribbles = true}},
@@ -145,6 +157,28 @@ static const struct bad_row bad_rows[] = {
         .error = HBEAT_ERR_TRUNCATED},
     {"close_notify within the handshake", RAW("\x15\x03\x03\0\2\1\0"),
         .error = HBEAT_ERR_TRUNCATED},
+
+    {"handshake_failure behind its hello",
+        {.chain = "deep", BEHIND("\x15\x03\x03\0\2\2\x28")},
+        .error = HBEAT_ERR_TLS, .says = "no cipher suite in common"},
+    {"protocol_version behind its hello",
+        {.chain = "deep", BEHIND("\x15\x03\x03\0\2\2\x46")},
+        .error = HBEAT_ERR_TLS_VERSION},
+    {"close_notify behind its hello",
+        {.chain = "deep", BEHIND("\x15\x03\x03\0\2\1\0")},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"application data behind its hello",
+        {.chain = "deep", BEHIND("\x17\x03\x03\0\5hello")},
+        .error = HBEAT_ERR_TLS, .says = "protocol was broken"},
+    {"a change of ciphers behind its hello",
+        {.chain = "deep", BEHIND("\x14\x03\x03\0\1\1")}, .error = HBEAT_ERR_TLS,
+        .says = "protocol was broken"},
+    {"HelloRequest behind its hello",
+        {.chain = "deep", BEHIND("\x16\x03\x03\0\4\0\0\0\0")},
+        .error = HBEAT_ERR_TLS, .says = "protocol was broken"},
+    {"a record of 65,535 bytes behind its hello",
+        {.chain = "deep", BEHIND("\x16\x03\x03\xff\xff")},
+        .error = HBEAT_ERR_TLS, .says = "protocol was broken"},
 
     {"FIN for a reply", {TURN(.reply = "", .end = PEER_FINISHES)},
         .error = HBEAT_ERR_TRUNCATED},
