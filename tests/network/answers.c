@@ -657,6 +657,91 @@ static void a_long_answer_over_tcp_is_read(void **state) {
   hbeat_close(&player.client);
 }
 
+/* ---- The TLS buffer, which answers over TCP are read to ---------------- */
+
+enum { SMALL = HBEAT_TLS_BUFFER_SMALL, FULL = HBEAT_TLS_BUFFER_SIZE };
+
+struct room_row {
+  const char *name;
+  size_t tls_size;
+  size_t size; /* of the answer, with the two bytes of its length */
+  const char *tried, *asked;
+  enum ns_tcp tcp;
+  bool both; /* the answer for AAAA, which comes first, is as long */
+};
+
+#define FITS TCP_GIVES("127.0.0.1")
+#define FITS_NOT TCP_GOES_ON
+
+static const struct room_row room_rows[] = {
+    {"TCP, a byte less than a small buffer", SMALL, SMALL - 1, FITS},
+    {"TCP, as long as a small buffer", SMALL, SMALL, FITS},
+    {"TCP, a byte more than a small buffer", SMALL, SMALL + 1, FITS_NOT},
+    {"TCP, two bytes more than a small buffer", SMALL, SMALL + 2, FITS_NOT},
+    {"TCP, 6,000 bytes into a small buffer", SMALL, 6000, FITS_NOT},
+    {"TCP, 19,000 bytes into a small buffer", SMALL, 19000, FITS_NOT},
+    {"TCP, as long as a small buffer, in halves", SMALL, SMALL, FITS,
+        .tcp = NS_TCP_HALVES},
+    {"TCP, a byte more than a small buffer, in halves", SMALL, SMALL + 1,
+        FITS_NOT, .tcp = NS_TCP_HALVES},
+    {"TCP, 10,000 bytes into a small buffer, in halves", SMALL, 10000, FITS_NOT,
+        .tcp = NS_TCP_HALVES},
+    {"TCP, as long as a small buffer, the last byte late", SMALL, SMALL, FITS,
+        .tcp = NS_TCP_LATE},
+    {"TCP, both 4,000 bytes into a small buffer", SMALL, 4000, FITS,
+        .both = true},
+    {"TCP, both as long as a small buffer", SMALL, SMALL, FITS, .both = true},
+    {"TCP, both as long as a small buffer, in halves", SMALL, SMALL, FITS,
+        .tcp = NS_TCP_HALVES, .both = true},
+    {"TCP, both a byte more than a small buffer", SMALL, SMALL + 1, FITS_NOT,
+        .both = true},
+    {"TCP, a byte less than a full buffer", FULL, FULL - 1, FITS},
+    {"TCP, as long as a full buffer", FULL, FULL, FITS},
+    {"TCP, a byte more than a full buffer", FULL, FULL + 1, FITS_NOT},
+    {"TCP, 19,000 bytes into a full buffer", FULL, 19000, FITS_NOT},
+};
+
+/* An address, and a TXT that makes the whole answer as long as it is to be. */
+static size_t make_long(char *records, size_t size) {
+  const size_t before = 2 + FIRST, text = 12;
+  size_t left = size - before - (sizeof A("\1") - 1) - text;
+  char *at = add_bytes(records, A("\1"), sizeof A("\1") - 1);
+
+  at = add_bytes(at, ASKED IS_TXT, text - 2);
+  *at++ = (char)(left >> 8);
+  *at++ = (char)left;
+  memset(at, 'x', left);
+  return (size_t)(at + left - records);
+}
+
+/* Nothing is written behind the buffer. */
+static void is_room(void **state) {
+  const struct room_row *row = *state;
+  static char records[20000];
+  static unsigned char tls[FULL + 32768];
+  struct ns_server server = {
+      .a = SHORT, .tcp_a = {.records = records, .count = 2}, .tcp = row->tcp};
+  int before;
+
+  server.tcp_a.size = make_long(records, row->size);
+  if (row->both) {
+    server.aaaa = server.a;
+    server.tcp_aaaa = server.tcp_a;
+  }
+  open_player(&server, 5000);
+  memset(tls, 0xA5, sizeof tls);
+  player.cfg.tls_buffer = tls;
+  player.cfg.tls_buffer_size = row->tls_size;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  before = open_descriptors();
+  player_look_up(&player, row->tried, NULL);
+  assert_int_equal(open_descriptors(), before);
+  assert_string_equal(ns_asked(), row->asked);
+  hbeat_close(&player.client);
+  for (size_t i = row->tls_size; i < sizeof tls; i++)
+    if (tls[i] != 0xA5) fail_msg("byte %zu of %zu", i, row->tls_size);
+}
+
 int main(void) {
   static const struct CMUnitTest named[] = {
       TEST(an_answer_cut_at_every_byte_is_of_no_use),
@@ -668,7 +753,8 @@ int main(void) {
   };
   static struct CMUnitTest tests[COUNT(named) + COUNT(good_rows) +
       COUNT(family_rows) + COUNT(none_rows) + COUNT(stray_rows) +
-      COUNT(either_rows) + COUNT(useless_rows) + COUNT(tcp_rows)];
+      COUNT(either_rows) + COUNT(useless_rows) + COUNT(tcp_rows) +
+      COUNT(room_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
   memcpy(tests, named, sizeof named);
@@ -678,6 +764,7 @@ int main(void) {
   to = ROWS(to, is_answer, stray_rows);
   to = ROWS(to, is_either, either_rows);
   to = ROWS(to, is_answer, useless_rows);
-  ROWS(to, is_answer, tcp_rows);
+  to = ROWS(to, is_answer, tcp_rows);
+  ROWS(to, is_room, room_rows);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -302,11 +302,17 @@ static void append_answer(
 }
 
 static void send_stream(int fd, const struct message *m, enum ns_tcp how) {
-  size_t piece = how == NS_TCP_BYTES || how == NS_TCP_DRIBBLES ? 1 : m->size;
+  size_t piece = m->size;
 
+  if (how == NS_TCP_BYTES || how == NS_TCP_DRIBBLES) piece = 1;
+  if (how == NS_TCP_HALVES) piece = (m->size + 1) / 2;
+  if (how == NS_TCP_LATE) piece = m->size - 1;
   for (size_t at = 0; at < m->size; at += piece) {
-    if (send(fd, m->bytes + at, piece, MSG_NOSIGNAL) <= 0) return;
+    size_t left = m->size - at, now = left < piece ? left : piece;
+
+    if (send(fd, m->bytes + at, now, MSG_NOSIGNAL) <= 0) return;
     if (how == NS_TCP_BYTES) nap_us(200);
+    if (how == NS_TCP_HALVES || how == NS_TCP_LATE) nap_us(20000);
     if (how == NS_TCP_DRIBBLES) nap_us(1000000);
   }
 }

@@ -58,6 +58,8 @@ enum ns_tcp {
   NS_TCP_SILENT,   /* reads, and says nothing */
   NS_TCP_BYTES,    /* one byte a segment */
   NS_TCP_DRIBBLES, /* one byte a second */
+  NS_TCP_HALVES,   /* two segments, 20 ms apart */
+  NS_TCP_LATE,     /* the same, and the second is the last byte */
   NS_TCP_EMPTY,    /* messages of no bytes */
   NS_TCP_LONG,     /* the length says more than comes */
   NS_TCP_LESS,     /* the length says less than comes */

@@ -604,6 +604,39 @@ static void a_late_load_does_no_harm(void **state) {
   }
 }
 
+/* A client whose connection is kept takes no session, neither its own nor
+ * another client's, and goes on as before. */
+static void a_kept_connection_takes_no_session(void **state) {
+  static const struct peer_script keeping = {.memory = PEER_REMEMBERS};
+  static struct player p, other;
+  unsigned char own[HBEAT_SESSION_SIZE], foreign[HBEAT_SESSION_SIZE],
+      again[HBEAT_SESSION_SIZE];
+
+  (void)state;
+  clock_s = PEER_TIME_S;
+  server_port = peer_start(&keeping);
+  open_player(&other);
+  good_beat(&other, 'n');
+  assert_true(hbeat_session_save(&other.client, foreign));
+  hbeat_close(&other.client);
+  open_player(&p);
+  good_beat(&p, 'n');
+  assert_true(hbeat_session_save(&p.client, own));
+  for (int i = 0; i < 3; i++) {
+    int before = open_descriptors();
+
+    assert_false(load(&p, own));
+    assert_false(load(&p, foreign));
+    assert_int_equal(open_descriptors(), before);
+    assert_true(hbeat_session_save(&p.client, again));
+    assert_memory_equal(again, own, sizeof own);
+    good_beat(&p, 'k');
+  }
+  assert_int_equal(peer_log()->accepted, 2);
+  assert_int_equal(peer_log()->requests, 5);
+  hbeat_close(&p.client);
+}
+
 /*
  * Of what goes out together, the end of a handshake and the request, the
  * socket takes a part, then the client closes: behind that part nothing may
@@ -1082,6 +1115,7 @@ int main(void) {
       TEST(nonsense_is_no_session),
       TEST(an_early_hint_hides_no_connection),
       TEST(a_late_load_does_no_harm),
+      TEST(a_kept_connection_takes_no_session),
       TEST(all_of_the_anchors_count),
       TEST(a_session_in_use_gets_old),
       TEST(a_kept_connection_makes_no_session_young),
