@@ -594,17 +594,17 @@ bool hbeat_json_next(
   return found;
 }
 
-/* Takes one character off the inside of a string, as UTF-8; returns its length.
- * In a string that was parsed before no escape is bad; behind one that is
- * nothing is left. */
+/* Takes one character, or a byte of one, off the inside of a string, as UTF-8;
+ * returns its length.  U+0000 becomes U+FFFD.  So does what no parsed string has,
+ * a bad escape or a NUL; nothing is left behind that. */
 static size_t take_character(span *in, byte unit[4]) {
-  uint32_t code = 0;
+  uint32_t code = REPLACEMENT;
 
-  if (*in->at != '\\') {
+  if (*in->at != '\\' && *in->at != '\0') {
     unit[0] = *in->at++;
     return 1;
   }
-  if (scan_escape(in, &code) != SCAN_OK) {
+  if (*in->at == '\0' || scan_escape(in, &code) != SCAN_OK) {
     in->at = in->end;
     code = REPLACEMENT;
   }
@@ -627,14 +627,20 @@ size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
   return length;
 }
 
+/* Whether a span is one number and nothing else. */
+static bool is_json_number(span in) {
+  return scan_json_number(&in) == SCAN_OK && in.at >= in.end;
+}
+
 hbeat_error hbeat_json_number(
     const hbeat_json *value, unsigned decimals, int64_t *number) {
   span in = span_of(value->text, value->size);
+
+  if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
+  if (!is_json_number(in)) return HBEAT_ERR_JSON;
   bool negative = scan_byte(&in, '-');
   uint64_t limit = (uint64_t)INT64_MAX + negative;
   uint64_t n = 0;
-
-  if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
   for (; at_digit(in); in.at++) n = add_digit(n, *in.at - '0', limit);
   if (decimals > 0) scan_byte(&in, '.');
   for (; decimals > 0; decimals--) {
@@ -643,7 +649,7 @@ hbeat_error hbeat_json_number(
     n = add_digit(n, digit, limit);
   }
   while (at_digit(in)) in.at++;
-  if (in.at < in.end) return HBEAT_ERR_JSON;
+  if (in.at < in.end) return HBEAT_ERR_JSON; /* a fraction, or an exponent */
   if (n > limit) return HBEAT_ERR_TOO_BIG;
   *number = (int64_t)n;
   if (negative && n > 0) *number = -(int64_t)(n - 1) - 1; /* INT64_MIN, too */
@@ -1300,11 +1306,11 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
     x->in.body_left = x->in.body_left << 4 | (unsigned)hex_value(*line.at);
   }
   if (line.at == start) return bad_http(x, "a chunk without size");
-  if (line_is_cut(x) && line.at >= line.end) /* more digits may follow */
-    return bad_http(x, "a chunk's size is too long");
   skip_any(&line, " \t");
   if (line.at < line.end && *line.at != ';')
     return bad_http(x, "a malformed chunk size");
+  if (line.at >= line.end && line_is_cut(x)) /* who knows what follows */
+    return bad_http(x, "a chunk's size is too long");
   if (x->in.body_left == 0) {
     x->in.state = TRAILER_LINE;
     return HBEAT_AGAIN;

@@ -411,7 +411,8 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
  * its length in bytes, without the NUL.  Where that is `size` or more it does
  * not fit: `out` is "", and untouched where `size` is 0.  U+0000 becomes
  * U+FFFD.  The text of a value that is no string is "".  `out` may be the
- * string's own text. */
+ * string's own text.  In a value that no parser made, a bad escape or a NUL
+ * becomes U+FFFD and ends the text. */
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size);
 
 /* Reads a number times 10^decimals: 12.5 with 2 decimals is 1250.  Decimals

@@ -1118,6 +1118,14 @@ static const struct made_string_row {
     {"an escape that nobody knows", TEXT("\"\\xab\""), TEXT("\xEF\xBF\xBD")},
     {"\\u and no digit", TEXT("\"\\u\""), TEXT("\xEF\xBF\xBD")},
     {"\\u and no hexadecimal digit", TEXT("\"a\\ug\""), TEXT("a\xEF\xBF\xBD")},
+    {"\\u and two digits are no character", TEXT("\"\\u12\""),
+        TEXT("\xEF\xBF\xBD")},
+    {"half a pair is no character", TEXT("\"\\ud800\""), TEXT("\xEF\xBF\xBD")},
+    {"the second half of a pair is none", TEXT("\"\\udc00\""),
+        TEXT("\xEF\xBF\xBD")},
+    {"a NUL as it is", TEXT("\"a\0b\""), TEXT("a\xEF\xBF\xBD")},
+    {"half a pair and another escape are none", TEXT("\"\\ud800\\u0041\""),
+        TEXT("\xEF\xBF\xBD")},
 };
 
 static void test_made_string(void **state) {
@@ -1254,6 +1262,13 @@ static void test_made_container(void **state) {
 }
 
 static const struct text_row MADE_NUMBERS[] = {
+    {"a number of no byte", TEXT("")},
+    {"a minus alone", TEXT("-")},
+    {"a point alone", TEXT(".")},
+    {"a minus and a point", TEXT("-.")},
+    {"a leading zero", TEXT("01")},
+    {"a point in front", TEXT(".5")},
+    {"a point behind", TEXT("1.")},
     {"a number with plus", TEXT("+1")},
     {"a number with two signs", TEXT("--1")},
     {"a number behind a space", TEXT(" 1")},
