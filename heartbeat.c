@@ -1361,12 +1361,12 @@ static hbeat_error body_bytes(
   size_t room = x->cfg->reply_buffer_size - x->in.body_size;
 
   *used = !open && size > x->in.body_left ? (size_t)x->in.body_left : size;
-  if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
-  bool cut = *used > room; /* an error's; its beginning is enough */
+  bool cut = *used > room;
   size_t n = cut ? room : *used;
   memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
+  if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
   x->in.body_size += n;
-  if (cut) {
+  if (cut) { /* an error's body, of which the beginning is enough */
     x->keep_alive = false;
     return HBEAT_OK;
   }
