@@ -11,21 +11,28 @@
  * the head.  The body lands in the caller's buffer, is checked whole, and is
  * then decoded in place: the texts of hbeat_reply point into it.
  *
- * What the client does.  Its states, each named after what it waits for or is
- * about to do (the table states[] says more of each):
+ * What the client does.  Its states, which are named after what they are about
+ * to do or wait for, and those that may follow:
  *
- *     UNFIT   hbeat_init() -> IDLE
+ *     IDLE                 is started            LOOKUP; LOOK if a connection
+ *                                                was kept
+ *     LOOK                 is it still good?     SENDING; LOOKUP if it is not
+ *     LOOKUP               finds addresses       OPEN; LOOKUP_UDP to ask
+ *     LOOKUP_UDP           hears a nameserver    OPEN; LOOKUP_TCP_OUT if an
+ *                                                answer was cut; LOOKUP_UDP
+ *                                                again to ask the next one
+ *     LOOKUP_TCP_OUT, _IN  the same over TCP     OPEN; LOOKUP_UDP
+ *     OPEN                 takes an address      CONNECTING; OPEN for the next
+ *     CONNECTING           gets connected        HANDSHAKE_OUT; TUNNEL if that
+ *                                                is a proxy; OPEN if it failed
+ *     TUNNEL               hears the proxy       HANDSHAKE_OUT; OPEN
+ *     HANDSHAKE_OUT, _IN   speaks TLS            SENDING; OPEN if the server
+ *                                                said nothing
+ *     SENDING, RECEIVING   request and reply     IDLE; LOOKUP, once, if a kept
+ *                                                connection turns out dead
  *
- *     IDLE -+-> LOOK ----------------------------------------> SENDING
- *           |    | the kept connection is dead
- *           `----+-> LOOKUP -> LOOKUP_UDP -> LOOKUP_TCP_OUT -> LOOKUP_TCP_IN
- *                       | addresses are known   |                  |
- *                       +-----------------------+------------------'
- *                       v
- *                     OPEN -> CONNECTING [-> TUNNEL] -> HANDSHAKE_OUT, _IN
- *                       ^         | failed: the next        | done
- *                       `---------'         address         v
- *     IDLE <--------------------------------------- SENDING, RECEIVING
+ * From every state an error and the deadline lead to IDLE.  A client is UNFIT
+ * before hbeat_init() and behind hbeat_close().
  *
  * The client drives BearSSL's engine itself.  talk() lets the engine work
  * until it needs the socket.  Small records gather, to leave in one write; one
@@ -122,6 +129,18 @@ static size_t length_of(span s) {
   return (size_t)(s.end - s.at);
 }
 
+/* Memory that a const pointer leads to, but that is not const itself. */
+static void *unconst(const void *memory) {
+  return (void *)(uintptr_t)memory;
+}
+
+/* Not memset(), which a compiler may leave out where nobody reads. */
+static void wipe(void *secret, size_t size) {
+  volatile byte *at = secret;
+
+  while (size-- > 0) *at++ = 0;
+}
+
 static bool is_digit(int c) {
   return c >= '0' && c <= '9';
 }
@@ -150,6 +169,9 @@ static bool same_word(const char *text, size_t size, const char *word) {
 /* A name in a table: no pointer, so that it needs no relocation. */
 typedef char short_name[36];
 
+ASSERT(the_longest_name_fits,
+    sizeof "lightning_device_remote_instruction" <= sizeof(short_name));
+
 /* Which of the names is this text; `count` where none is. */
 static size_t find_name(
     const short_name *names, size_t count, const char *text) {
@@ -172,7 +194,7 @@ static void write_decimal(char *text, uint64_t number) {
   memcpy(text, at, (size_t)(digits + sizeof digits - at));
 }
 
-/* Big-endian. */
+/* Reads a big-endian number. */
 static int64_t read_64(const byte in[8]) {
   uint64_t n = 0;
 
@@ -180,14 +202,17 @@ static int64_t read_64(const byte in[8]) {
   return (int64_t)n;
 }
 
+/* Writes a big-endian number. */
 static void write_64(byte out[8], int64_t number) {
   for (int i = 0; i < 8; i++) out[i] = (byte)((uint64_t)number >> (56 - 8 * i));
 }
 
 /* ==== Scanning ========================================================== */
 
-/* Functions named scan_ move a span past one construct at its front.  Those
- * that return bool leave it where it was if the construct is not there. */
+/* Functions named scan_ move a span past one construct at its front.  They
+ * return whether it is there, as a scan_result or a bool.  Where it is not,
+ * scan_byte() and scan_any() leave the span as it was; the others leave it at
+ * what stopped them. */
 
 typedef enum scan_result {
   SCAN_OK,
@@ -195,7 +220,7 @@ typedef enum scan_result {
   SCAN_SHORT  /* the input ends before the construct does */
 } scan_result;
 
-/* One certain byte. */
+/* This byte. */
 static bool scan_byte(span *in, char c) {
   if (in->at >= in->end || *in->at != (byte)c) return false;
   in->at++;
@@ -272,7 +297,8 @@ static bool read_count(const char *text, int64_t *number) {
   return true;
 }
 
-/* What cannot break out of a header field. */
+/* Visible ASCII: no space and no control byte, so that it cannot break out of
+ * a header field. */
 static bool is_visible(int c) {
   return c > 0x20 && c < 0x7F;
 }
@@ -286,10 +312,13 @@ static bool is_visible_text(const char *text) {
 
 /* ==== UTF-8 (RFC 3629) ================================================== */
 
-/* The length of the sequence at `p`, of which `size` bytes are there, 1 or
- * more. 1 to 4: it is valid.  0: the input ends inside it.  Negative: it is
- * invalid; minus the length of its longest beginning that is not, at least
- * 1. */
+/* Measures the sequence at `p`, of which `size` bytes are there, at least one.
+ *
+ *     1 to 4   it is valid, and so long
+ *     0        the input ends inside it
+ *     -n       it is invalid: its first n bytes are one error, to be replaced
+ *              by one U+FFFD
+ */
 static int utf8_length(const byte *p, size_t size) {
   int length = 2;
   byte low = 0x80; /* the range of the second byte ... */
@@ -336,7 +365,7 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
 ASSERT(a_character_fits_any_window, UNIT_MAX <= 16); /* of hbeat_pull() */
 
 /* Writes the first character of a string as it stands inside a JSON string, and
- * returns its length; *taken is set to the bytes that it had before.  What is
+ * returns its length; *taken is set to its length in `text`.  What is
  * not UTF-8 becomes U+FFFD: no heartbeat is lost over an odd name.  A sequence
  * that the string's NUL cuts short is invalid, so nothing behind it is read. */
 static size_t json_escape(
@@ -477,9 +506,9 @@ typedef struct nesting {
   int depth;
 } nesting;
 
-ASSERT(a_level_is_a_bit, HBEAT_JSON_DEPTH <= 64);
+ASSERT(a_level_is_a_bit, HBEAT_JSON_DEPTH >= 1 && HBEAT_JSON_DEPTH <= 64);
 
-/* The innermost one's closing bracket. */
+/* The closing bracket of the innermost array or object. */
 static bool scan_closing(span *in, nesting *around) {
   skip_space(in);
   if (!scan_byte(in, around->objects & 1 ? '}' : ']')) return false;
@@ -523,7 +552,7 @@ static hbeat_error scan_beginning(span *in, nesting *around, json_part *next) {
   case HBEAT_JSON_NUMBER:
   case HBEAT_JSON_NONE: return json_error(scan_json_number(in));
   }
-  if (around->depth == HBEAT_JSON_DEPTH) return HBEAT_ERR_TOO_BIG;
+  if (around->depth >= HBEAT_JSON_DEPTH) return HBEAT_ERR_TOO_BIG;
   around->objects = around->objects << 1 | (type == HBEAT_JSON_OBJECT);
   around->depth++;
   in->at++;
@@ -595,8 +624,8 @@ bool hbeat_json_next(
 }
 
 /* Takes one character, or a byte of one, off the inside of a string, as UTF-8;
- * returns its length.  U+0000 becomes U+FFFD.  So does what no parsed string has,
- * a bad escape or a NUL; nothing is left behind that. */
+ * returns its length.  U+0000 becomes U+FFFD.  So does what no parsed string
+ * has, a bad escape or a NUL; nothing is left behind that. */
 static size_t take_character(span *in, byte unit[4]) {
   uint32_t code = REPLACEMENT;
 
@@ -798,6 +827,7 @@ static int64_t read_api_time(const char *text) {
 #define HTTPS_PORT 443
 
 enum { HOST_MAX = 253, LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4 */
+enum { NAME_SIZE = 256 };                /* room for a host, and zeros */
 
 /* The length of the label at the front of a host's name, or 0 where there is
  * none: letters, digits, hyphens within, and underscores. */
@@ -917,7 +947,7 @@ static piece quoted(const char *text) {
 }
 
 /* The pieces of a request's head, in their order. */
-enum head_piece {
+enum head_order {
   METHOD,
   PATH_FRONT,
   PATH_DEVICE,
@@ -951,7 +981,7 @@ static piece head_piece(const hbeat_exchange *x) {
   bool login = r->call == HBEAT_LOGIN;
   bool report = r->call == HBEAT_ACKNOWLEDGE || r->call == HBEAT_FAILED;
 
-  switch ((enum head_piece)x->out.piece) {
+  switch ((enum head_order)x->out.piece) {
   case METHOD: return plain("POST /api/v3/");
   case PATH_FRONT: return plain(paths[r->call].front);
   case PATH_DEVICE: return plain(login ? NULL : x->cfg->device);
@@ -1033,7 +1063,7 @@ static piece request_piece(const hbeat_exchange *x) {
   return no_piece;
 }
 
-/* The next time all of the request goes out again. */
+/* Makes hbeat_pull() begin anew. */
 static void rewind_request(hbeat_exchange *x) {
   x->out.piece = 0;
   x->out.offset = 0;
@@ -1070,11 +1100,15 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
  *
  *      .--- 1xx ---.
  *      v           |
- *   STATUS_LINE -> FIELD_LINE -+-> SIZED_BODY -----------------------.
- *                              |-> OPEN_BODY, until the connection's |
- *                              |                                end -+-> OVER
- *                              `-> CHUNK_LINE <---> CHUNK, CHUNK_END |
- *                                      `- 0 ---> TRAILER_LINE -------'
+ *   STATUS_LINE -> FIELD_LINE -+-> no body ------------------------.
+ *                              +-> SIZED_BODY ---------------------|
+ *                              +-> OPEN_BODY, to the connection's  |
+ *                              |                             end --+-> OVER
+ *                              +-> CHUNK_LINE -> CHUNK, CHUNK_END  |
+ *                                    |   ^_____________|           |
+ *                                    `- 0 --> TRAILER_LINE --------'
+ *
+ * An error, and an error's body that does not fit, lead to OVER from anywhere.
  */
 enum reply_state {
   STATUS_LINE,
@@ -1101,18 +1135,22 @@ static bool is_success(int http_status) {
   return http_status == 0 || (http_status >= 200 && http_status < 300);
 }
 
+static const hbeat_instruction no_instruction = {
+    .status = HBEAT_NONE,
+    .run_at_s = HBEAT_NONE,
+    .created_at_s = HBEAT_NONE,
+    .updated_at_s = HBEAT_NONE,
+};
+
 static void clear_reply(hbeat_reply *r) {
   memset(r, 0, sizeof *r);
   r->retry_after_s = HBEAT_NONE;
   r->server_time_s = HBEAT_NONE;
   r->clock_offset_s = HBEAT_NONE;
-  r->instruction.status = HBEAT_NONE;
-  r->instruction.run_at_s = HBEAT_NONE;
-  r->instruction.created_at_s = HBEAT_NONE;
-  r->instruction.updated_at_s = HBEAT_NONE;
+  r->instruction = no_instruction;
 }
 
-/* What one head says is nothing to the next. */
+/* Clears what the head before this one left, a 1xx's or a proxy's. */
 static void begin_head(hbeat_exchange *x) {
   clear_reply(x->reply);
   x->in.state = STATUS_LINE;
@@ -1205,14 +1243,14 @@ static char *split_field(hbeat_exchange *x) {
   return value + strspn(value, " \t");
 }
 
-/* Of a line longer than in.line only the beginning is here: then it is cut. */
-static bool line_is_cut(const hbeat_exchange *x) {
-  return x->in.line_size == sizeof x->in.line - 1;
+/* Whether in.line is full: then more of the line may have come than is here. */
+static bool line_is_full(const hbeat_exchange *x) {
+  return x->in.line_size >= sizeof x->in.line - 1;
 }
 
-/* A field whose value is cut says nothing, with two exceptions: what frames
- * the body must not be guessed, and a Connection of that length may hold a
- * close. */
+/* Takes a field.  One that may be cut says nothing, with three exceptions: one
+ * without a colon is malformed; what frames the body must not be guessed; and a
+ * Connection of that length may hold a close. */
 static hbeat_error field_line(hbeat_exchange *x) {
   enum { CONNECTION, DATE, RETRY_AFTER, LENGTH, CODING, FIELDS };
   static const short_name names[FIELDS] = {
@@ -1222,7 +1260,7 @@ static hbeat_error field_line(hbeat_exchange *x) {
       [LENGTH] = "content-length",
       [CODING] = "transfer-encoding",
   };
-  bool cut = line_is_cut(x);
+  bool cut = line_is_full(x);
   const char *value = split_field(x);
 
   if (!value) return bad_http(x, "a malformed field");
@@ -1280,7 +1318,7 @@ static hbeat_error begin_body(hbeat_exchange *x) {
   return check_room(x, x->in.body_left);
 }
 
-/* The empty line behind the fields is there. */
+/* Takes the empty line behind the fields. */
 static hbeat_error end_head(hbeat_exchange *x) {
   int status = x->reply->http_status;
 
@@ -1309,7 +1347,7 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
   skip_any(&line, " \t");
   if (line.at < line.end && *line.at != ';')
     return bad_http(x, "a malformed chunk size");
-  if (line.at >= line.end && line_is_cut(x)) /* who knows what follows */
+  if (line.at >= line.end && line_is_full(x)) /* who knows what follows */
     return bad_http(x, "a chunk's size is too long");
   if (x->in.body_left == 0) {
     x->in.state = TRAILER_LINE;
@@ -1319,7 +1357,7 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
   return check_room(x, x->in.body_left);
 }
 
-/* A line is whole. */
+/* Takes a line that is whole. */
 static hbeat_error end_line(hbeat_exchange *x) {
   span line = span_of(x->in.line, x->in.line_size);
   hbeat_error e = HBEAT_AGAIN;
@@ -1330,7 +1368,8 @@ static hbeat_error end_line(hbeat_exchange *x) {
   case FIELD_LINE: e = x->in.line_size > 0 ? field_line(x) : end_head(x); break;
   case CHUNK_LINE: e = chunk_line(x, line); break;
   case TRAILER_LINE: e = x->in.line_size > 0 ? field_line(x) : HBEAT_OK; break;
-  default: x->in.state = CHUNK_LINE; break; /* CHUNK_END */
+  case CHUNK_END: x->in.state = CHUNK_LINE; break;
+  default: break; /* no other state is a line's */
   }
   x->in.line_size = 0;
   return e;
@@ -1350,7 +1389,7 @@ static hbeat_error line_byte(hbeat_exchange *x, byte c) {
     return bad_http(x, "a chunk longer than its size");
   if (c != '\t' && (c < 0x20 || c == 0x7F))
     return bad_http(x, "a control byte in a line");
-  if (!line_is_cut(x)) x->in.line[x->in.line_size++] = (char)c;
+  if (!line_is_full(x)) x->in.line[x->in.line_size++] = (char)c;
   return HBEAT_AGAIN;
 }
 
@@ -1389,7 +1428,7 @@ static hbeat_error reply_bytes(
   }
 }
 
-/* The peer ended the connection in good order. */
+/* Takes the end of the connection, which the peer ended in good order. */
 static hbeat_error reply_end(hbeat_exchange *x) {
   x->keep_alive = false;
   if (x->in.state == OPEN_BODY) return HBEAT_OK;
@@ -1412,33 +1451,28 @@ static bool find_members(hbeat_json object, const short_name *names,
     short_name text; /* "" for a longer key, which is none of them */
     hbeat_json_string(&key, text, sizeof text);
     size_t i = find_name(names, count, text);
-    if (i == count) continue;
+    if (i >= count) continue;
     if (found[i].type != HBEAT_JSON_NONE) once = false;
     found[i] = value;
   }
   return once;
 }
 
-/* Text of a value that lies in the reply buffer, which is not const. */
-static char *writable(const char *text) {
-  return (char *)(uintptr_t)text;
-}
-
 static bool is_null(const hbeat_json *value) {
   return value->type == HBEAT_JSON_NONE || value->type == HBEAT_JSON_NULL;
 }
 
-/* Decodes a string in place: it never gets longer, and its quotes leave room
- * for a NUL.  Null and absent leave *text as it is.  False for any other
- * type. */
+/* Decodes a string in place, in the reply buffer: it never gets longer, and
+ * its quotes leave room for a NUL.  Null and absent leave *text as it is.
+ * False for any other type. */
 static bool take_text(const hbeat_json *value, const char **text) {
   if (value->type != HBEAT_JSON_STRING) return is_null(value);
   *text = value->text + 1;
-  hbeat_json_string(value, writable(*text), value->size);
+  hbeat_json_string(value, unconst(*text), value->size);
   return true;
 }
 
-/* The same of a time; one that cannot be read leaves *unix_s as it is. */
+/* The same of a time; *unix_s becomes HBEAT_NONE where the text is none. */
 static bool take_time(
     const hbeat_json *value, const char **text, int64_t *unix_s) {
   bool ok = take_text(value, text);
@@ -1447,6 +1481,7 @@ static bool take_time(
   return ok;
 }
 
+/* Null and absent leave *number as it is.  False for what is no integer. */
 static bool take_integer(const hbeat_json *value, int64_t *number) {
   return is_null(value) || hbeat_json_number(value, 0, number) == HBEAT_OK;
 }
@@ -1485,7 +1520,8 @@ static bool decode_instruction(hbeat_json value, hbeat_instruction *i) {
   return is_null(&value);
 }
 
-/* Moves a log-in's token to where the caller wants it, and leaves no copy. */
+/* Moves a log-in's token to where the caller wants it, and leaves no copy in
+ * the reply buffer. */
 static hbeat_error take_token(const hbeat_request *request,
     const hbeat_json *value, const char **reason) {
   const char *token = ""; /* where the value is no string */
@@ -1502,8 +1538,7 @@ static hbeat_error take_token(const hbeat_request *request,
     memset(request->token_buffer, 0, request->token_buffer_size);
     memcpy(request->token_buffer, token, strlen(token));
   }
-  if (value->type == HBEAT_JSON_STRING)
-    memset(writable(value->text), 0, value->size);
+  if (value->type == HBEAT_JSON_STRING) wipe(unconst(value->text), value->size);
   return e;
 }
 
@@ -1516,7 +1551,6 @@ static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
       {"message", "ok", "token"}, /* of a log-in */
   };
   bool login = request->call == HBEAT_LOGIN;
-  hbeat_instruction none = r->instruction;
   hbeat_json found[MEMBERS];
   hbeat_error e = HBEAT_OK;
 
@@ -1532,7 +1566,7 @@ static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
   if (login) e = take_token(request, &found[OUTCOME], reason);
   if (request->call == HBEAT_BEAT &&
       !decode_instruction(found[OUTCOME], &r->instruction)) {
-    r->instruction = none;
+    r->instruction = no_instruction;
     *reason = "the instruction is not as the API has it";
     e = HBEAT_ERR_JSON;
   }
@@ -1585,7 +1619,7 @@ hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
 
 /* ==== Exchanges ========================================================= */
 
-/* Counts the body, by walking it once without writing: nothing secret stays. */
+/* Counts the body by walking it once, so that no copy of it is needed. */
 static uint64_t count_body(hbeat_exchange *x) {
   uint64_t size = 0;
   size_t n;
@@ -1692,24 +1726,26 @@ static uint32_t crc32(const byte *bytes, size_t size) { /* ISO-HDLC */
   return ~crc;
 }
 
-/* Something has changed.  The seal is a name, a version, and a checksum of all
- * that is behind it. */
-static void seal(hbeat_memory *m) {
+/* The seal: a name, a version, and a checksum of all that is behind it. */
+static void make_seal(const hbeat_memory *m, byte seal[10]) {
   size_t sealed = offsetof(hbeat_memory, server_time_s);
   uint32_t crc = crc32((const byte *)m + sealed, sizeof *m - sealed);
 
-  memcpy(m->seal, "hbeat\1", 6);
-  for (int i = 0; i < 4; i++) m->seal[6 + i] = (byte)(crc >> (24 - 8 * i));
-  m->changed = 1;
+  memcpy(seal, "hbeat\1", 6);
+  for (int i = 0; i < 4; i++) seal[6 + i] = (byte)(crc >> (24 - 8 * i));
 }
 
-/* Whether the seal is that of what is behind it. */
-static bool is_sealed(hbeat_memory *m) {
-  byte found[sizeof m->seal];
+static bool is_sealed(const hbeat_memory *m) {
+  byte expected[sizeof m->seal];
 
-  memcpy(found, m->seal, sizeof found);
-  seal(m);
-  return memcmp(found, m->seal, sizeof found) == 0;
+  make_seal(m, expected);
+  return memcmp(expected, m->seal, sizeof expected) == 0;
+}
+
+/* Something has changed, and is to be kept. */
+static void note_change(hbeat_memory *m) {
+  make_seal(m, m->seal);
+  m->changed = 1;
 }
 
 /* The parameters, or the response_data. */
@@ -1731,8 +1767,8 @@ static bool is_sound(const hbeat_record *r) {
   return r->state < ENDED || *data == '\0' || is_object(data);
 }
 
-/* The length of a text of which at most `room` bytes are taken, and no part of a
- * UTF-8 sequence. */
+/* The length of a text of which at most `room` bytes are taken, and no part of
+ * a UTF-8 sequence. */
 static size_t length_within(const char *text, size_t room) {
   size_t size = strlen(text);
 
@@ -1741,7 +1777,8 @@ static size_t length_within(const char *text, size_t room) {
   return room;
 }
 
-/* Writes a report over a record's instruction.  The message may lie in there. */
+/* Writes a report over a record's instruction.  The message may lie in there,
+ * the data may not. */
 static void end_record(hbeat_memory *m, hbeat_record *r, hbeat_call call,
     const char *message, const char *data) {
   size_t room = sizeof r->text - 2; /* two NULs */
@@ -1754,7 +1791,7 @@ static void end_record(hbeat_memory *m, hbeat_record *r, hbeat_call call,
     memcpy(r->text + size + 1, data, strlen(data));
   r->state = ENDED;
   r->call = call == HBEAT_ACKNOWLEDGE ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
-  seal(m);
+  note_change(m);
 }
 
 /* Takes bytes that were kept, if they are a memory. */
@@ -1772,7 +1809,7 @@ hbeat_error hbeat_memory_load(
   bool taken = take_memory(m, bytes, size);
 
   if (!taken) memset(m, 0, sizeof *m);
-  seal(m);
+  make_seal(m, m->seal);
   m->changed = 0;
   m->next_report = 0;
   for (size_t i = 0; i < COUNT(m->records); i++) {
@@ -1794,13 +1831,23 @@ static hbeat_record *find_record(hbeat_memory *m, const char *lcuid) {
   return NULL;
 }
 
-/* Moves a record behind all others, and returns where it is now. */
+static void swap_bytes(void *one, void *other, size_t size) {
+  byte *a = one;
+  byte *b = other;
+
+  for (size_t i = 0; i < size; i++) {
+    byte swapped = a[i];
+    a[i] = b[i];
+    b[i] = swapped;
+  }
+}
+
+/* Moves a record behind all others, and returns where it is now.  It is not
+ * copied to the stack, which may be smaller. */
 static hbeat_record *make_last(hbeat_memory *m, hbeat_record *r) {
   hbeat_record *last = &m->records[COUNT(m->records) - 1];
-  hbeat_record moved = *r;
 
-  memmove(r, r + 1, (size_t)(last - r) * sizeof *r);
-  *last = moved;
+  for (; r < last; r++) swap_bytes(r, r + 1, sizeof *r);
   return last;
 }
 
@@ -1817,6 +1864,8 @@ static hbeat_record *new_record(hbeat_memory *m) {
   return NULL;
 }
 
+/* Writes an instruction to an empty record: WAITING, or ENDED if it cannot be
+ * kept or run. */
 static void write_instruction(
     hbeat_memory *m, hbeat_record *r, const hbeat_instruction *i) {
   size_t name_size = strlen(i->name) + 1;
@@ -1836,7 +1885,7 @@ static void write_instruction(
   memcpy(r->text, i->name, name_size);
   if (parameters_size > 0)
     memcpy(r->text + name_size, i->parameters.text, parameters_size);
-  seal(m);
+  note_change(m);
 }
 
 /* Learns of an instruction:
@@ -1860,7 +1909,7 @@ static hbeat_error learn_instruction(
     write_instruction(m, r, i);
   } else if (r->state == REPORTED) {
     r->state = ENDED;
-    seal(m);
+    note_change(m);
   }
   return HBEAT_OK;
 }
@@ -1880,9 +1929,9 @@ static bool is_final(hbeat_error e, int http_status) {
   }
 }
 
-/* Learns that a report was accepted, or never will be.  One that was made of a
- * record still TAKEN, before its instruction runs, is its end as well.  One of
- * another outcome than the record has says nothing. */
+/* Learns that a report was accepted, or never will be.  If the record is still
+ * TAKEN, for the report was sent before the instruction runs, the report ends
+ * it as well.  A report of another outcome than the record has is ignored. */
 static void learn_report(
     hbeat_memory *m, const hbeat_request *request, bool accepted) {
   hbeat_record *r = find_record(m, request->instruction);
@@ -1892,7 +1941,7 @@ static void learn_report(
     end_record(m, r, accepted ? request->call : HBEAT_FAILED, NULL, NULL);
   r = make_last(m, r);
   r->state = REPORTED;
-  seal(m);
+  note_change(m);
 }
 
 /* Learns the server's time.  Flash wears out: the time alone is a change once a
@@ -1904,7 +1953,7 @@ static void learn_time(hbeat_memory *m, int64_t server_time_s) {
   if (server_time_s < known_s) apart_s = 0 - apart_s;
   if (!m->changed && apart_s < DAY_S) return;
   write_64(m->server_time_s, server_time_s);
-  seal(m);
+  note_change(m);
 }
 
 hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
@@ -1939,10 +1988,11 @@ static void take_record(
   i->lcuid = r->lcuid;
   i->run_at_s = read_64(r->run_at_s);
   r->state = TAKEN;
-  seal(m);
+  note_change(m);
 }
 
-/* Whether a run_at is more than max_age_s (0: no limit) in the past. */
+/* Whether a run_at is more than max_age_s (0: no limit) in the past.  Without a
+ * run_at, which is HBEAT_NONE, it never is. */
 static bool is_stale(int64_t run_at_s, int64_t now_s, int64_t max_age_s) {
   if (run_at_s == HBEAT_NONE || max_age_s <= 0 || run_at_s > now_s)
     return false;
@@ -1952,17 +2002,15 @@ static bool is_stale(int64_t run_at_s, int64_t now_s, int64_t max_age_s) {
 bool hbeat_memory_due(
     hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i) {
   int64_t next_s = HBEAT_NONE;
-  hbeat_reply none;
 
-  clear_reply(&none);
-  *i = none.instruction;
+  *i = no_instruction;
   for (size_t n = 0; n < COUNT(m->records); n++) {
     hbeat_record *r = &m->records[n];
     int64_t run_at_s = read_64(r->run_at_s);
     if (r->state != WAITING) continue;
     if (is_stale(run_at_s, now_s, max_age_s)) {
       end_record(m, r, HBEAT_FAILED, "stale", NULL);
-    } else if (run_at_s <= now_s) {
+    } else if (run_at_s <= now_s) { /* or HBEAT_NONE, the least of all */
       take_record(m, r, i);
       return true;
     } else if (next_s == HBEAT_NONE || run_at_s < next_s) {
@@ -2001,8 +2049,8 @@ bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
 #define MINUTE_MS 60000
 #define HOUR_MS 3600000
 
-/* A number below `range`, any one as likely as another. */
-static uint32_t share_of(uint64_t range, uint32_t random) {
+/* A random number below `range`, or 0 if that is 0; `random` is 32 bits. */
+static uint32_t random_below(uint64_t range, uint32_t random) {
   return (uint32_t)(range * random >> 32);
 }
 
@@ -2044,7 +2092,7 @@ static uint32_t back_off_ms(
   uint64_t most_ms = clamp_ms(rare ? s->rare_max_ms : s->retry_max_ms);
   uint64_t range_ms = s->interval_ms << (failures < 31 ? failures : 31);
 
-  return share_of(range_ms < most_ms ? range_ms : most_ms, random);
+  return random_below(range_ms < most_ms ? range_ms : most_ms, random);
 }
 
 /* What the server asks for, as far as it is obeyed. */
@@ -2061,10 +2109,10 @@ uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
   schedule s = schedule_of(policy);
   bool rare = needs_a_person(e, reply ? reply->http_status : 0);
 
-  if (e == HBEAT_AGAIN) return share_of(s.splay_ms, random);
+  if (e == HBEAT_AGAIN) return random_below(s.splay_ms, random);
   if (e == HBEAT_OK) {
     *failures = 0;
-    return (uint32_t)s.interval_ms - share_of(s.interval_ms / 10, random);
+    return (uint32_t)s.interval_ms - random_below(s.interval_ms / 10, random);
   }
   if (*failures < UINT32_MAX) ++*failures;
   return clamp_ms(
@@ -2138,8 +2186,7 @@ static void put_number(sink *s, uint64_t number) {
 }
 
 /* The alphabet of RFC 4648 section 4. */
-static const char base64[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64[] = LETTERS DIGITS "+/";
 
 static void put_base64(sink *s, const char *text) {
   while (*text != '\0') {
@@ -2181,7 +2228,7 @@ static void add_address(hbeat_addresses *a, const byte ip[16]) {
   for (unsigned i = 0; i < a->count; i++)
     if (is_v4(a->list[i]) == is_v4(ip)) place += 2;
   if (place > a->count) place = a->count;
-  if (place == COUNT(a->list)) return;
+  if (place >= COUNT(a->list)) return;
   if (a->count < COUNT(a->list)) a->count++;
   memmove(a->list[place + 1], a->list[place], (a->count - place - 1) * 16u);
   memcpy(a->list[place], ip, 16);
@@ -2194,7 +2241,7 @@ static const byte *nth_address(const hbeat_addresses *a, unsigned n) {
   while (
       preferred < a->count && memcmp(a->list[preferred], a->preferred, 16) != 0)
     preferred++;
-  if (preferred == a->count || n > preferred) return a->list[n];
+  if (preferred >= a->count || n > preferred) return a->list[n];
   return a->list[n == 0 ? preferred : n - 1];
 }
 
@@ -2221,10 +2268,10 @@ enum { RCODE_OK = 0, RCODE_NAME_ERROR = 3 };
 
 /* A host's name as names are compared: lower case, without its last dot, and
  * zeros behind it. */
-static void plain_name(const char *host, char name[256]) {
+static void plain_name(const char *host, char name[NAME_SIZE]) {
   size_t size = host_length(host);
 
-  memset(name, 0, 256);
+  memset(name, 0, NAME_SIZE);
   for (size_t i = 0; i < size; i++) name[i] = (char)to_lower(host[i]);
 }
 
@@ -2261,14 +2308,16 @@ static size_t dns_query(
 }
 
 /* Appends the labels at *in to a name as queries have it: the length of each,
- * and its bytes in lower case.  Moves *in to what ends them, the root's label
- * or a pointer.  False where they are malformed, or make the name too long. */
+ * which is below any letter, and its bytes in lower case.  Moves *in to what
+ * ends them, the root's label or a pointer.  False where they are malformed,
+ * or make the name too long. */
 static bool dns_labels(
     span message, const byte **in, byte name[DNS_NAME], size_t *size) {
   const byte *at = *in;
 
-  while (at<message.end && * at> 0 && *at < DNS_POINTER) {
+  while (at < message.end) {
     size_t length = *at;
+    if (length == 0 || length >= DNS_POINTER) break;
     if (length > LABEL_MAX) return false;
     if (length >= (size_t)(message.end - at)) return false;
     if (*size + length + 1 >= DNS_NAME) return false; /* the root's, too */
@@ -2300,11 +2349,13 @@ static size_t dns_name(span message, const byte **in, byte name[DNS_NAME]) {
   for (int jumps = 0; jumps <= DNS_JUMPS; jumps++) {
     const byte *at = part;
     if (!dns_labels(message, &at, name, &size)) return 0;
-    bool whole = *at == 0;
-    if (jumps == 0) *in = whole ? at + 1 : at + 2;
-    if (whole) return size + 1;
+    if (*at == 0) { /* the root */
+      if (jumps == 0) *in = at + 1;
+      return size + 1;
+    }
     part = dns_pointer(message, at, part);
     if (!part) return 0;
+    if (jumps == 0) *in = at + 2;
   }
   return 0;
 }
@@ -2373,8 +2424,8 @@ static dns_answer dns_header(
 /* A walk over an answer's records on behalf of one name. */
 typedef struct dns_walk {
   span message;
-  const byte *records; /* where they begin */
-  unsigned record_count;
+  const byte *answers; /* where the records begin */
+  unsigned answer_count;
   unsigned type;          /* of the addresses that are asked for */
   byte name[DNS_NAME];    /* whose records count */
   bool is_alias;          /* the name has a CNAME ... */
@@ -2401,10 +2452,10 @@ static void see_record(dns_walk *w, const dns_record *r) {
 
 /* Walks all records once.  False where one is malformed. */
 static bool walk_records(dns_walk *w) {
-  const byte *at = w->records;
+  const byte *at = w->answers;
 
   w->is_alias = false;
-  for (unsigned i = 0; i < w->record_count; i++) {
+  for (unsigned i = 0; i < w->answer_count; i++) {
     dns_record r;
     if (!dns_take_record(w->message, &at, &r)) return false;
     see_record(w, &r);
@@ -2423,8 +2474,8 @@ static dns_answer dns_read(
   if (answer != DNS_GOOD) return answer;
   memset(&w, 0, sizeof w);
   w.message = message;
-  w.records = message.at + query_size;
-  w.record_count = read_16(message.at + 6);
+  w.answers = message.at + query_size;
+  w.answer_count = read_16(message.at + 6);
   w.type = read_16(query + query_size - 4);
   w.found = &found;
   memcpy(w.name, query + DNS_HEADER, query_size - DNS_HEADER - 4);
@@ -2445,17 +2496,18 @@ static dns_answer dns_read(
  * none. */
 typedef struct word_reader {
   int fd;          /* -1: all of the file was read */
-  byte *chunk;     /* room for what is read at once ... */
-  size_t size;     /* ... its size ... */
-  size_t at;       /* ... and what of it is still to come: from here ... */
-  size_t end;      /* ... to here */
+  byte *buffer;    /* memory for what one read brings */
+  size_t size;     /* of the buffer */
+  size_t at;       /* where in the buffer the next byte is */
+  size_t end;      /* where in the buffer the bytes end */
   unsigned number; /* of the word in its line, from 1 on */
-  size_t length;
+  size_t length;   /* of the word */
   char text[256]; /* the word; a longer one is cut, and so no name or address */
 } word_reader;
 
-/* Opens a file that does not outlive an exec: not even one between two calls,
- * where open() has the flag.  Else -1.  It may be a pipe that nobody writes. */
+/* Opens a file to read, close-on-exec from the start where the system can do
+ * that.  Returns its descriptor, or -1.  A pipe that nobody writes must not
+ * block. */
 static int open_file(const char *path) {
 #ifdef O_CLOEXEC
   return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -2468,10 +2520,10 @@ static int open_file(const char *path) {
 
 /* Begins to read a file, through memory of this size. */
 static void open_words(
-    word_reader *w, const char *path, void *chunk, size_t size) {
+    word_reader *w, const char *path, void *buffer, size_t size) {
   memset(w, 0, sizeof *w);
   w->fd = open_file(path);
-  w->chunk = chunk;
+  w->buffer = buffer;
   w->size = size;
 }
 
@@ -2479,7 +2531,7 @@ static void open_words(
 static bool more_text(word_reader *w) {
   if (w->at < w->end) return true;
   if (w->fd < 0) return false;
-  ssize_t n = read(w->fd, w->chunk, w->size);
+  ssize_t n = read(w->fd, w->buffer, w->size);
   if (n > 0) {
     w->at = 0;
     w->end = (size_t)n;
@@ -2495,7 +2547,7 @@ static bool find_word(word_reader *w) {
   bool comment = false;
 
   for (; more_text(w); w->at++) {
-    byte c = w->chunk[w->at];
+    byte c = w->buffer[w->at];
     if (c == '\n') {
       w->number = 0;
       comment = false;
@@ -2512,7 +2564,7 @@ static bool next_word(word_reader *w) {
 
   w->length = 0;
   for (; found && more_text(w); w->at++) {
-    byte c = w->chunk[w->at];
+    byte c = w->buffer[w->at];
     if (c <= ' ' || c == '#' || c == ';') break;
     if (w->length < sizeof w->text - 1) w->text[w->length++] = (char)c;
   }
@@ -2554,7 +2606,7 @@ static void add_nameserver(resolver *r, char *text) {
   unsigned n = r->count;
 
   if (scope) *scope++ = '\0';
-  if (n == COUNT(r->servers) || !read_ip(text, r->servers[n].ip)) return;
+  if (n >= COUNT(r->servers) || !read_ip(text, r->servers[n].ip)) return;
   if (scope && !read_count(scope, &index)) index = if_nametoindex(scope);
   r->servers[n].scope = (uint32_t)index;
   r->count++;
@@ -2572,6 +2624,7 @@ static void read_option(
   *value = (unsigned)n;
 }
 
+/* resolv.conf(5): the nameservers, or else this machine; and two options. */
 static void read_resolv(word_reader *w, resolver *r) {
   bool is_nameserver = false;
 
@@ -2596,7 +2649,7 @@ static int64_t now_ms(void) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Whether a call that failed so only has to wait. */
+/* Whether a call that failed with this errno is to be tried again later. */
 static bool would_block(int error) {
 #if EAGAIN != EWOULDBLOCK
   if (error == EWOULDBLOCK) return true;
@@ -2604,8 +2657,8 @@ static bool would_block(int error) {
   return error == EAGAIN || error == EINTR;
 }
 
-/* A socket that neither blocks nor outlives an exec: not even one between two
- * calls, where socket() has flags.  Else -1, and errno. */
+/* Makes a socket that does not block, close-on-exec from the start where the
+ * system can do that.  Returns its descriptor, or -1 with errno. */
 static int new_socket(int family, int type) {
 #if defined SOCK_CLOEXEC && defined SOCK_NONBLOCK
   return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -2618,7 +2671,7 @@ static int new_socket(int family, int type) {
 #endif
 }
 
-/* Connects, or begins to. */
+/* Connects, or begins to.  Returns what connect() returns, with errno. */
 static int connect_socket(
     int fd, const byte ip[16], uint32_t scope, in_port_t port) {
   if (is_v4(ip)) {
@@ -2638,7 +2691,8 @@ static int connect_socket(
   return connect(fd, (struct sockaddr *)&v6, sizeof v6);
 }
 
-/* A socket that is connected or about to be; else -1, and errno. */
+/* Makes a socket that is connected or about to be.  Returns its descriptor, or
+ * -1 with errno. */
 static int open_socket(
     const byte ip[16], uint32_t scope, uint16_t port, int type) {
   int fd = new_socket(is_v4(ip) ? AF_INET : AF_INET6, type);
@@ -2666,6 +2720,7 @@ static bool random_bytes(byte *out, size_t size) {
   br_hmac_drbg_init(&rng, &br_sha256_vtable, NULL, 0);
   if (!seeder || !seeder(&rng.vtable)) return false;
   br_hmac_drbg_generate(&rng, out, size);
+  wipe(&rng, sizeof rng);
   return true;
 }
 
@@ -2706,7 +2761,8 @@ static bool der_take(span *in, int tag, span *content) {
     if (size_bytes < 1 || size_bytes > 3) return false;
     if (size_bytes > length_of(rest)) return false;
   }
-  for (; size_bytes > 0; size_bytes--) size = size << 8 | *rest.at++;
+  for (; size_bytes > 0 && rest.at < rest.end; size_bytes--)
+    size = size << 8 | *rest.at++;
   if (size > length_of(rest)) return false;
   in->at = rest.at + size;
   *content = span_of(rest.at, size);
@@ -2736,18 +2792,13 @@ static bool der_is(span content, const der_oid *oid) {
       memcmp(content.at, oid->bytes, oid->size) == 0;
 }
 
-/* BearSSL's structures point to bytes that are not const. */
-static byte *mutable_bytes(const byte *bytes) {
-  return (byte *)(uintptr_t)bytes;
-}
-
 /* An unsigned INTEGER without leading zeros. */
 static bool der_unsigned(span *in, byte **number, size_t *size) {
   span content;
 
   if (!der_take(in, DER_INTEGER, &content)) return false;
   while (content.at < content.end && *content.at == 0) content.at++;
-  *number = mutable_bytes(content.at);
+  *number = unconst(content.at);
   *size = length_of(content);
   return *size > 0;
 }
@@ -2774,7 +2825,7 @@ static bool der_ec_key(span in, span curve, br_ec_public_key *ec) {
       {{5, {0x2B, 0x81, 0x04, 0x00, 0x23}}, 133, BR_EC_secp521r1},
   };
 
-  ec->q = mutable_bytes(in.at);
+  ec->q = unconst(in.at);
   ec->qlen = length_of(in);
   for (size_t i = 0; i < COUNT(curves); i++) {
     if (!der_is(curve, &curves[i].oid)) continue;
@@ -2851,7 +2902,7 @@ static bool der_certificate(span in, br_x509_trust_anchor *ta) {
   if (!der_take(&in, DER_SEQUENCE, &validity)) return false;
   if (!der_take(&in, DER_SEQUENCE, &subject)) return false;
   if (!der_key(&in, &ta->pkey)) return false;
-  ta->dn.data = mutable_bytes(validity.end); /* with the tag and the length */
+  ta->dn.data = unconst(validity.end); /* with the tag and the length */
   ta->dn.len = (size_t)(subject.end - validity.end);
   der_skip(&in, DER_CONTEXT_1); /* issuerUniqueID */
   der_skip(&in, DER_CONTEXT_2); /* subjectUniqueID */
@@ -2859,7 +2910,7 @@ static bool der_certificate(span in, br_x509_trust_anchor *ta) {
   return true;
 }
 
-/* The values of base64's digits, each one more; 0: no digit. */
+/* The value of each byte as a digit of base64, plus 1; 0: it is none. */
 static void base64_values(byte values[256]) {
   memset(values, 0, 256);
   for (int i = 0; i < 64; i++) values[(byte)base64[i]] = (byte)(i + 1);
@@ -2872,6 +2923,8 @@ static bool is_blank(int c) {
 /* Decodes base64 with white space anywhere.  Returns the number of bytes; 0
  * where the text is none, and more than `room` where they do not fit. */
 static size_t read_base64(span in, byte *out, size_t room) {
+  /* Bits behind the last whole byte, by the digits that came, modulo 4. */
+  static const byte unused_bits[4] = {0, 6, 4, 2};
   byte values[256];
   uint32_t bits = 0;
   size_t size = 0;
@@ -2891,7 +2944,7 @@ static size_t read_base64(span in, byte *out, size_t room) {
     digits = (digits + 1) % 4;
     if (digits == 1) continue; /* six bits make no byte yet */
     if (size >= room) return room + 1;
-    out[size++] = (byte)(bits >> (8 - 2 * digits) % 8);
+    out[size++] = (byte)(bits >> unused_bits[digits]);
   }
   return padding <= 2 && (digits + padding) % 4 == 0 ? size : 0;
 }
@@ -2910,6 +2963,8 @@ typedef struct arena_gap {
 
 static arena_gap gap_of(const hbeat_anchors *a) {
   byte *arena = a->arena;
+
+  if (!arena) return (arena_gap){NULL, 0};
   size_t front = (size_t)((byte *)(a->list + a->count + 1) - arena);
   size_t back = a->arena_size - a->used;
 
@@ -2949,8 +3004,8 @@ static hbeat_error add_anchor(hbeat_anchors *a, span text) {
   return HBEAT_OK;
 }
 
-/* Adds the certificate whose BEGIN ends at in->at, and moves to its END.  One
- * that ends otherwise is skipped, as if it were empty. */
+/* Adds the certificate whose BEGIN ends at in->at, and moves to its END.  A
+ * certificate without an END is skipped and counted: its text is made empty. */
 static hbeat_error add_certificate(hbeat_anchors *a, span *in) {
   span text = *in;
   span end = *in;
@@ -2986,9 +3041,10 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
   span in = span_of(pem, size);
   hbeat_error e = HBEAT_OK;
 
-  if (!a->list) { /* it begins where its entries are aligned */
-    size_t skipped = -(uintptr_t)a->arena % sizeof(void *);
-    a->list = (void *)((byte *)a->arena + skipped);
+  if (!a->list && a->arena) { /* it begins where its entries are aligned */
+    size_t unaligned = (uintptr_t)a->arena % sizeof(void *);
+    size_t padding = (sizeof(void *) - unaligned) % sizeof(void *);
+    a->list = (void *)((byte *)a->arena + padding);
   }
   while (e == HBEAT_OK && find_certificate(&in, pem))
     e = add_certificate(a, &in);
@@ -2998,22 +3054,28 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
 
 /* ==== Certificates ====================================================== */
 
-/* BearSSL validates the chain.  This looks at the certificates as they stream
- * by, through a window of their last bytes, for what BearSSL passes over: on
- * which side of its dates the clock is, and whether the server's may be used
- * by servers (RFC 5280 section 4.2.1.12).  It can only refuse more. */
+/* BearSSL validates the chain.  The callbacks below stand in front of it, and
+ * look at the certificates as they stream by, through a window of their last
+ * bytes, for what BearSSL passes over: on which side of its dates the clock is,
+ * and whether the server's own may be used by servers (RFC 5280 section
+ * 4.2.1.12).  They can refuse what BearSSL accepts, and accept nothing that it
+ * refuses. */
 
 #define PAIR_OF_DATES 36 /* a SEQUENCE of two GeneralizedTimes */
 
 ASSERT(the_window_holds_two_dates,
     sizeof((hbeat_client *)0)->certs.window == PAIR_OF_DATES);
 
+ASSERT(a_context_begins_with_its_class,
+    offsetof(br_x509_minimal_context, vtable) == 0);
+
 /* The client that BearSSL's pointer belongs to. */
 static hbeat_client *client_of(const br_x509_class **x509) {
   return (void *)((byte *)(void *)x509 - offsetof(hbeat_client, certs.x509));
 }
 
-/* UTCTime or GeneralizedTime, RFC 5280 section 4.1.2.5. */
+/* UTCTime or GeneralizedTime, RFC 5280 section 4.1.2.5.  Its hundred years of
+ * UTCTime begin in 1950, ours in 1970, as no certificate is that old. */
 static bool take_date(span *in, int64_t *unix_s) {
   calendar t = no_time;
   span date;
@@ -3025,7 +3087,8 @@ static bool take_date(span *in, int64_t *unix_s) {
   return false;
 }
 
-/* Two dates that fill the window make the certificate's validity. */
+/* A SEQUENCE of two dates at the window's front is the certificate's
+ * validity. */
 static void see_dates(hbeat_client *c) {
   span in = span_of(c->certs.window, sizeof c->certs.window);
   span dates;
@@ -3042,7 +3105,8 @@ static void see_dates(hbeat_client *c) {
 
 /* The extendedKeyUsage of the server's own certificate excludes servers, unless
  * the purpose of servers, or any purpose, follows.  Object identifiers are told
- * by their bytes alone: one in any other place the CA would have put there. */
+ * by their bytes alone: in any other place of the certificate, only the CA that
+ * signed it could have put these. */
 static void see_usage(hbeat_client *c) {
   static const char usage[] = "\x06\x03\x55\x1D\x25";
   static const char servers[] = "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01";
@@ -3066,7 +3130,7 @@ static void see_byte(hbeat_client *c, byte b) {
 
 /* A certificate begins.  Once BearSSL has found an error, the dates that count
  * are those of the certificate before. */
-static void look_start(const br_x509_class **x509, uint32_t size) {
+static void cert_start(const br_x509_class **x509, uint32_t size) {
   hbeat_client *c = client_of(x509);
 
   if (c->certs.count < UINT8_MAX) c->certs.count++;
@@ -3077,7 +3141,7 @@ static void look_start(const br_x509_class **x509, uint32_t size) {
   br_x509_minimal_vtable.start_cert(x509, size);
 }
 
-static void look_append(
+static void cert_append(
     const br_x509_class **x509, const byte *in, size_t size) {
   for (size_t i = 0; i < size; i++) see_byte(client_of(x509), in[i]);
   br_x509_minimal_vtable.append(x509, in, size);
@@ -3085,7 +3149,7 @@ static void look_append(
 
 /* The chain has ended.  BearSSL is content with a host's name in the subject's
  * common name; RFC 9525 is not. */
-static unsigned look_end(const br_x509_class **x509) {
+static unsigned chain_end(const br_x509_class **x509) {
   hbeat_client *c = client_of(x509);
   unsigned error = br_x509_minimal_vtable.end_chain(x509);
 
@@ -3104,11 +3168,12 @@ static const br_hash_class *const sha2[] = {
 ASSERT(sha2_in_a_row, br_sha256_ID + 1 == br_sha384_ID);
 ASSERT(sha2_to_its_end, br_sha256_ID + 2 == br_sha512_ID);
 
-/* How certificates are checked: SHA-2, RSA of 2,048 bits or more, ECDSA.  False
- * where the header of BearSSL is not the library's: then the library has laid
- * out the context otherwise, and the anchors are not where the header has them.
- * A library that takes more for the context than there is clears what stands
- * behind it in the client, no more. */
+/* How certificates are checked:  SHA-2, RSA of 2,048 bits or more, ECDSA.
+ * False where the header of BearSSL is not the library's: then the library has
+ * laid out the context otherwise, and the anchors are not where the header has
+ * them.  This comes before anything else is done with BearSSL.  A library with
+ * a larger context clears what stands behind it, which is the rest of the
+ * client. */
 static bool certs_profile(hbeat_client *c) {
   br_x509_minimal_context *x509 = &c->certs.x509;
 
@@ -3122,9 +3187,9 @@ static bool certs_profile(hbeat_client *c) {
   for (size_t i = 0; i < COUNT(sha2); i++)
     br_x509_minimal_set_hash(x509, br_sha256_ID + (int)i, sha2[i]);
   c->certs.x509_class = br_x509_minimal_vtable;
-  c->certs.x509_class.start_cert = look_start;
-  c->certs.x509_class.append = look_append;
-  c->certs.x509_class.end_chain = look_end;
+  c->certs.x509_class.start_cert = cert_start;
+  c->certs.x509_class.append = cert_append;
+  c->certs.x509_class.end_chain = chain_end;
   x509->vtable = &c->certs.x509_class;
   c->certs.dns_name.oid = (const byte *)"\0\2"; /* of subjectAltName */
   c->certs.dns_name.buf = c->certs.name;
@@ -3253,7 +3318,12 @@ typedef enum client_state {
 } client_state;
 
 /* What a state is a part of. */
-typedef enum phase { AT_REST, FINDING, CONNECTING_TO, SPEAKING_TLS } phase;
+typedef enum phase {
+  AT_REST,
+  FINDING_ADDRESSES,
+  GETTING_CONNECTED,
+  SPEAKING_TLS
+} phase;
 
 /* What is true of each state. */
 static const struct {
@@ -3263,14 +3333,15 @@ static const struct {
 } states[] = {
     [UNFIT] = {AT_REST, 0, ""},
     [IDLE] = {AT_REST, 0, ""},
-    [LOOK] = {CONNECTING_TO, 0, "while sending"},
-    [LOOKUP] = {FINDING, 0, "while looking up the name"},
-    [LOOKUP_UDP] = {FINDING, POLLIN, "while looking up the name"},
-    [LOOKUP_TCP_OUT] = {FINDING, POLLOUT, "while looking up the name"},
-    [LOOKUP_TCP_IN] = {FINDING, POLLIN, "while looking up the name"},
-    [OPEN] = {CONNECTING_TO, 0, "while connecting"},
-    [CONNECTING] = {CONNECTING_TO, POLLOUT, "while connecting"},
-    [TUNNEL] = {CONNECTING_TO, POLLIN, "waiting for the proxy"},
+    [LOOK] = {GETTING_CONNECTED, 0, "while sending"},
+    [LOOKUP] = {FINDING_ADDRESSES, 0, "while looking up the name"},
+    [LOOKUP_UDP] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
+    [LOOKUP_TCP_OUT] = {FINDING_ADDRESSES, POLLOUT,
+        "while looking up the name"},
+    [LOOKUP_TCP_IN] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
+    [OPEN] = {GETTING_CONNECTED, 0, "while connecting"},
+    [CONNECTING] = {GETTING_CONNECTED, POLLOUT, "while connecting"},
+    [TUNNEL] = {GETTING_CONNECTED, POLLIN, "waiting for the proxy"},
     [HANDSHAKE_OUT] = {SPEAKING_TLS, POLLOUT, "in the TLS handshake"},
     [HANDSHAKE_IN] = {SPEAKING_TLS, POLLIN, "in the TLS handshake"},
     [SENDING] = {SPEAKING_TLS, POLLOUT, "while sending"},
@@ -3308,11 +3379,11 @@ static void set_outcome(
  * that went before it is out. */
 static void hang_up(hbeat_client *c) {
   br_ssl_engine_context *engine = &c->tls.context.eng;
-  bool all_is_out =
+  bool speaks =
       c->state == IDLE || c->state == HANDSHAKE_IN || c->state == RECEIVING;
 
   if (c->link.fd < 0) return;
-  if (all_is_out) {
+  if (speaks && c->link.out_next >= c->link.out_end) {
     size_t size;
     br_ssl_engine_close(engine);
     byte *alert = br_ssl_engine_sendrec_buf(engine, &size);
@@ -3330,7 +3401,7 @@ static void clear_link(hbeat_client *c) {
   c->link.in_end = 0;
 }
 
-/* No word came from the server at this address: on to the next one.  Where
+/* This address gave no server to speak to: on to the next one.  Where
  * there is none the exchange has failed, and the next one looks the name up
  * anew. */
 static void fail_over(
@@ -3345,7 +3416,7 @@ static void fail_over(
 }
 
 /* What answers at this address is not the server, or not fit: the next exchange
- * begins with another one. */
+ * begins with the address behind it. */
 static void avoid_address(hbeat_client *c) {
   prefer_address(&c->lookup.addresses, c->lookup.address + 1u);
 }
@@ -3422,10 +3493,11 @@ static const char *target(const hbeat_client *c) {
   return c->cfg.address ? c->cfg.address : c->cfg.host;
 }
 
+/* Writes the query for a family; returns its size. */
 static size_t make_query(
     const hbeat_client *c, unsigned family, byte out[DNS_QUERY_MAX]) {
   bool v4 = family == WANT_A;
-  char name[256];
+  char name[NAME_SIZE];
 
   plain_name(target(c), name);
   return dns_query(out, c->lookup.ids[v4], name, v4 ? TYPE_A : TYPE_AAAA);
@@ -3533,7 +3605,7 @@ static void end_try(hbeat_client *c) {
 static void look_up(hbeat_client *c) {
   hbeat_addresses *a = &c->lookup.addresses;
   word_reader w;
-  char name[256];
+  char name[NAME_SIZE];
   byte ip[16];
 
   c->lookup.address = 0;
@@ -3556,7 +3628,7 @@ static void look_up(hbeat_client *c) {
   if (a->count == 0) ask(c);
 }
 
-/* What an answer for one family changes. */
+/* Notes what an answer for one family changes. */
 static void learn_answer(hbeat_client *c, unsigned family, dns_answer answer) {
   bool settled = answer == DNS_GOOD || answer == DNS_MISSING;
 
@@ -3689,11 +3761,12 @@ static void tls_failed(hbeat_client *c, int code) {
   const tls_meaning *m = meaning_of(code);
   hbeat_error e = (hbeat_error)m->error;
 
-  set_outcome(c, e, m->reason[0] != '\0' ? m->reason : NULL,
-      e == HBEAT_ERR_TOO_BIG ? 0 : code);
+  if (e == HBEAT_ERR_TOO_BIG) code = 0; /* the reason says all */
+  set_outcome(c, e, m->reason[0] != '\0' ? m->reason : NULL, code);
   if (is_in_handshake(c)) avoid_address(c);
 }
 
+/* The engine has ended: the peer wished so, or it failed. */
 static void tls_ended(hbeat_client *c) {
   int code = br_ssl_engine_last_error(&c->tls.context.eng);
 
@@ -3701,6 +3774,7 @@ static void tls_ended(hbeat_client *c) {
   else tls_failed(c, code);
 }
 
+/* Hands decrypted bytes to the codec. */
 static void take_reply(hbeat_client *c) {
   size_t size;
   size_t used;
@@ -3801,6 +3875,7 @@ static void pump(hbeat_client *c) {
     goes_on = engine_works(c);
 }
 
+/* Whether anything is to be sent, gathered or in the engine. */
 static bool has_output(const hbeat_client *c) {
   size_t size;
 
@@ -3832,11 +3907,12 @@ static void write_out(hbeat_client *c) {
   }
   c->link.out_next = 0;
   c->link.out_end = 0;
-  br_ssl_engine_sendrec_ack(engine, (size_t)n - gathered_size);
+  size_t sent = (size_t)n - gathered_size; /* of the engine's record */
+  if (sent > 0) br_ssl_engine_sendrec_ack(engine, sent);
 }
 
-/* Counts what came of a handshake: so that it has an end, and so that the first
- * word of a new connection can be told. */
+/* Counts the bytes of a handshake, which must not go on for ever.  None yet: a
+ * new connection has not said a word. */
 static void count_handshake(hbeat_client *c, size_t size) {
   c->tls.handshake_size += (uint32_t)size;
   if (c->tls.handshake_size > HBEAT_HANDSHAKE_MAX)
@@ -3848,7 +3924,8 @@ static bool is_tls_record(byte type) {
   return type == RECORD_ALERT || type == RECORD_HANDSHAKE;
 }
 
-/* One read of all there is: into the record in hand first, then the wire. */
+/* One read of all there is: into the record in hand first, then the wire.  The
+ * state says that the engine wants input, so that there is such a record. */
 static void read_in(hbeat_client *c) {
   br_ssl_engine_context *engine = &c->tls.context.eng;
   size_t room;
@@ -3893,21 +3970,22 @@ static void talk(hbeat_client *c) {
 
 /* ==== The client: connections =========================================== */
 
-/* The longest CONNECT request: the host and port twice, the login in base64. */
-#define CONNECT_MAX (2 * (HOST_MAX + 6) + 4 * 86 + 96)
-
-ASSERT(connect_fits_the_scratch, CONNECT_MAX <= HBEAT_TLS_BUFFER_SMALL);
-
 enum { PROXY_LOGIN_MAX = 255 };
 
-ASSERT(a_login_fits_connect, (PROXY_LOGIN_MAX + 2) / 3 <= 86);
+/* The longest CONNECT request: the host and port twice, the login in base64. */
+#define CONNECT_MAX                                                            \
+  (sizeof "CONNECT  HTTP/1.1\r\nHost: " + 2 * (HOST_MAX + sizeof ":65535") +   \
+      sizeof "\r\nProxy-Authorization: Basic \r\n\r\n" +                       \
+      4 * ((PROXY_LOGIN_MAX + 2) / 3))
+
+ASSERT(connect_fits_the_scratch, CONNECT_MAX <= HBEAT_TLS_BUFFER_SMALL);
 
 /* A connection stands: TLS begins, always with a name to check. */
 static void begin_tls(hbeat_client *c) {
   br_ssl_client_context *context = &c->tls.context;
   int64_t now_s = certificate_time(c);
   byte random[32];
-  char name[256];
+  char name[NAME_SIZE];
 
   clear_link(c);
   c->tls.handshake_size = 0;
@@ -3921,6 +3999,7 @@ static void begin_tls(hbeat_client *c) {
   br_x509_minimal_set_time(&c->certs.x509,
       (uint32_t)(now_s / DAY_S + DAYS_TO_1970), (uint32_t)(now_s % DAY_S));
   br_ssl_engine_inject_entropy(&context->eng, random, sizeof random);
+  wipe(random, sizeof random);
   bool resume = c->tls.resumable && c->tls.session_made_s >= now_s - DAY_S;
   c->tls.resumable = false;
   br_ssl_client_reset(context, name, resume);
@@ -3983,6 +4062,7 @@ static void tunnel_refused(hbeat_client *c, hbeat_error e) {
   avoid_address(c);
 }
 
+/* Reads what the proxy says to CONNECT. */
 static void hear_proxy(hbeat_client *c) {
   byte *in = c->cfg.tls_buffer;
   ssize_t n = recv(c->link.fd, in, c->cfg.tls_buffer_size, 0);
@@ -4005,21 +4085,23 @@ static void hear_proxy(hbeat_client *c) {
   begin_tls(c);
 }
 
-/* Between two requests nothing is to be heard: what waits there is a farewell,
- * or a reply to nobody's request, not to the next (RFC 9112 section 9.2). */
+/* Looks whether the kept connection is still good.  Between two requests
+ * nothing is to be heard: what waits there is a farewell, or a reply to
+ * nobody's request, not to the next (RFC 9112 section 9.2). */
 static void look_at_kept(hbeat_client *c) {
   byte waiting;
+  ssize_t n = recv(c->link.fd, &waiting, 1, MSG_PEEK);
 
-  if (recv(c->link.fd, &waiting, 1, MSG_PEEK) < 0 && would_block(errno)) {
-    c->connection = HBEAT_CONNECTION_KEPT;
-    enter(c, SENDING);
-    talk(c);
+  if (n >= 0 || !would_block(errno)) {
+    reconnect(c);
     return;
   }
-  hang_up(c);
-  look_up(c);
+  c->connection = HBEAT_CONNECTION_KEPT;
+  enter(c, SENDING);
+  talk(c);
 }
 
+/* Sends the queries once the nameserver is connected. */
 static void send_tcp_queries(hbeat_client *c) {
   int error = send_scratch(c);
 
@@ -4027,6 +4109,8 @@ static void send_tcp_queries(hbeat_client *c) {
   else if (error != EAGAIN) end_try(c);
 }
 
+/* Goes on once the server is connected, or the proxy, and asked for a
+ * tunnel. */
 static void go_on_connecting(hbeat_client *c) {
   int error = send_scratch(c);
 
@@ -4092,6 +4176,8 @@ static bool can_be_kept(const hbeat_client *c) {
   return !br_ssl_engine_recvapp_buf(&c->tls.context.eng, &unread);
 }
 
+/* The exchange is over: its reply gets what the client knows, and the
+ * connection is kept if it can be. */
 static void end_exchange(hbeat_client *c) {
   if (c->x.in.tunnel) forget_tunnel(c);
   else learn_server_time(c);
@@ -4100,6 +4186,14 @@ static void end_exchange(hbeat_client *c) {
   enter(c, IDLE);
 }
 
+/* What a step does:
+ *
+ *     the exchange is over                  nothing
+ *     the deadline is past                  the exchange has failed
+ *     the attempt still has time            advance()
+ *     it has not, and asks a nameserver     end_try(): the next one
+ *     it has not, and is another one        fail_over(): the next address
+ */
 hbeat_error hbeat_step(hbeat_client *c) {
   int64_t now = now_ms();
   const char *doing = states[c->state].doing;
@@ -4107,7 +4201,7 @@ hbeat_error hbeat_step(hbeat_client *c) {
   if (!is_under_way(c)) return c->outcome.error;
   if (now >= c->deadline_ms) set_outcome(c, HBEAT_ERR_TIMEOUT, doing, 0);
   else if (now < c->attempt_ms) advance(c);
-  else if (is_in(c, FINDING)) end_try(c);
+  else if (is_in(c, FINDING_ADDRESSES)) end_try(c);
   else fail_over(c, HBEAT_ERR_TIMEOUT, doing, 0);
   if (!is_under_way(c)) end_exchange(c);
   return c->outcome.error;
@@ -4141,7 +4235,7 @@ static const char *check_route(const hbeat_config *cfg) {
   return NULL;
 }
 
-/* The same of all of a configuration. */
+/* NULL, or in a phrase what is wrong with a configuration. */
 static const char *check_config(const hbeat_config *cfg) {
   const char *wrong = check_codec(cfg);
 
@@ -4168,6 +4262,7 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
   const char *wrong = check_config(cfg);
 
   memset(c, 0, sizeof *c);
+  enter(c, UNFIT);
   c->link.fd = -1;
   c->server_lead_s = HBEAT_NONE;
   c->cfg = *cfg;
@@ -4186,8 +4281,10 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
 hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply) {
   if (c->state == UNFIT) {
+    const char *reason = c->outcome.reason; /* hbeat_init() may have said why */
+    if (!reason) reason = "client: hbeat_init() did not prepare it";
+    set_outcome(c, HBEAT_ERR_ARGUMENT, reason, 0);
     clear_reply(reply);
-    c->outcome.error = HBEAT_ERR_ARGUMENT; /* hbeat_init() said why */
     return HBEAT_ERR_ARGUMENT;
   }
   if (c->state != IDLE) hang_up(c);
@@ -4218,24 +4315,18 @@ hbeat_error hbeat_send(
   return e;
 }
 
-/* Not memset(), which a compiler may leave out where nobody reads. */
-static void wipe(void *secret, size_t size) {
-  volatile byte *at = secret;
-
-  while (size-- > 0) *at++ = 0;
-}
-
 void hbeat_close(hbeat_client *c) {
   if (c->state == UNFIT) return;
   hang_up(c);
   wipe(c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   wipe(c, sizeof *c);
+  enter(c, UNFIT);
   c->link.fd = -1;
 }
 
 /* ==== Sessions ========================================================== */
 
-/* A session as bytes:
+/* A session as bytes, which only this machine has to read:
  *
  *     | made | server's notAfter | BearSSL's parameters | SHA-256 |
  *     0      8                   16                     DIGEST
@@ -4260,7 +4351,7 @@ static void digest_key(br_sha256_context *sha, const br_x509_pkey *key) {
 static void session_digest(
     const hbeat_client *c, const byte *session, byte digest[br_sha256_SIZE]) {
   br_sha256_context sha;
-  char host[256];
+  char host[NAME_SIZE];
 
   plain_name(c->cfg.host, host);
   br_sha256_init(&sha);
@@ -4289,7 +4380,9 @@ bool hbeat_session_save(
 
 bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
   const byte *session = in;
-  br_ssl_session_parameters parameters;
+  br_ssl_session_parameters *parameters = &c->tls.context.eng.session;
+  size_t id_at =
+      PARAMETERS + offsetof(br_ssl_session_parameters, session_id_len);
   byte digest[br_sha256_SIZE];
   int64_t made_s;
 
@@ -4298,11 +4391,10 @@ bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
   session_digest(c, session, digest);
   if (memcmp(session + DIGEST, digest, sizeof digest) != 0) return false;
   memcpy(&made_s, session + MADE, sizeof made_s);
-  memcpy(&parameters, session + PARAMETERS, sizeof parameters);
-  if (parameters.session_id_len == 0) return false;
-  if (parameters.session_id_len > sizeof parameters.session_id) return false;
+  size_t id_size = session[id_at];
+  if (id_size == 0 || id_size > sizeof parameters->session_id) return false;
   if (made_s < certificate_time(c) - DAY_S) return false;
-  c->tls.context.eng.session = parameters;
+  memcpy(parameters, session + PARAMETERS, sizeof *parameters);
   c->tls.session_made_s = made_s;
   memcpy(&c->tls.server_not_after_s, session + NOT_AFTER, 8);
   c->tls.resumable = true;
@@ -4311,7 +4403,7 @@ bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
 
 /* ==== Explain =========================================================== */
 
-enum { SENTENCE_MAX = 44, NAME_MAX_SHOWN = 60, REASON_MAX = 64 };
+enum { SENTENCE_MAX = 44, SHOWN_NAME_MAX = 60, REASON_MAX = 64 };
 
 /* What the code beside an error is. */
 typedef enum code_kind { HTTP_CODE, ERRNO_CODE, BEARSSL_CODE } code_kind;
@@ -4349,19 +4441,20 @@ static const struct {
  * with a host in it, a reason, a code, and the name that the certificate is
  * for. */
 ASSERT(the_longest_text_fits,
-    SENTENCE_MAX + NAME_MAX_SHOWN + sizeof ": " + REASON_MAX +
+    SENTENCE_MAX + SHOWN_NAME_MAX + sizeof ": " + REASON_MAX +
             sizeof " (BearSSL 65535)" + sizeof ": it is for " +
-            NAME_MAX_SHOWN <=
+            SHOWN_NAME_MAX <=
         HBEAT_EXPLAIN_SIZE);
 ASSERT(reasons_fit, sizeof tls_meanings[0].reason <= REASON_MAX);
 
 /* A name of any origin: its beginning, and nothing that moves a terminal. */
 static void put_name(sink *s, const char *name) {
-  for (int i = 0; i < NAME_MAX_SHOWN && name[i] != '\0'; i++)
+  for (int i = 0; i < SHOWN_NAME_MAX && name[i] != '\0'; i++)
     put(s, is_visible(name[i]) ? name + i : "?", 1);
 }
 
-/* The host, or what the client did not find a way to. */
+/* The name in the text: the proxy's where that was not found or reached, else
+ * the host's. */
 static const char *name_of_peer(const hbeat_client *c) {
   hbeat_error e = c->outcome.error;
 

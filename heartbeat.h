@@ -7,10 +7,12 @@
  * Copy heartbeat.h and heartbeat.c into the firmware tree, compile heartbeat.c
  * with the rest (C99, POSIX.1-2008) and link BearSSL 0.6.  One heartbeat:
  *
- *     static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
+ *     static unsigned char tls[HBEAT_TLS_BUFFER_SIZE], arena[8192];
  *     static char body[HBEAT_REPLY_BUFFER_SIZE];
  *     static hbeat_client client;
  *
+ *     hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
+ *     hbeat_anchors_pem(&anchors, roots, roots_size);
  *     hbeat_config cfg = {.device = "LCUID-LD-...", .app = "LCUID-LAP-...",
  *         .token = token,
  *         .anchors = anchors.list, .anchor_count = anchors.count,
@@ -24,8 +26,8 @@
  *     else if (reply.instruction.name) puts(reply.instruction.name);
  *     hbeat_close(&client);
  *
- * The anchors are the roots that the firmware trusts: hbeat_anchors_pem() loads
- * them from PEM.  examples/once.c is the whole program.
+ * `roots` is the PEM text of the roots that the firmware trusts.  The whole
+ * program is examples/once.c.
  *
  * Memory: nothing is ever allocated.  Every byte is the caller's, in static
  * storage by preference, and no call takes more than 7 KiB of stack.  Threads:
@@ -67,7 +69,8 @@ extern "C" {
 /* The end of the TLS buffer: what one read takes beyond the record in hand. */
 #define HBEAT_WIRE_SIZE 960
 
-/* The lines of one reply in all: heads, chunk sizes, trailers. */
+/* The lines of a reply in all: heads, chunk sizes, trailers, and the head of a
+ * proxy's reply before it. */
 #define HBEAT_HEAD_MAX 32768
 
 /* What a server may send in a TLS handshake: 8 RSA-4096 certificates. */
@@ -110,17 +113,14 @@ extern "C" {
  * with HBEAT_NO_NET, or with another HBEAT_MEMORY_TEXT.  Files that disagree
  * must not link: so every call's symbol names all three, and hbeat_send() is
  * hbeat_send_300_net_438 to the linker and the debugger. */
+#define HBEAT_SYMBOL(call)                                                     \
+  HBEAT_PASTE(call, HBEAT_VERSION_NUMBER, HBEAT_MEMORY_TEXT)
+#define HBEAT_PASTE(call, version, text) HBEAT_PASTE_TOKENS(call, version, text)
 #ifdef HBEAT_NO_NET
-#define HBEAT_SYMBOL(call)                                                     \
-  HBEAT_PASTE(call, HBEAT_VERSION_NUMBER, codec, HBEAT_MEMORY_TEXT)
+#define HBEAT_PASTE_TOKENS(call, version, text) call##version##_codec_##text
 #else
-#define HBEAT_SYMBOL(call)                                                     \
-  HBEAT_PASTE(call, HBEAT_VERSION_NUMBER, net, HBEAT_MEMORY_TEXT)
+#define HBEAT_PASTE_TOKENS(call, version, text) call##version##_net_##text
 #endif
-#define HBEAT_PASTE(call, version, part, text)                                 \
-  HBEAT_PASTE_TOKENS(call, version, part, text)
-#define HBEAT_PASTE_TOKENS(call, version, part, text)                          \
-  call##version##_##part##_##text
 
 #define hbeat_error_name HBEAT_SYMBOL(hbeat_error_name_)
 #define hbeat_json_parse HBEAT_SYMBOL(hbeat_json_parse_)
@@ -153,16 +153,16 @@ extern "C" {
 /* Each value asks the operator for something else. */
 typedef enum hbeat_error {
   HBEAT_OK,
-  HBEAT_AGAIN,           /* not done yet: wait as hbeat_wants() says */
+  HBEAT_AGAIN,           /* not done yet: step, or push, once there is more */
   HBEAT_ERR_ARGUMENT,    /* a value of the caller's is missing or malformed */
-  HBEAT_ERR_RESOLVE,     /* no address for the name: mend it, or the DNS */
+  HBEAT_ERR_RESOLVE,     /* no address for the name: check it, and the DNS */
   HBEAT_ERR_CONNECT,     /* nothing answers there: cable, route, firewall */
   HBEAT_ERR_PROXY,       /* the proxy refused: see reply.http_status */
   HBEAT_ERR_TIMEOUT,     /* the deadline passed: slow net or silent server */
   HBEAT_ERR_TLS_VERSION, /* no TLS 1.2: the server must offer it */
-  HBEAT_ERR_CERT_NAME,   /* it is for another name: captive portal, or typo */
-  HBEAT_ERR_CERT_TRUST,  /* no anchor vouches for it: wrong CA, or a spy */
-  HBEAT_ERR_CERT_TIME,   /* expired or not valid yet: look at the clock */
+  HBEAT_ERR_CERT_NAME,   /* certificate of another name: captive portal, typo */
+  HBEAT_ERR_CERT_TRUST,  /* certificate not trusted: wrong roots, interceptor */
+  HBEAT_ERR_CERT_TIME,   /* certificate expired, not valid yet: check clocks */
   HBEAT_ERR_TLS,         /* TLS failed otherwise: middlebox, broken peer */
   HBEAT_ERR_TRUNCATED,   /* the connection ended before the reply did */
   HBEAT_ERR_HTTP,        /* the reply breaks HTTP/1.1: a broken proxy */
@@ -170,7 +170,7 @@ typedef enum hbeat_error {
   HBEAT_ERR_REFUSED,     /* `success` is not true: see reply.message */
   HBEAT_ERR_JSON,        /* the body is not the API's JSON: captive portal */
   HBEAT_ERR_TOO_BIG,     /* a buffer is too small: the text says which */
-  HBEAT_ERR_MEMORY       /* bytes that are no memory: the disk, an update */
+  HBEAT_ERR_MEMORY       /* no hbeat_memory: torn write, or another version */
 } hbeat_error;
 
 /* Returns the error's name in lower case, as "cert-time"; "unknown" for a value
@@ -238,14 +238,16 @@ typedef struct hbeat_config {
   const br_x509_trust_anchor *anchors;
   size_t anchor_count;
 
-  /* Memory for TLS records, of this client alone.  Required;
-   * HBEAT_TLS_BUFFER_SIZE bytes, or as few as HBEAT_TLS_BUFFER_SMALL. */
+  /* Memory for TLS records, of this client alone, of any alignment.  Required;
+   * HBEAT_TLS_BUFFER_SIZE bytes, or as few as HBEAT_TLS_BUFFER_SMALL.  Sizes in
+   * between gain nothing. */
   void *tls_buffer;
   size_t tls_buffer_size;
 #endif
 
   /* Memory for the body of one reply, which is decoded in place.  Required;
-   * HBEAT_REPLY_BUFFER_SIZE is a good size. */
+   * HBEAT_REPLY_BUFFER_SIZE is a good size.  hbeat_close() does not wipe it: a
+   * log-in that failed may have left a token there. */
   char *reply_buffer;
   size_t reply_buffer_size;
 } hbeat_config;
@@ -296,7 +298,7 @@ typedef struct hbeat_request {
 
 /* ---- What comes out ---------------------------------------------------- */
 
-/* A number that the server did not send, or that cannot be read. */
+/* A number that the server did not send, or a time that cannot be read. */
 #define HBEAT_NONE INT64_MIN
 
 /* The types of JSON values. */
@@ -315,8 +317,8 @@ typedef enum hbeat_json_type {
  * cursor for hbeat_json_next(). */
 typedef struct hbeat_json {
   hbeat_json_type type;
-  const char *text; /* not NUL-terminated */
-  size_t size;
+  const char *text; /* not NUL-terminated; lives where it was parsed */
+  size_t size;      /* in bytes; a string's quotes count */
 } hbeat_json;
 
 /* The instruction in a reply.  Texts are NUL-terminated UTF-8, and NULL where
@@ -337,8 +339,8 @@ typedef struct hbeat_instruction {
    * instruction: run it only once. */
   const char *lcuid;
 
-  /* When to run it.  NULL: now.  A text whose time cannot be read: report the
-   * instruction as failed, and do not run it. */
+  /* When to run it.  NULL: now, if the time is HBEAT_NONE, too.  A text whose
+   * time cannot be read: report the instruction as failed, do not run it. */
   const char *run_at;
   int64_t run_at_s;
 
@@ -351,7 +353,7 @@ typedef struct hbeat_instruction {
 
 /* The connection that a request took. */
 typedef enum hbeat_connection {
-  HBEAT_CONNECTION_NONE,    /* none: the request did not get to the server */
+  HBEAT_CONNECTION_NONE,    /* none: there was no connection to the server */
   HBEAT_CONNECTION_NEW,     /* a new one, after a full TLS handshake */
   HBEAT_CONNECTION_RESUMED, /* a new one, with an earlier TLS session */
   HBEAT_CONNECTION_KEPT     /* the one of the exchange before */
@@ -365,7 +367,8 @@ typedef struct hbeat_reply {
    * or it was not read. */
   int http_status;
 
-  /* Whether `success`, or the `ok` of a log-in, was true: HBEAT_OK. */
+  /* Whether the outcome is HBEAT_OK: `success`, or the `ok` of a log-in, was
+   * true, and the rest could be read. */
   bool success;
 
   /* Set by the client; HBEAT_CONNECTION_NONE from the codec. */
@@ -392,7 +395,8 @@ typedef struct hbeat_reply {
 /* ---- JSON (RFC 8259) --------------------------------------------------- */
 
 /* Checks that `size` bytes of text are one JSON document and nothing else, to
- * the letter of RFC 8259 and in UTF-8, and sets *value to it.
+ * the letter of RFC 8259 and in UTF-8, and sets *value to it.  \u escapes must
+ * make whole characters: half of a surrogate pair is refused.
  *
  * HBEAT_OK: it is one.  Else *value is HBEAT_JSON_NONE:
  * HBEAT_ERR_JSON: no text that begins so can be one.
@@ -416,7 +420,7 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size);
 
 /* Reads a number times 10^decimals: 12.5 with 2 decimals is 1250.  Decimals
- * beyond are cut off, without rounding.
+ * beyond are cut off, without rounding.  On an error *number stays as it is.
  *
  * HBEAT_ERR_JSON: it is no number, has an exponent, or has a fraction where
  * `decimals` is 0.  HBEAT_ERR_TOO_BIG: it does not fit *number. */
@@ -486,13 +490,14 @@ hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
  * the end. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size);
 
-/* Takes bytes that arrived, and sets *used to how many belong to this reply.
- * A `size` of 0 says that the peer ended the connection in good order, with a
- * close_notify of TLS; a connection that merely broke off must not be reported
- * so (RFC 9112 section 9.8).
+/* Takes bytes that arrived, and sets *used to how many belong to this reply;
+ * the rest is still the caller's.  A `size` of 0 (`in` may be NULL) says that
+ * the peer ended the connection in good order, with a close_notify of TLS; a
+ * connection that merely broke off must not be reported so (RFC 9112 section
+ * 9.8).
  *
  * HBEAT_AGAIN: more is to come.  Everything else ends the exchange:
- * HBEAT_OK: *reply is complete.
+ * HBEAT_OK:  *reply is complete.
  * HBEAT_ERR_TRUNCATED: the connection ended before the reply.
  * HBEAT_ERR_HTTP: it is no HTTP/1.1 (RFC 9112).
  * HBEAT_ERR_STATUS: its status is not 2xx.
@@ -515,9 +520,10 @@ hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
 #ifndef HBEAT_NO_NET
 /* ---- Trust anchors ----------------------------------------------------- */
 
-/* The trusted roots, in an arena of the caller's that outlives the clients.  A
- * root takes about 500 bytes; the 150 of Debian 12 take 73 KiB, and 4 KiB more
- * while they load.  Set the first two members and leave the rest zero. */
+/* The trusted roots, in an arena of the caller's, of any alignment, that
+ * outlives the clients.  A root takes about 500 bytes; the 150 of Debian 12
+ * take 73 KiB, and 4 KiB more while they load.  Set the first two members and
+ * leave the rest zero. */
 typedef struct hbeat_anchors {
   void *arena;
   size_t arena_size;
@@ -552,19 +558,20 @@ typedef struct hbeat_addresses {
   unsigned char list[8][16];   /* IPv6, or IPv4 mapped into it, to be tried */
   unsigned char preferred[16]; /* the one of these that goes first */
   uint32_t count;              /* of the list */
-  uint32_t ttl_s;              /* how long they may be kept ... */
-  int64_t expires_ms;          /* ... which is until then, by now_ms() */
+  uint32_t ttl_s;              /* how long the nameserver allows to keep them */
+  int64_t expires_ms;          /* when that ends, by CLOCK_MONOTONIC */
 } hbeat_addresses;
 
 /* A client.  It points into itself: do not move or copy it.  All members are
- * private. */
+ * private.  Zero it before the first call for it: then hbeat_close(), and any
+ * other call, is safe before hbeat_init(), too. */
 typedef struct hbeat_client {
   hbeat_config cfg; /* as given, with the defaults filled in */
   hbeat_exchange x; /* the request and its reply */
   int state;        /* what the next step waits for */
 
   int64_t deadline_ms; /* when the exchange is given up */
-  int64_t attempt_ms;  /* when the present attempt at a part of it is */
+  int64_t attempt_ms;  /* when the present try is: an address, a nameserver */
 
   hbeat_connection connection; /* the one that the request took */
 
@@ -578,53 +585,54 @@ typedef struct hbeat_client {
 
   /* The server's certificates, as they come. */
   struct {
-    br_x509_minimal_context x509; /* BearSSL's check of them */
-    br_x509_class x509_class;     /* what it does, and what we do beside it */
-    br_name_element dns_name;     /* tells it to put here ... */
-    char name[96];                /* ... the first name they are for */
-    unsigned char window[36];     /* their last bytes: the longest two dates */
-    int64_t not_before_s;         /* the start of the one last seen */
-    uint8_t count;                /* in this handshake, 255 at most */
-    bool dates_seen;              /* of the one under way */
+    br_x509_minimal_context x509; /* BearSSL's validation of them */
+    br_x509_class x509_class;     /* that, with our callbacks in front of it */
+    br_name_element dns_name;     /* asks for the server's first DNS name */
+    char name[96];                /* that name, for hbeat_explain() */
+    unsigned char window[36];     /* the last bytes, as two dates take */
+    int64_t not_before_s;         /* notBefore of the certificate last seen */
+    uint8_t count;                /* of certificates so far, up to 255 */
+    bool dates_seen;              /* the present certificate's are known */
     bool not_for_servers;         /* the server's own excludes servers */
-    uint8_t clock;                /* the one that they are held against */
+    uint8_t clock;                /* the clock that they are held against */
   } certs;
 
   /* TLS, and the session that the next handshake may resume. */
   struct {
     br_ssl_client_context context;
-    uint32_t handshake_size;    /* bytes of it that came; 0: no word yet */
-    bool resumable;             /* the session is good, which was made ... */
-    int64_t session_made_s;     /* ... then, by the time of certificates ... */
-    int64_t server_not_after_s; /* ... with a certificate good until then */
+    uint32_t handshake_size;    /* bytes of a handshake that came */
+    bool resumable;             /* whether the session may be offered */
+    int64_t session_made_s;     /* when, by the clock of certificates */
+    int64_t server_not_after_s; /* notAfter of its certificate then */
   } tls;
 
   /* Where the server, or the proxy, is to be reached. */
   struct {
     hbeat_addresses addresses;
-    uint8_t address;   /* the one that is tried, in the order of trying */
-    uint8_t tries;     /* of nameservers that were made */
-    uint8_t wanted;    /* families to ask for */
+    uint8_t address;   /* the present address's place in the order of trying */
+    uint8_t tries;     /* nameservers that were asked, or could not be */
+    uint8_t wanted;    /* families to ask for, as bits */
     uint8_t unheard;   /* families that were asked for, not answered yet */
-    uint8_t transport; /* how the nameserver is asked, and to be asked next */
+    uint8_t transport; /* how the nameserver is asked: over UDP or TCP */
     bool missing;      /* a nameserver said that the name does not exist */
-    uint16_t ids[2];   /* of the queries, by family */
+    uint16_t ids[2];   /* of the queries: AAAA's, A's */
   } lookup;
 
   /* The socket, and the bytes beside TLS on their way through it. */
   struct {
-    int fd;            /* -1: none */
-    uint32_t out_next; /* what waits to go out: from here ... */
-    uint32_t out_end;  /* ... to here */
-    uint32_t in_next;  /* what came in and was not looked at: from here ... */
-    uint32_t in_end;   /* ... to here */
+    int fd;            /* the socket; -1: none */
+    uint32_t out_next; /* where the next byte to send is, in scratch or wire */
+    uint32_t out_end;  /* where the bytes to send end */
+    uint32_t in_next;  /* where the next byte to look at is */
+    uint32_t in_end;   /* where the bytes to look at end */
   } link;
 
   /* The server's clock minus CLOCK_MONOTONIC; HBEAT_NONE: not known. */
   int64_t server_lead_s;
 } hbeat_client;
 
-/* Checks the configuration and prepares a client.  Nothing is sent yet.
+/* Checks the configuration and prepares a client.  Nothing is sent yet.  A
+ * client that was in use is to be closed before.
  *
  * A server's certificate must have the host in its subjectAltName (RFC 9525),
  * lead to an anchor, be valid now, and be for servers.  Revocation is not
@@ -661,21 +669,25 @@ hbeat_error hbeat_send(
 hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply);
 
-/* Moves the exchange on without waiting, by one read and one write at most, and
- * the two files for a name.
+/* Moves the exchange on without waiting: by one read and one write of a
+ * connection at most, or by reading the two files for a name and asking a
+ * nameserver that can be asked.
  *
  * HBEAT_AGAIN: it has not ended.  Else it has, and the result is that of
- * hbeat_send(); it stays so until the next start. */
+ * hbeat_send(); it stays so until the next start.  HBEAT_OK before the
+ * first. */
 hbeat_error hbeat_step(hbeat_client *c);
 
 /* What a client waits for. */
 typedef struct hbeat_wait {
-  int fd;         /* -1: nothing, step at once; else poll(2) it ... */
-  short events;   /* ... for this: POLLIN or POLLOUT */
-  int timeout_ms; /* step after so many milliseconds, too */
+  int fd;         /* the descriptor to poll(2); -1: none, step at once */
+  short events;   /* POLLIN or POLLOUT */
+  int timeout_ms; /* after so many milliseconds step in any case */
 } hbeat_wait;
 
-/* Returns what to wait for before the next hbeat_step(). */
+/* Returns what to wait for before the next hbeat_step(), which may close the
+ * descriptor and open another one.  While no exchange is under way there is
+ * nothing to wait for, nor to step. */
 hbeat_wait hbeat_wants(const hbeat_client *c);
 
 /* Returns the last outcome in one line for the operator, with the raw errno,
@@ -706,8 +718,8 @@ void hbeat_close(hbeat_client *c);
 /* ---- Memory ------------------------------------------------------------ */
 
 /* What must outlive a restart: the last instructions, each with what became of
- * it, and the server's time.  It is bytes alone, the same on every machine:
- * keep it in a file or a flash page as it is.
+ * it, and the server's time.  It is bytes alone, the same on every machine that
+ * has the same HBEAT_MEMORY_TEXT: keep it in a file or a flash page as it is.
  *
  * Whenever `changed` is set: clear it, and keep the structure, safe from a
  * power cut, before anything else is done.  If that fails set it again, and run
@@ -720,15 +732,17 @@ void hbeat_close(hbeat_client *c);
  * report, send and learn until there is no report, or one fails.
  *
  * An instruction that is sent again never runs again; if it was REPORTED, it is
- * reported again.  One that a restart finds TAKEN becomes ENDED, as failed:
- * "interrupted".  So before you run what ends the process, such as a reboot,
- * send an acknowledgement yourself, and learn from that. */
+ * reported again.  What cannot run becomes ENDED at once, as failed: with "too
+ * long to be kept", "run_at cannot be read" or "stale" for a message, and with
+ * "interrupted" what a restart finds TAKEN.  So before you run what ends the
+ * process, such as a reboot, send an acknowledgement yourself, and learn from
+ * that: it leads from TAKEN to REPORTED. */
 typedef struct hbeat_record {
-  char lcuid[64];
-  unsigned char state;
-  unsigned char call; /* of its report, from ENDED on */
-  unsigned char run_at_s[8];
-  char text[HBEAT_MEMORY_TEXT]; /* two strings: see heartbeat.c */
+  char lcuid[64];            /* the instruction's, of 63 bytes at most */
+  unsigned char state;       /* 0: the record is free; 1 to 4: WAITING ... */
+  unsigned char call;        /* from ENDED on, the hbeat_call of its report */
+  unsigned char run_at_s[8]; /* big-endian; HBEAT_NONE: now */
+  char text[HBEAT_MEMORY_TEXT]; /* name, parameters; later message, data */
 } hbeat_record;
 
 typedef struct hbeat_memory {
@@ -736,10 +750,12 @@ typedef struct hbeat_memory {
   unsigned char next_report; /* the record that is looked at first */
   unsigned char seal[10];    /* a name, a version and a checksum */
   unsigned char server_time_s[8];
-  hbeat_record records[HBEAT_MEMORY_RECORDS]; /* the oldest first */
+  hbeat_record
+      records[HBEAT_MEMORY_RECORDS]; /* as they came, or were reported */
 } hbeat_memory;
 
-/* Takes what was kept; `size` 0: nothing was.  *clock_floor_s (may be NULL) is
+/* Takes what was kept, before any other call for it; `size` 0: nothing was (and
+ * `bytes` may be NULL).  *clock_floor_s (may be NULL) is
  * raised to the server's time in it, for config.clock_floor_s.
  *
  * HBEAT_OK: go on.
@@ -751,7 +767,8 @@ hbeat_error hbeat_memory_load(
 /* Learns from an exchange that ended with `e`.  Of a heartbeat: its
  * instruction, unless the server has it as acknowledged.  Of a report: that it
  * was taken, or never will be (HBEAT_ERR_REFUSED, and 4xx but for 401, 403,
- * 408, 425 and 429).  Of any success: the server's time.
+ * 408, 425 and 429).  Of any success of a client's whose clock_offset_s is
+ * known: the server's time.
  *
  * HBEAT_OK: learnt, if there was anything.
  * HBEAT_ERR_JSON: the instruction has no lcuid, or one that is not of 1 to 63
@@ -762,21 +779,22 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     const hbeat_reply *reply, hbeat_error e);
 
 /* Takes the next instruction whose run_at has come by `now_s`, in Unix seconds,
- * and returns true: run it.  Its texts live until the next learn or end.
+ * and returns true: run it.  Its name, parameters, lcuid and run_at_s are set;
+ * its texts live until the next learn or end.
  *
  * One that is more than `max_age_s` seconds late (0: no limit) is not handed
- * out: it is ENDED as failed.  So is, already when it is learnt, one whose name
- * and parameters do not fit HBEAT_MEMORY_TEXT, or whose run_at cannot be read.
+ * out, but ENDED as failed.
  *
  * False: none is due, and i->run_at_s is when the next one will be, or
- * HBEAT_NONE. */
+ * HBEAT_NONE; the rest of *i is empty. */
 bool hbeat_memory_due(
     hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i);
 
-/* Writes down how an instruction ended: HBEAT_ACKNOWLEDGE, or HBEAT_FAILED with
- * a message; either with response_data.  Both may be NULL.  A message that is
- * too long is cut; data that does not fit beside it, or is no JSON object, is
- * left out. */
+/* Writes down how an instruction ended:  HBEAT_ACKNOWLEDGE, or HBEAT_FAILED
+ * with a message; either with response_data, which must not lie in the memory.
+ * Both may be NULL.  A message that is too long is cut; data that does not fit
+ * beside it, or is no JSON object, is left out.  One that was REPORTED is
+ * reported again; an lcuid that is not remembered is ignored. */
 void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
     const char *message, const char *response_data);
 
@@ -804,15 +822,15 @@ typedef struct hbeat_policy {
 } hbeat_policy;
 
 /* Returns the milliseconds until the next heartbeat, from the end of the last
- * one, which ended with `e` and `reply` (may be NULL); with HBEAT_AGAIN, until
- * the first.  *failures counts those in a row; it begins at 0.  `random` is 32
- * random bits, others on each device.
+ * one, which ended with `e` and `reply` (may be NULL); where `e` is
+ * HBEAT_AGAIN, until the first.  *failures counts those in a row; it begins at
+ * 0.  `random` is 32 random bits, others on each device.
  *
  * After a success: the interval, or up to a tenth less.  After a failure: any
- * time up to twice the interval, doubled with each further failure up to the
- * longest wait ("full jitter"), and on top of that a Retry-After, as far as
- * rare_max_ms.  A person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME and
- * _CERT_TRUST, and for the statuses 401, 403, 404 and 422. */
+ * time from 0 up to twice the interval, doubled with each further failure up
+ * to the longest wait ("full jitter"), and on top of that a Retry-After, as
+ * far as rare_max_ms.  A person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME
+ * and _CERT_TRUST, and for the statuses 401, 403, 404 and 422. */
 uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     hbeat_error e, const hbeat_reply *reply, uint32_t random);
 

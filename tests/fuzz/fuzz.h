@@ -64,7 +64,7 @@ static inline size_t next_piece(size_t left, byte choice, uint32_t *state) {
 
 /* A file with these bytes, of which one read takes up to `choice` + 1. */
 static inline word_reader file_of(span in, byte chunk[256], byte choice) {
-  word_reader w = {.chunk = chunk, .size = choice + 1u};
+  word_reader w = {.buffer = chunk, .size = choice + 1u};
   size_t size = length_of(in);
   int ends[2];
   EXPECT(pipe(ends) == 0); /* which has room for every input */

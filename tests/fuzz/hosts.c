@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memset(&whole, 0, sizeof whole);
   plain = pieces = whole;
   w.end = w.size;
-  w.chunk = at_end(in.at, w.size);
+  w.buffer = at_end(in.at, w.size);
   read_hosts(&w, name, &whole);
   w = file_of(in, chunk, choice);
   read_hosts(&w, name, &pieces);

@@ -21,7 +21,7 @@ static void expect_same(const resolver *a, const resolver *b) {
 static void read_memory(span in, resolver *r) {
   word_reader w = {.fd = -1, .size = length_of(in)};
   w.end = w.size;
-  w.chunk = at_end(in.at, w.size);
+  w.buffer = at_end(in.at, w.size);
   memset(r, 0xA5, sizeof *r);
   read_resolv(&w, r);
   check(r);

@@ -187,6 +187,7 @@ static void test_zeros(void **state) {
   memset(&client, 0, sizeof client);
   expect_error(
       "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
+  expect_true("the reason", strstr(hbeat_explain(&client), "hbeat_init()"));
   expect_int("the reply is cleared", reply.server_time_s, HBEAT_NONE);
   expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
   hbeat_close(&client);
