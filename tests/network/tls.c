@@ -296,6 +296,22 @@ static void a_name_has_no_address(void **state) {
   p.cfg.address = NULL;
   assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
   player_expect(&p, &player_beat, HBEAT_ERR_RESOLVE);
+  assert_non_null(
+      strstr(hbeat_explain(&p.client), "no address for api.lucit.app"));
+}
+
+/* The text names what was not found: the proxy. */
+static void a_proxy_s_name_has_no_address(void **state) {
+  static struct player p;
+
+  (void)state;
+  player_configure(&p, 1);
+  p.cfg.address = NULL;
+  p.cfg.proxy = "proxy.invalid";
+  assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
+  player_expect(&p, &player_beat, HBEAT_ERR_RESOLVE);
+  assert_non_null(
+      strstr(hbeat_explain(&p.client), "no address for proxy.invalid"));
 }
 
 static void ipv6_serves_as_well(void **state) {
@@ -380,6 +396,7 @@ int main(void) {
       TEST(nobody_listens),
       TEST(nobody_accepts),
       TEST(a_name_has_no_address),
+      TEST(a_proxy_s_name_has_no_address),
       TEST(ipv6_serves_as_well),
   };
   struct CMUnitTest tests[COUNT(named) + COUNT(good_rows) + COUNT(bad_rows) +

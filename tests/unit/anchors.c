@@ -884,6 +884,17 @@ static void test_modulus(void **state) {
 
 /* ---- The arena ---------------------------------------------------------- */
 
+/* A root, and nowhere to put it. */
+static void test_no_arena(void **state) {
+  const struct made_row *row = *state;
+  hbeat_anchors a;
+
+  memset(&a, 0, sizeof a);
+  in_hand("no arena", row->pem, row->size);
+  expect_error("the outcome", add(&a, row->pem, row->size), HBEAT_ERR_TOO_BIG);
+  expect_counts(&a, 0, 0);
+}
+
 /* One root in an arena of every size that is too small, and of some more. */
 static void test_arena_sizes(void **state) {
   const struct made_row *row = *state;
@@ -1002,6 +1013,7 @@ int main(void) {
   cases_add("bytes of the text changed", test_damage, NULL);
   cases_add("a certificate without END", test_missing_end, NULL);
   cases_add_rows(test_modulus, MODULI);
+  cases_add("a root without an arena", test_no_arena, &MADE[P256]);
   cases_add("P-256 in arenas of every size", test_arena_sizes, &MADE[P256]);
   cases_add("RSA in arenas of every size", test_arena_sizes, &MADE[RSA2048]);
   cases_add(

@@ -1110,6 +1110,7 @@ static const struct date_row {
     {"no leap day in 1900", "Thu, 29 Feb 1900 12:00:00 GMT", NONE},
     {"the 31st of November", "Sun, 31 Nov 1994 08:49:37 GMT", NONE},
     {"day 0", "Sun, 00 Nov 1994 08:49:37 GMT", NONE},
+    {"half a month", "Sun, 06 No", NONE},
     {"hour 24", "Sun, 06 Nov 1994 24:00:00 GMT", NONE},
     {"minute 60", "Sun, 06 Nov 1994 08:60:37 GMT", NONE},
     {"second 61", "Sun, 06 Nov 1994 08:49:61 GMT", NONE},
