@@ -698,7 +698,7 @@ hbeat_wait hbeat_wants(const hbeat_client *c);
 const char *hbeat_explain(hbeat_client *c);
 
 /* Writes the last TLS session to `out`, if there is a good one, and returns
- * whether.  A process that loads it is spared most of its first handshake: 1.5
+ * whether.  A process that loads it is spared most of its first handshake: 1.6
  * million instructions instead of 27.  The bytes are a secret, like the token,
  * and who can write them is trusted like an anchor. */
 bool hbeat_session_save(
