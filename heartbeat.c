@@ -2441,8 +2441,8 @@ static void see_record(dns_walk *w, const dns_record *r) {
   if (r->type != w->type && r->type != TYPE_CNAME) return;
   if (r->ttl_s < w->found->ttl_s) w->found->ttl_s = r->ttl_s;
   if (r->type == TYPE_CNAME) {
-    memcpy(w->target, r->target, sizeof w->target);
-    w->is_alias = true;
+    if (!w->is_alias) memcpy(w->target, r->target, sizeof w->target);
+    w->is_alias = true; /* of two, which must not be, the first counts */
     return;
   }
   memcpy(ip, v4_prefix, sizeof v4_prefix);

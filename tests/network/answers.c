@@ -184,6 +184,11 @@ static const struct answer_row good_rows[] = {
     {"a CNAME to the same name in another case",
         {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("B"), "\1"))}},
         GIVES("127.0.0.1")},
+    {"two CNAMEs of one name, which must not be: the first counts",
+        {.a = {R(4,
+             LINK_TO(ASKED, "b") LINK_TO(ASKED, "c") A_OF(N("b"), "\1")
+                 A_OF(N("c"), "\2"))}},
+        GIVES("127.0.0.1")},
     {"CNAMEs for both families",
         {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("b"), "\1"))},
             .aaaa = {R(2, LINK_TO(ASKED, "c") AAAA_OF(N("c"), "\1"))}},
