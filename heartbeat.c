@@ -18,14 +18,14 @@
  *                                                was kept
  *     LOOK                 is it still good?     SENDING; LOOKUP if it is not
  *     LOOKUP               finds addresses       OPEN; LOOKUP_UDP to ask
- *     LOOKUP_UDP           hears a nameserver    OPEN; LOOKUP_TCP_OUT if an
- *                                                answer was cut; LOOKUP_UDP
- *                                                again to ask the next one
+ *     LOOKUP_UDP           awaits answers        OPEN; LOOKUP_TCP_OUT if one
+ *                                                was truncated; LOOKUP_UDP to
+ *                                                ask the next nameserver
  *     LOOKUP_TCP_OUT, _IN  the same over TCP     OPEN; LOOKUP_UDP
  *     OPEN                 takes an address      CONNECTING; OPEN for the next
  *     CONNECTING           gets connected        HANDSHAKE_OUT; TUNNEL if that
  *                                                is a proxy; OPEN if it failed
- *     TUNNEL               hears the proxy       HANDSHAKE_OUT; OPEN
+ *     TUNNEL               awaits the proxy      HANDSHAKE_OUT; OPEN
  *     HANDSHAKE_OUT, _IN   speaks TLS            SENDING; OPEN if the server
  *                                                said nothing
  *     SENDING, RECEIVING   request and reply     IDLE; LOOKUP, once, if a kept
@@ -1260,20 +1260,21 @@ static hbeat_error field_line(hbeat_exchange *x) {
       [LENGTH] = "content-length",
       [CODING] = "transfer-encoding",
   };
-  bool cut = line_is_full(x);
+  bool may_be_cut = line_is_full(x);
   const char *value = split_field(x);
 
   if (!value) return bad_http(x, "a malformed field");
   if (x->in.tunnel || x->in.state == TRAILER_LINE) return HBEAT_AGAIN;
   size_t field = find_name(names, FIELDS, x->in.line);
-  if (cut && (field == LENGTH || field == CODING))
+  if (may_be_cut && (field == LENGTH || field == CODING))
     return bad_http(x, "a field that frames the body is too long");
-  if (cut && field == CONNECTION) x->in.closes = true;
+  if (may_be_cut && field == CONNECTION) x->in.closes = true;
   if (field == CONNECTION) connection_field(x, value);
   if (field == LENGTH) return length_field(x, value);
   if (field == CODING) return coding_field(x, value);
-  if (field == DATE && !cut) x->reply->server_time_s = read_http_date(value);
-  if (field == RETRY_AFTER && !cut) retry_after_field(x, value);
+  if (field == DATE && !may_be_cut)
+    x->reply->server_time_s = read_http_date(value);
+  if (field == RETRY_AFTER && !may_be_cut) retry_after_field(x, value);
   return HBEAT_AGAIN;
 }
 
@@ -1400,12 +1401,12 @@ static hbeat_error body_bytes(
   size_t room = x->cfg->reply_buffer_size - x->in.body_size;
 
   *used = !open && size > x->in.body_left ? (size_t)x->in.body_left : size;
-  bool cut = *used > room;
-  size_t n = cut ? room : *used;
+  bool fits = *used <= room;
+  size_t n = fits ? *used : room;
   memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
   if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
   x->in.body_size += n;
-  if (cut) { /* an error's body, of which the beginning is enough */
+  if (!fits) { /* an error's body, of which the beginning is enough */
     x->keep_alive = false;
     return HBEAT_OK;
   }
@@ -2395,11 +2396,11 @@ static bool dns_take_record(span message, const byte **in, dns_record *r) {
 
 /* What a message that came from a nameserver is. */
 typedef enum dns_answer {
-  DNS_STRAY,   /* no answer to this query */
-  DNS_CUT,     /* too long for a datagram: TCP has it whole */
-  DNS_USELESS, /* malformed, or the server failed */
-  DNS_MISSING, /* the name does not exist */
-  DNS_GOOD     /* the addresses, if there are any, are taken */
+  DNS_STRAY,      /* no answer to this query */
+  DNS_TRUNCATED,  /* too long for a datagram: TCP has it whole */
+  DNS_USELESS,    /* malformed, or the server failed */
+  DNS_NAME_ERROR, /* the name does not exist */
+  DNS_GOOD        /* the addresses, if there are any, are taken */
 } dns_answer;
 
 /* What an answer's header and question say.  Against forgery it must have the
@@ -2413,10 +2414,10 @@ static dns_answer dns_header(
   if ((header[2] & 0xF8) != 0x80 || read_16(header + 4) != 1) return DNS_STRAY;
   for (size_t i = DNS_HEADER; i < query_size; i++)
     if (to_lower(header[i]) != query[i]) return DNS_STRAY;
-  if (header[2] & 2) return DNS_CUT;
+  if (header[2] & 2) return DNS_TRUNCATED;
   switch (header[3] & 15) {
   case RCODE_OK: return DNS_GOOD;
-  case RCODE_NAME_ERROR: return DNS_MISSING;
+  case RCODE_NAME_ERROR: return DNS_NAME_ERROR;
   default: return DNS_USELESS;
   }
 }
@@ -3377,7 +3378,7 @@ static void set_outcome(
 
 /* Ends the connection, with a close_notify where that needs no waiting: all
  * that went before it is out. */
-static void hang_up(hbeat_client *c) {
+static void close_connection(hbeat_client *c) {
   br_ssl_engine_context *engine = &c->tls.context.eng;
   bool speaks =
       c->state == IDLE || c->state == HANDSHAKE_IN || c->state == RECEIVING;
@@ -3406,7 +3407,7 @@ static void clear_link(hbeat_client *c) {
  * anew. */
 static void fail_over(
     hbeat_client *c, hbeat_error error, const char *reason, int code) {
-  hang_up(c);
+  close_connection(c);
   c->attempt_ms = c->deadline_ms;
   enter(c, OPEN);
   c->lookup.address++;
@@ -3430,7 +3431,7 @@ static bool reply_has_begun(const hbeat_exchange *x) {
 /* The kept connection is dead.  It died before this request's reply began, so
  * the request goes out again, on a new one. */
 static void reconnect(hbeat_client *c) {
-  hang_up(c);
+  close_connection(c);
   rewind_request(&c->x);
   c->connection = HBEAT_CONNECTION_NONE;
   enter(c, LOOKUP);
@@ -3480,7 +3481,7 @@ enum { WANT_AAAA = 1, WANT_A = 2, WANT_BOTH = 3 }; /* families, as bits */
 /* How a nameserver is asked. */
 enum transport {
   OVER_UDP,
-  OVER_UDP_THEN_TCP, /* an answer was cut: the rest is asked for over TCP */
+  OVER_UDP_THEN_TCP, /* an answer was truncated: TCP has it whole */
   OVER_TCP
 };
 
@@ -3512,7 +3513,7 @@ static bool send_queries(hbeat_client *c) {
   byte *at = start;
 
   for (unsigned family = WANT_AAAA; family <= WANT_A; family++) {
-    if (!(c->lookup.wanted & family)) continue;
+    if (!(c->lookup.families_wanted & family)) continue;
     size_t size = make_query(c, family, at + 2);
     at = write_16(at, (unsigned)size);
     if (!tcp && send(c->link.fd, at, size, MSG_NOSIGNAL) < 0) return false;
@@ -3532,15 +3533,15 @@ static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
   c->link.fd = open_socket(ip, scope, DNS_PORT, tcp ? SOCK_STREAM : SOCK_DGRAM);
   if (c->link.fd < 0) return false;
   enter(c, tcp ? LOOKUP_TCP_OUT : LOOKUP_UDP);
-  c->lookup.unheard = c->lookup.wanted;
+  c->lookup.families_unanswered = c->lookup.families_wanted;
   if (send_queries(c)) return true;
-  hang_up(c);
+  close_connection(c);
   return false;
 }
 
 /* How long a nameserver is waited for: its share of the time that is left, and
  * not long where there is an address already. */
-static int64_t try_ms(
+static int64_t attempt_share_ms(
     const hbeat_client *c, const resolver *r, unsigned tries_left) {
   int64_t ms = (c->deadline_ms - now_ms()) / (tries_left + 1);
 
@@ -3551,19 +3552,20 @@ static int64_t try_ms(
 }
 
 /* Asks the next nameserver that can be asked; each comes in turn, and again. */
-static void ask(hbeat_client *c) {
+static void ask_next(hbeat_client *c) {
   word_reader w;
   resolver r;
 
   open_words(&w, c->cfg.resolv_path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   read_resolv(&w, &r);
-  for (unsigned tries = r.count * r.attempts; c->lookup.tries < tries;) {
-    unsigned n = c->lookup.tries % r.count;
+  for (unsigned tries = r.count * r.attempts; c->lookup.attempts < tries;) {
+    unsigned n = c->lookup.attempts % r.count;
     if (ask_server(c, r.servers[n].ip, r.servers[n].scope)) {
-      c->attempt_ms = now_ms() + try_ms(c, &r, tries - c->lookup.tries);
+      c->attempt_ms =
+          now_ms() + attempt_share_ms(c, &r, tries - c->lookup.attempts);
       return;
     }
-    c->lookup.tries++;
+    c->lookup.attempts++;
     c->lookup.transport = OVER_UDP;
   }
   enter(c, OPEN);
@@ -3581,23 +3583,23 @@ static void end_lookup(hbeat_client *c) {
     a->expires_ms = now_ms() + (int64_t)a->ttl_s * 1000;
     return;
   }
-  if (c->lookup.missing) reason = "the name does not exist";
+  if (c->lookup.no_such_name) reason = "the name does not exist";
   set_outcome(c, HBEAT_ERR_RESOLVE, reason, 0);
 }
 
-/* Nothing more comes from this nameserver.  What it cut is asked of it again,
- * over TCP; what it did not tell is asked of the next one, unless there is an
- * address. */
-static void end_try(hbeat_client *c) {
+/* Nothing more comes from this nameserver.  What it truncated is asked of it
+ * again, over TCP; what it did not tell is asked of the next one, unless there
+ * is an address. */
+static void end_attempt(hbeat_client *c) {
   bool again = c->lookup.transport == OVER_UDP_THEN_TCP;
-  bool enough = c->lookup.addresses.count > 0 || c->lookup.wanted == 0;
+  bool enough = c->lookup.addresses.count > 0 || c->lookup.families_wanted == 0;
 
-  hang_up(c);
+  close_connection(c);
   c->attempt_ms = c->deadline_ms;
   c->lookup.transport = again ? OVER_TCP : OVER_UDP;
-  if (!again) c->lookup.tries++;
+  if (!again) c->lookup.attempts++;
   if (enough && !again) end_lookup(c);
-  else ask(c);
+  else ask_next(c);
 }
 
 /* Finds addresses: known ones, a numeric one, those of the hosts file, or by
@@ -3609,10 +3611,10 @@ static void look_up(hbeat_client *c) {
   byte ip[16];
 
   c->lookup.address = 0;
-  c->lookup.tries = 0;
-  c->lookup.wanted = WANT_BOTH;
+  c->lookup.attempts = 0;
+  c->lookup.families_wanted = WANT_BOTH;
   c->lookup.transport = OVER_UDP;
-  c->lookup.missing = false;
+  c->lookup.no_such_name = false;
   enter(c, OPEN);
   if (a->count > 0 && now_ms() < a->expires_ms) return;
   a->count = 0;
@@ -3625,17 +3627,17 @@ static void look_up(hbeat_client *c) {
   plain_name(target(c), name);
   open_words(&w, c->cfg.hosts_path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   read_hosts(&w, name, a);
-  if (a->count == 0) ask(c);
+  if (a->count == 0) ask_next(c);
 }
 
 /* Notes what an answer for one family changes. */
 static void learn_answer(hbeat_client *c, unsigned family, dns_answer answer) {
-  bool settled = answer == DNS_GOOD || answer == DNS_MISSING;
+  bool settled = answer == DNS_GOOD || answer == DNS_NAME_ERROR;
 
-  c->lookup.unheard &= (uint8_t)~family;
-  if (settled) c->lookup.wanted &= (uint8_t)~family;
-  if (answer == DNS_MISSING) c->lookup.missing = true;
-  if (answer == DNS_CUT && c->lookup.transport == OVER_UDP)
+  c->lookup.families_unanswered &= (uint8_t)~family;
+  if (settled) c->lookup.families_wanted &= (uint8_t)~family;
+  if (answer == DNS_NAME_ERROR) c->lookup.no_such_name = true;
+  if (answer == DNS_TRUNCATED && c->lookup.transport == OVER_UDP)
     c->lookup.transport = OVER_UDP_THEN_TCP;
 }
 
@@ -3650,7 +3652,7 @@ static void take_answer(hbeat_client *c, span message) {
 
   while (answer == DNS_STRAY && family < WANT_A) {
     family++;
-    if (!(c->lookup.unheard & family)) continue;
+    if (!(c->lookup.families_unanswered & family)) continue;
     size_t size = make_query(c, family, query);
     answer = dns_read(&c->lookup.addresses, message, query, size);
   }
@@ -3658,13 +3660,13 @@ static void take_answer(hbeat_client *c, span message) {
   learn_answer(c, family, answer);
   bool enough =
       c->lookup.addresses.count > 0 || c->lookup.transport == OVER_UDP_THEN_TCP;
-  if (c->lookup.unheard == 0) end_try(c);
+  if (c->lookup.families_unanswered == 0) end_attempt(c);
   else if (enough && c->attempt_ms > soon_ms) c->attempt_ms = soon_ms;
 }
 
 /* Takes the messages that are whole off the scratch: each stands behind its
  * size. */
-static void take_answers_of_tcp(hbeat_client *c) {
+static void take_tcp_answers(hbeat_client *c) {
   byte *in = c->cfg.tls_buffer;
 
   while (c->link.in_end >= 2) {
@@ -3679,7 +3681,7 @@ static void take_answers_of_tcp(hbeat_client *c) {
 
 /* Reads what a nameserver says.  One that ends the connection, or says more
  * than the scratch holds, says nothing more. */
-static void hear_nameserver(hbeat_client *c) {
+static void read_nameserver(hbeat_client *c) {
   byte *in = c->cfg.tls_buffer;
   size_t room = c->cfg.tls_buffer_size - c->link.in_end;
   ssize_t n = recv(c->link.fd, in + c->link.in_end, room, 0);
@@ -3690,13 +3692,13 @@ static void hear_nameserver(hbeat_client *c) {
     return;
   }
   if (n <= 0) {
-    end_try(c);
+    end_attempt(c);
     return;
   }
   c->link.in_end += (uint32_t)n;
-  take_answers_of_tcp(c);
+  take_tcp_answers(c);
   if (c->state == LOOKUP_TCP_IN && c->link.in_end >= c->cfg.tls_buffer_size)
-    end_try(c);
+    end_attempt(c);
 }
 
 /* ==== The client: TLS =================================================== */
@@ -4032,11 +4034,11 @@ static void ask_for_tunnel(hbeat_client *c) {
 static void open_connection(hbeat_client *c) {
   const hbeat_addresses *a = &c->lookup.addresses;
   uint16_t port = c->cfg.proxy ? c->cfg.proxy_port : c->cfg.address_port;
-  unsigned left = a->count - c->lookup.address;
+  unsigned addresses_left = a->count - c->lookup.address;
   int64_t now = now_ms();
   int one = 1;
 
-  c->attempt_ms = now + (c->deadline_ms - now) / left;
+  c->attempt_ms = now + (c->deadline_ms - now) / addresses_left;
   clear_link(c);
   if (c->cfg.proxy) ask_for_tunnel(c);
   enter(c, CONNECTING);
@@ -4063,7 +4065,7 @@ static void tunnel_refused(hbeat_client *c, hbeat_error e) {
 }
 
 /* Reads what the proxy says to CONNECT. */
-static void hear_proxy(hbeat_client *c) {
+static void read_proxy(hbeat_client *c) {
   byte *in = c->cfg.tls_buffer;
   ssize_t n = recv(c->link.fd, in, c->cfg.tls_buffer_size, 0);
   size_t used;
@@ -4086,9 +4088,9 @@ static void hear_proxy(hbeat_client *c) {
 }
 
 /* Looks whether the kept connection is still good.  Between two requests
- * nothing is to be heard: what waits there is a farewell, or a reply to
+ * nothing is to be read: what waits there is a farewell, or a reply to
  * nobody's request, not to the next (RFC 9112 section 9.2). */
-static void look_at_kept(hbeat_client *c) {
+static void probe_kept(hbeat_client *c) {
   byte waiting;
   ssize_t n = recv(c->link.fd, &waiting, 1, MSG_PEEK);
 
@@ -4102,16 +4104,16 @@ static void look_at_kept(hbeat_client *c) {
 }
 
 /* Sends the queries once the nameserver is connected. */
-static void send_tcp_queries(hbeat_client *c) {
+static void send_queries_over_tcp(hbeat_client *c) {
   int error = send_scratch(c);
 
   if (error == 0) enter(c, LOOKUP_TCP_IN);
-  else if (error != EAGAIN) end_try(c);
+  else if (error != EAGAIN) end_attempt(c);
 }
 
 /* Goes on once the server is connected, or the proxy, and asked for a
  * tunnel. */
-static void go_on_connecting(hbeat_client *c) {
+static void finish_connecting(hbeat_client *c) {
   int error = send_scratch(c);
 
   if (error == EAGAIN) return;
@@ -4127,14 +4129,14 @@ static void advance(hbeat_client *c) {
   switch ((client_state)c->state) {
   case UNFIT:
   case IDLE: break;
-  case LOOK: look_at_kept(c); break;
+  case LOOK: probe_kept(c); break;
   case LOOKUP: look_up(c); break;
   case LOOKUP_UDP:
-  case LOOKUP_TCP_IN: hear_nameserver(c); break;
-  case LOOKUP_TCP_OUT: send_tcp_queries(c); break;
+  case LOOKUP_TCP_IN: read_nameserver(c); break;
+  case LOOKUP_TCP_OUT: send_queries_over_tcp(c); break;
   case OPEN: open_connection(c); break;
-  case CONNECTING: go_on_connecting(c); break;
-  case TUNNEL: hear_proxy(c); break;
+  case CONNECTING: finish_connecting(c); break;
+  case TUNNEL: read_proxy(c); break;
   case HANDSHAKE_OUT:
   case SENDING: talk(c); break;
   case HANDSHAKE_IN:
@@ -4182,7 +4184,7 @@ static void end_exchange(hbeat_client *c) {
   if (c->x.in.tunnel) forget_tunnel(c);
   else learn_server_time(c);
   c->x.reply->connection = c->connection;
-  if (!can_be_kept(c)) hang_up(c);
+  if (!can_be_kept(c)) close_connection(c);
   enter(c, IDLE);
 }
 
@@ -4191,7 +4193,7 @@ static void end_exchange(hbeat_client *c) {
  *     the exchange is over                  nothing
  *     the deadline is past                  the exchange has failed
  *     the attempt still has time            advance()
- *     it has not, and asks a nameserver     end_try(): the next one
+ *     it has not, and asks a nameserver     end_attempt(): the next one
  *     it has not, and is another one        fail_over(): the next address
  */
 hbeat_error hbeat_step(hbeat_client *c) {
@@ -4201,7 +4203,7 @@ hbeat_error hbeat_step(hbeat_client *c) {
   if (!is_under_way(c)) return c->outcome.error;
   if (now >= c->deadline_ms) set_outcome(c, HBEAT_ERR_TIMEOUT, doing, 0);
   else if (now < c->attempt_ms) advance(c);
-  else if (is_in(c, FINDING_ADDRESSES)) end_try(c);
+  else if (is_in(c, FINDING_ADDRESSES)) end_attempt(c);
   else fail_over(c, HBEAT_ERR_TIMEOUT, doing, 0);
   if (!is_under_way(c)) end_exchange(c);
   return c->outcome.error;
@@ -4287,7 +4289,7 @@ hbeat_error hbeat_start(
     clear_reply(reply);
     return HBEAT_ERR_ARGUMENT;
   }
-  if (c->state != IDLE) hang_up(c);
+  if (c->state != IDLE) close_connection(c);
   enter(c, IDLE);
   c->deadline_ms = now_ms() + c->cfg.timeout_ms;
   c->attempt_ms = c->deadline_ms;
@@ -4317,7 +4319,7 @@ hbeat_error hbeat_send(
 
 void hbeat_close(hbeat_client *c) {
   if (c->state == UNFIT) return;
-  hang_up(c);
+  close_connection(c);
   wipe(c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   wipe(c, sizeof *c);
   enter(c, UNFIT);

@@ -609,13 +609,13 @@ typedef struct hbeat_client {
   /* Where the server, or the proxy, is to be reached. */
   struct {
     hbeat_addresses addresses;
-    uint8_t address;   /* the present address's place in the order of trying */
-    uint8_t tries;     /* nameservers that were asked, or could not be */
-    uint8_t wanted;    /* families to ask for, as bits */
-    uint8_t unheard;   /* families that were asked for, not answered yet */
-    uint8_t transport; /* how the nameserver is asked: over UDP or TCP */
-    bool missing;      /* a nameserver said that the name does not exist */
-    uint16_t ids[2];   /* of the queries: AAAA's, A's */
+    uint8_t address;             /* the present one, in the order of trying */
+    uint8_t attempts;            /* at a nameserver, made so far */
+    uint8_t families_wanted;     /* to ask for, as bits */
+    uint8_t families_unanswered; /* of those that were asked for */
+    uint8_t transport;           /* UDP or TCP, and which of them is next */
+    bool no_such_name;           /* a nameserver said so */
+    uint16_t ids[2];             /* of the queries: AAAA's, A's */
   } lookup;
 
   /* The socket, and the bytes beside TLS on their way through it. */

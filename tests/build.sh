@@ -80,6 +80,14 @@ check "a record's text of 1 byte" text_breaks a_record_has_room 1
 check "a record's text of 32 bytes" \
     compile text.o -DHBEAT_MEMORY_TEXT=32 heartbeat.c
 
+# What explains an error is a phrase of less than REASON_MAX bytes.
+reasons_are_short() {
+    grep -q 'REASON_MAX = 64' heartbeat.c || return
+    ! grep -nE '^ .*"[^"]{64,}"' heartbeat.c
+}
+
+check "every text fits REASON_MAX" reasons_are_short
+
 # ---- Files that disagree -------------------------------------------------
 
 cat >"$work/user.c" <<'C'
