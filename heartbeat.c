@@ -118,6 +118,7 @@ typedef struct span {
   const byte *end;
 } span;
 
+/* The bytes of memory of this size; NULL is fine for none. */
 static span span_of(const void *bytes, size_t size) {
   span s = {bytes, bytes};
 
@@ -394,6 +395,7 @@ static size_t json_escape(
 
 static const hbeat_json no_value = {HBEAT_JSON_NONE, NULL, 0};
 
+/* What a scan means to a caller: more text might help where it was short. */
 static hbeat_error json_error(scan_result r) {
   switch (r) {
   case SCAN_OK: return HBEAT_OK;
@@ -494,6 +496,7 @@ static hbeat_json_type type_of(byte first) {
   }
 }
 
+/* A value that was parsed: its text is there, its type in its first byte. */
 static hbeat_json value_between(const byte *start, const byte *end) {
   return (hbeat_json){
       type_of(*start), (const char *)start, (size_t)(end - start)};
@@ -668,8 +671,8 @@ hbeat_error hbeat_json_number(
   if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
   if (!is_json_number(in)) return HBEAT_ERR_JSON;
   bool negative = scan_byte(&in, '-');
-  uint64_t limit = (uint64_t)INT64_MAX + negative;
-  uint64_t n = 0;
+  uint64_t limit = (uint64_t)INT64_MAX + negative; /* -INT64_MIN is one more */
+  uint64_t n = 0; /* above the limit, if it ever gets there */
   for (; at_digit(in); in.at++) n = add_digit(n, *in.at - '0', limit);
   if (decimals > 0) scan_byte(&in, '.');
   for (; decimals > 0; decimals--) {
@@ -763,6 +766,7 @@ static bool scan_field(span *in, char letter, calendar *t) {
   }
 }
 
+/* All fields of a pattern, one behind the other. */
 static bool scan_pattern(span *in, const char *pattern, calendar *t) {
   for (; *pattern != '\0'; pattern++)
     if (!scan_field(in, *pattern, t)) return false;
@@ -868,6 +872,7 @@ static bool is_missing(const char *text) {
   return !text || *text == '\0';
 }
 
+/* Whether a text is one JSON object. */
 static bool is_object(const char *text) {
   hbeat_json value;
 
@@ -889,6 +894,7 @@ static const char *check_codec(const hbeat_config *cfg) {
   return NULL;
 }
 
+/* The members of a heartbeat. */
 static const char *check_beat(const hbeat_request *r) {
   if (is_missing(r->lightning_version)) return "lightning_version: missing";
   for (size_t i = 0; i < r->device_info_count; i++)
@@ -897,6 +903,7 @@ static const char *check_beat(const hbeat_request *r) {
   return NULL;
 }
 
+/* The members of a report. */
 static const char *check_report(const hbeat_request *r) {
   if (!is_path_segment(r->instruction))
     return "instruction: a letter, digit or one of -._~ each";
@@ -905,6 +912,7 @@ static const char *check_report(const hbeat_request *r) {
   return NULL;
 }
 
+/* The members of a log-in. */
 static const char *check_login(const hbeat_request *r) {
   if (is_missing(r->login_token)) return "login_token: missing";
   if (is_missing(r->login_secret)) return "login_secret: missing";
@@ -967,6 +975,8 @@ enum head_order {
   HEAD_PIECES /* the body begins behind them */
 };
 
+/* The piece of the head whose turn it is.  What a call does not have is an empty
+ * text. */
 static piece head_piece(const hbeat_exchange *x) {
   static const struct {
     short_name front;
@@ -1131,6 +1141,7 @@ ASSERT(lines_are_counted_in_32_bits, HBEAT_HEAD_MAX <= UINT32_MAX);
 /* Functions of this section that return an error say HBEAT_AGAIN while the
  * reply goes on, and HBEAT_OK where all of it is there. */
 
+/* A 2xx.  0 is no status: a host that decodes a body without one has a 200. */
 static bool is_success(int http_status) {
   return http_status == 0 || (http_status >= 200 && http_status < 300);
 }
@@ -1163,6 +1174,7 @@ static void begin_head(hbeat_exchange *x) {
   x->in.body_left = 0;
 }
 
+/* Refuses the reply, and says why. */
 static hbeat_error bad_http(hbeat_exchange *x, const char *reason) {
   x->what = reason;
   return HBEAT_ERR_HTTP;
@@ -1714,7 +1726,8 @@ ASSERT(the_memory_has_no_padding,
     sizeof(hbeat_memory) ==
         1 + 1 + 10 + 8 + HBEAT_MEMORY_RECORDS * sizeof(hbeat_record));
 
-static uint32_t crc32(const byte *bytes, size_t size) { /* ISO-HDLC */
+/* CRC-32/ISO-HDLC, as of zlib and Ethernet. */
+static uint32_t crc32(const byte *bytes, size_t size) {
   uint32_t crc = UINT32_MAX;
 
   for (size_t i = 0; i < size; i++) {
@@ -1736,6 +1749,7 @@ static void make_seal(const hbeat_memory *m, byte seal[10]) {
   for (int i = 0; i < 4; i++) seal[6 + i] = (byte)(crc >> (24 - 8 * i));
 }
 
+/* Whether the seal is that of the bytes behind it. */
 static bool is_sealed(const hbeat_memory *m) {
   byte expected[sizeof m->seal];
 
@@ -2055,6 +2069,7 @@ static uint32_t random_below(uint64_t range, uint32_t random) {
   return (uint32_t)(range * random >> 32);
 }
 
+/* As many milliseconds as fit. */
 static uint32_t clamp_ms(uint64_t ms) {
   return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
@@ -2076,6 +2091,7 @@ typedef struct schedule {
   uint64_t rare_max_ms;
 } schedule;
 
+/* Fills in what the policy leaves at 0. */
 static schedule schedule_of(const hbeat_policy *p) {
   schedule s = {MINUTE_MS, p->splay_ms, p->retry_max_ms, p->rare_max_ms};
 
@@ -2166,6 +2182,7 @@ static sink sink_of(void *memory, size_t size) {
   return s;
 }
 
+/* Appends bytes of text. */
 static void put(sink *s, const char *text, size_t size) {
   size_t room = (size_t)(s->end - s->at) - 1;
 
@@ -2179,6 +2196,7 @@ static void put_text(sink *s, const char *text) {
   put(s, text, strlen(text));
 }
 
+/* Appends a number in decimal. */
 static void put_number(sink *s, uint64_t number) {
   char text[DECIMAL_MAX];
 
@@ -2189,6 +2207,7 @@ static void put_number(sink *s, uint64_t number) {
 /* The alphabet of RFC 4648 section 4. */
 static const char base64[] = LETTERS DIGITS "+/";
 
+/* Appends a text in base64 (RFC 4648 section 4), with padding. */
 static void put_base64(sink *s, const char *text) {
   while (*text != '\0') {
     char four[] = "====";
@@ -2962,6 +2981,7 @@ typedef struct arena_gap {
   size_t size;
 } arena_gap;
 
+/* The gap, behind room for one entry more.  Its size is 0 where there is none. */
 static arena_gap gap_of(const hbeat_anchors *a) {
   byte *arena = a->arena;
 
@@ -3120,6 +3140,7 @@ static void see_usage(hbeat_client *c) {
   if (memcmp(end - 6, any, 6) == 0) c->certs.not_for_servers = false;
 }
 
+/* Moves the window on by a byte, and looks at what is in it now. */
 static void see_byte(hbeat_client *c, byte b) {
   byte *window = c->certs.window;
   size_t last = sizeof c->certs.window - 1;
@@ -3285,6 +3306,7 @@ static const tls_meaning tls_meanings[] = {
     {0, SHRT_MAX, HBEAT_ERR_TLS, "the protocol was broken"},
 };
 
+/* The last row is of every error. */
 static const tls_meaning *meaning_of(int code) {
   const tls_meaning *m = tls_meanings;
 
@@ -3737,6 +3759,7 @@ static int64_t certificate_time(hbeat_client *c) {
   return latest_s < LAST_S ? latest_s : LAST_S;
 }
 
+/* The wire: the end of the TLS buffer, behind the engine's record. */
 static byte *wire(const hbeat_client *c) {
   byte *buffer = c->cfg.tls_buffer;
 
@@ -4250,6 +4273,7 @@ static const char *check_config(const hbeat_config *cfg) {
   return NULL;
 }
 
+/* Where a member is left zero. */
 static void fill_in_defaults(hbeat_config *cfg) {
   if (!cfg->host) cfg->host = DEFAULT_HOST;
   if (cfg->timeout_ms == 0) cfg->timeout_ms = TIMEOUT_MS;
@@ -4350,6 +4374,8 @@ static void digest_key(br_sha256_context *sha, const br_x509_pkey *key) {
   else br_sha256_update(sha, key->key.rsa.n, key->key.rsa.nlen);
 }
 
+/* The digest of a session's bytes, and of what it must not be used without: the
+ * same host, port and anchors. */
 static void session_digest(
     const hbeat_client *c, const byte *session, byte digest[br_sha256_SIZE]) {
   br_sha256_context sha;
@@ -4465,6 +4491,7 @@ static const char *name_of_peer(const hbeat_client *c) {
   return c->cfg.host ? c->cfg.host : DEFAULT_HOST;
 }
 
+/* Appends the sentence of an error, with the name in the place of its @. */
 static void put_sentence(sink *s, const hbeat_client *c) {
   const char *sentence = explanations[c->outcome.error].sentence;
   const char *at = strchr(sentence, '@');
@@ -4522,6 +4549,7 @@ static const char *errno_text(int error) {
   }
 }
 
+/* Appends the raw code, for whoever looks it up. */
 static void put_code(sink *s, code_kind kind, int code) {
   switch (kind) {
   case ERRNO_CODE:
