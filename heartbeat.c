@@ -975,8 +975,7 @@ enum head_order {
   HEAD_PIECES /* the body begins behind them */
 };
 
-/* The piece of the head whose turn it is.  What a call does not have is an empty
- * text. */
+/* The head's piece whose turn it is; what a call does not have is empty. */
 static piece head_piece(const hbeat_exchange *x) {
   static const struct {
     short_name front;
@@ -2981,7 +2980,7 @@ typedef struct arena_gap {
   size_t size;
 } arena_gap;
 
-/* The gap, behind room for one entry more.  Its size is 0 where there is none. */
+/* The gap, behind room for one entry more; of size 0 where there is none. */
 static arena_gap gap_of(const hbeat_anchors *a) {
   byte *arena = a->arena;
 
