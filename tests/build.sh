@@ -2,22 +2,8 @@
 # What must not be built is not: sizes beyond their bounds do not compile, files
 # that disagree do not link, and a library of BearSSL that is not the header's
 # is refused.  And what may be built is: alone, or included into another file.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0 status=0
+. tests/check.inc
 CC=${CC:-cc}
-
-check() { # NAME COMMAND...
-    n=$((n + 1)) name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-        sed 's/^/    /' "$work/out"
-        status=1
-    fi
-}
 
 compile() { # OUT ARGUMENTS...
     out=$1
@@ -264,5 +250,4 @@ for standard in c99 gnu99 gnu17; do
         sys/wait.h syslog.h termios.h time.h unistd.h wchar.h
 done
 
-echo "1..$n"
-exit $status
+end_checks

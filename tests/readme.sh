@@ -2,27 +2,28 @@
 # README.md says what is so: its example compiles, its table of errors is the
 # library's, its figures are the ones that a build of today gives.
 B=${B:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0 status=0
-
-check() { # NAME COMMAND...
-    n=$((n + 1)) name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-        sed 's/^/    /' "$work/out"
-        status=1
-    fi
-}
+. tests/check.inc
 
 example_compiles() {
     sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' >"$work/example.c"
     grep -q hbeat_send "$work/example.c" &&
         ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror -I. -c \
             -o "$work/example.o" "$work/example.c"
+}
+
+# The header's own example, in a function that is handed what it takes for granted.
+header_example_compiles() {
+    {
+        echo '#include "heartbeat.h"'
+        echo '#include <stdio.h>'
+        echo 'void f(const char *token, const void *roots, size_t roots_size);'
+        echo 'void f(const char *token, const void *roots, size_t roots_size) {'
+        sed -n '/One heartbeat:$/,/`roots`/s/^ \*     //p' heartbeat.h
+        echo '}'
+    } >"$work/header.c"
+    grep -q hbeat_send "$work/header.c" &&
+        ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror -I. -c \
+            -o "$work/header.o" "$work/header.c"
 }
 
 errors_are_the_library_s() {
@@ -36,6 +37,14 @@ errors_are_the_library_s() {
 version_is_in_the_changelog() {
     version=$(sed -n 's/^#define HBEAT_VERSION "\(.*\)"/\1/p' heartbeat.h)
     grep -q "^## $version " CHANGELOG.md
+}
+
+# 0.3.0 is 300, in the header and in the file that asks for that header.
+version_is_a_number() {
+    number=$(sed -n 's/^#define HBEAT_VERSION "\(.*\)"/\1/p' heartbeat.h |
+        awk -F. '{ print $1 * 10000 + $2 * 100 + $3 }')
+    grep -q "^#define HBEAT_VERSION_NUMBER $number " heartbeat.h &&
+        grep -q "HBEAT_VERSION_NUMBER != $number\$" heartbeat.c
 }
 
 sizes_are_true() {
@@ -72,9 +81,10 @@ ROWS
 }
 
 check "the example compiles" example_compiles
+check "the header's example compiles" header_example_compiles
 check "the table of errors is the library's" errors_are_the_library_s
 check "the changelog knows this version" version_is_in_the_changelog
+check "the version's number is the version" version_is_a_number
 check "the sizes are those of this build" sizes_are_true
 check "the peaks are those of the fleet" peaks_are_the_fleet_s
-echo "1..$n"
-exit $status
+end_checks

@@ -669,20 +669,26 @@ static const struct status_row {
         HBEAT_LOGIN},
 };
 
+/* Decodes a body that is a text, beside a status. */
+static hbeat_error decode_text(const hbeat_request *request, hbeat_reply *reply,
+    int http_status, const char *body, const char **what) {
+  size_t size = strlen(body);
+
+  memset(reply, 0, sizeof *reply);
+  reply->http_status = http_status;
+  return hbeat_decode(request, reply, at_end(&bodies, body, size), size, what);
+}
+
 static void test_status(void **state) {
   const struct status_row *row = *state;
-  size_t size = strlen(row->body);
   hbeat_request request = login_to(TOKEN_ROOM);
   hbeat_reply reply;
   const char *what;
 
   request.call = row->call;
-  in_hand(row->name, row->body, size);
-  memset(&reply, 0, sizeof reply);
-  reply.http_status = row->http_status;
+  in_hand(row->name, row->body, strlen(row->body));
   expect_error("the outcome",
-      hbeat_decode(
-          &request, &reply, at_end(&bodies, row->body, size), size, &what),
+      decode_text(&request, &reply, row->http_status, row->body, &what),
       row->error);
   expect_int("http_status stays", reply.http_status, row->http_status);
   expect_text("message", reply.message, row->message);
@@ -755,18 +761,14 @@ static const struct reason_row {
 
 static void test_reason(void **state) {
   const struct reason_row *row = *state;
-  size_t size = strlen(row->body);
   hbeat_request request = login_to(TOKEN_ROOM);
   hbeat_reply reply;
   const char *what = "untouched";
 
   request.call = row->call;
-  in_hand(row->name, row->body, size);
-  memset(&reply, 0, sizeof reply);
-  reply.http_status = row->http_status;
+  in_hand(row->name, row->body, strlen(row->body));
   expect_error("the outcome",
-      hbeat_decode(
-          &request, &reply, at_end(&bodies, row->body, size), size, &what),
+      decode_text(&request, &reply, row->http_status, row->body, &what),
       row->error);
   expect_text("the reason", what, row->what);
 }
