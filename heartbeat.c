@@ -3190,7 +3190,7 @@ static const br_hash_class *const sha2[] = {
 ASSERT(sha2_in_a_row, br_sha256_ID + 1 == br_sha384_ID);
 ASSERT(sha2_to_its_end, br_sha256_ID + 2 == br_sha512_ID);
 
-/* How certificates are checked:  SHA-2, RSA of 2,048 bits or more, ECDSA.
+/* How certificates are checked: SHA-2, RSA of 2,048 bits or more, ECDSA.
  * False where the header of BearSSL is not the library's: then the library has
  * laid out the context otherwise, and the anchors are not where the header has
  * them.  This comes before anything else is done with BearSSL.  A library with
@@ -3387,9 +3387,9 @@ static bool is_in_handshake(const hbeat_client *c) {
   return c->state == HANDSHAKE_OUT || c->state == HANDSHAKE_IN;
 }
 
-/* How the exchange stands:  HBEAT_AGAIN while it goes on, else how it ended,
- * with a reason in a phrase (or NULL) and a code of errno's, BearSSL's or
- * HTTP's (or 0). */
+/* Sets how the exchange stands: HBEAT_AGAIN while it goes on, else how it
+ * ended, with a reason in a phrase (or NULL) and a code of errno's, BearSSL's
+ * or HTTP's (or 0). */
 static void set_outcome(
     hbeat_client *c, hbeat_error error, const char *reason, int code) {
   c->outcome.error = error;
@@ -3397,8 +3397,8 @@ static void set_outcome(
   c->outcome.code = code;
 }
 
-/* Ends the connection, with a close_notify where that needs no waiting: all
- * that went before it is out. */
+/* Ends the connection, with a close_notify where that needs no waiting, since
+ * all that goes before it is out. */
 static void close_connection(hbeat_client *c) {
   br_ssl_engine_context *engine = &c->tls.context.eng;
   bool speaks =
@@ -3423,8 +3423,8 @@ static void clear_link(hbeat_client *c) {
   c->link.in_end = 0;
 }
 
-/* This address gave no server to speak to: on to the next one.  Where
- * there is none the exchange has failed, and the next one looks the name up
+/* This address gave no server to speak to: on to the next one.  Where there is
+ * none the exchange has failed, and the next exchange looks the name up
  * anew. */
 static void fail_over(
     hbeat_client *c, hbeat_error error, const char *reason, int code) {
@@ -3563,8 +3563,8 @@ static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
 /* How long a nameserver is waited for: its share of the time that is left, and
  * not long where there is an address already. */
 static int64_t attempt_share_ms(
-    const hbeat_client *c, const resolver *r, unsigned tries_left) {
-  int64_t ms = (c->deadline_ms - now_ms()) / (tries_left + 1);
+    const hbeat_client *c, const resolver *r, unsigned attempts_left) {
+  int64_t ms = (c->deadline_ms - now_ms()) / (attempts_left + 1);
 
   if (ms > r->timeout_s * 1000) ms = r->timeout_s * 1000;
   if (c->lookup.addresses.count > 0 && ms > OTHER_FAMILY_MS)
@@ -3579,11 +3579,12 @@ static void ask_next(hbeat_client *c) {
 
   open_words(&w, c->cfg.resolv_path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   read_resolv(&w, &r);
-  for (unsigned tries = r.count * r.attempts; c->lookup.attempts < tries;) {
+  unsigned attempts = r.count * r.attempts;
+  while (c->lookup.attempts < attempts) {
     unsigned n = c->lookup.attempts % r.count;
+    unsigned attempts_left = attempts - c->lookup.attempts;
     if (ask_server(c, r.servers[n].ip, r.servers[n].scope)) {
-      c->attempt_ms =
-          now_ms() + attempt_share_ms(c, &r, tries - c->lookup.attempts);
+      c->attempt_ms = now_ms() + attempt_share_ms(c, &r, attempts_left);
       return;
     }
     c->lookup.attempts++;

@@ -790,7 +790,7 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
 bool hbeat_memory_due(
     hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i);
 
-/* Writes down how an instruction ended:  HBEAT_ACKNOWLEDGE, or HBEAT_FAILED
+/* Writes down how an instruction ended: HBEAT_ACKNOWLEDGE, or HBEAT_FAILED
  * with a message; either with response_data, which must not lie in the memory.
  * Both may be NULL.  A message that is too long is cut; data that does not fit
  * beside it, or is no JSON object, is left out.  One that was REPORTED is
