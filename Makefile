@@ -32,7 +32,10 @@ NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
             $(wildcard tests/network/*.c)))
 FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
-SOURCES = heartbeat.h heartbeat.c $(wildcard examples/*.c tests/*/*.[ch])
+COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
+PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
+SOURCES = heartbeat.h heartbeat.c $(PROGRAMS) \
+          $(wildcard examples/*/*.h tests/*/*.[ch])
 
 all: $B/heartbeat.o $(EXAMPLES)
 
@@ -46,6 +49,9 @@ $B/codec.o: heartbeat.c heartbeat.h
 
 $B/own_transport: examples/own_transport.c $B/codec.o
 	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)
+
+$B/lucit-heartbeat: $(COMMAND) examples/lucit-heartbeat/daemon.h $B/heartbeat.o
+	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) $(BR_LIB)
 
 $B/%: examples/%.c $B/heartbeat.o
 	$(COMPILE) -o $@ $^ $(LDFLAGS) $(BR_LIB)
@@ -170,16 +176,18 @@ lint:
 	done
 	clang-19 -std=c99 $(WARN) $(STRICT_CLANG) -Wno-unused-macros -I. -x c \
 	    -fsyntax-only heartbeat.h
-	for f in examples/*.c; do \
+	for f in $(PROGRAMS); do \
 	    gcc -std=c99 $(WARN) -O2 -fanalyzer -I. -c -o /dev/null $$f || exit 1; \
 	done
-	$(TIDY) heartbeat.c -- -std=c99 -I.
-	for f in examples/*.c; do \
+	for f in heartbeat.c $(COMMAND); do \
+	    $(TIDY) $$f -- -std=c99 -I. || exit 1; \
+	done
+	for f in $(wildcard examples/*.c); do \
 	    $(TIDY) --config='{}' --warnings-as-errors='*' $$f -- -std=c99 -I. || \
 	        exit 1; \
 	done
 	cppcheck --quiet --std=c99 --enable=warning,style,performance,portability \
-	    --error-exitcode=1 -U__has_include -I. heartbeat.c examples/*.c
+	    --error-exitcode=1 -U__has_include -I. heartbeat.c $(PROGRAMS)
 	g++ -std=c++11 $(filter-out -Wstrict-prototypes,$(WARN)) -x c++ \
 	    -fsyntax-only heartbeat.h
 	clang++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ \

@@ -304,7 +304,7 @@ odd_state() {
 }
 
 unit() {
-    sed -n '/^ExecStart=/,/[^\\]$/p' examples/lucit-heartbeat.service |
+    sed -n '/^ExecStart=/,/[^\\]$/p' examples/lucit-heartbeat/lucit-heartbeat.service |
         tr -d '\\\n' | sed 's/^ExecStart=[^ ]*//; s/\${DEVICE}/d/
             s/\${APP}/a/; s/\${VERSION}/1/; s,\${[A-Z_]*},/tmp/none,g' \
         >"$tmp/exec"

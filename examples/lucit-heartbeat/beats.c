@@ -1,0 +1,257 @@
+/* Heartbeats, the log-ins that they need, and the reports of what was run.
+ *
+ * One exchange is under way at a time.  What comes next, in this order:
+ *
+ *     an acknowledgement that the job in hand waits for    EXCHANGE_ASK
+ *     a report, while the heartbeat has time               EXCHANGE_REPORT
+ *     the info command, where the heartbeat needs it
+ *     a heartbeat, when it is due                          EXCHANGE_BEAT
+ *     a log-in, where that heartbeat's token was refused   EXCHANGE_LOGIN
+ *
+ * A report that fails stops the reports until a heartbeat has gone well: a
+ * server that takes none is not asked all the time. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- What --info-command prints ---------------------------------------- */
+
+/* A line is a fact of the next heartbeat's device_info. */
+static bool take_fact(struct daemon *d, const char *line) {
+  struct info *info = &d->info;
+
+  if (info->line_count == INFO_LINES) return false;
+  memcpy(info->lines[info->line_count++], line, strlen(line) + 1);
+  return true;
+}
+
+/* The heartbeat does not wait any longer: it goes with what there is. */
+static void facts_are_late(struct daemon *d) {
+  complain(d, "info command", "too slow or too long");
+}
+
+/* What an info command printed counts, however it ended. */
+static void end_facts(struct daemon *d, const struct program_end *end) {
+  char how[64];
+
+  if (end->late) return; /* which was told */
+  d->info.complete = true;
+  if (end->killed) snprintf(how, sizeof how, "killed by signal %d", end->code);
+  else snprintf(how, sizeof how, "exit status %d", end->code);
+  if (end->too_long) complain(d, "info command", "too long");
+  else if (end->code != 0) complain(d, "info command", how);
+}
+
+/* The info command gets no time to say farewell: its work is to print. */
+void init_beats(struct daemon *d) {
+  d->info_program.out = -1;
+  d->info_program.limit_s = 5;
+  d->info_program.first_signal = SIGKILL;
+  d->info_program.line = take_fact;
+  d->info_program.late = facts_are_late;
+  d->info_program.end = end_facts;
+}
+
+/* Starts the info command, where the next heartbeat needs it.  False: that goes
+ * without. */
+static bool start_info_command(struct daemon *d) {
+  const char *path = d->options.info_command;
+
+  if (!path || d->info.complete) return false;
+  if (d->info_program.state != PROGRAM_NONE) return false;
+  if (start_program(d, &d->info_program, path, "", NULL, 0)) return true;
+  complain(d, "info command", strerror(errno));
+  return false;
+}
+
+/* ---- Beginnings -------------------------------------------------------- */
+
+/* An error comes out at the first step. */
+static void begin(
+    struct daemon *d, enum exchange_kind kind, hbeat_request request) {
+  struct exchange *x = &d->exchange;
+
+  x->kind = kind;
+  x->request = request;
+  x->begun_ms = now_ms();
+  hbeat_start(&d->client, &x->request, &d->reply);
+}
+
+/* The last error is told once. */
+hbeat_request make_beat(struct daemon *d) {
+  const struct options *o = &d->options;
+  char *last_error = d->log.last_error;
+  size_t n = 0;
+
+  for (size_t i = 0; o->info[i]; i++) d->facts[n++] = o->info[i];
+  for (size_t i = 0; i < d->info.line_count; i++)
+    d->facts[n++] = d->info.lines[i];
+  if (*last_error != '\0') {
+    snprintf(
+        d->facts_error, sizeof d->facts_error, "last error: %s", last_error);
+    d->facts[n++] = d->facts_error;
+  }
+  *last_error = '\0';
+  return (hbeat_request){.lightning_version = o->lightning_version,
+      .device_info = d->facts,
+      .device_info_count = n};
+}
+
+/* Begins a log-in, once for each heartbeat that fails.  False: there is
+ * none. */
+static bool log_in(struct daemon *d) {
+  struct beats *b = &d->beats;
+  const char *path = d->options.secret_file;
+  hbeat_request login = {.call = HBEAT_LOGIN};
+
+  if (!path || b->login_was_tried || d->stop_ms != 0) return false;
+  b->login_was_tried = true;
+  d->info.complete = true; /* what it printed is for the heartbeat behind it */
+  const char *why = read_text(path, b->secret, sizeof b->secret);
+  if (why) complain(d, path, why);
+  char *end = b->secret + strcspn(b->secret, "\r\n");
+  if (*end != '\0') *end++ = '\0';
+  login.login_token = b->secret;
+  login.login_secret = end + strspn(end, "\r\n");
+  login.token_buffer = d->token;
+  login.token_buffer_size = sizeof d->token;
+  begin(d, EXCHANGE_LOGIN, login);
+  return true;
+}
+
+/* Each device draws other random bits, so that no two keep step. */
+void schedule_beat(struct daemon *d, hbeat_error e) {
+  struct beats *b = &d->beats;
+  uint32_t random = (uint32_t)now_ms(); /* if there is nothing better */
+
+  read_file("/dev/urandom", &random, sizeof random);
+  b->next_ms =
+      now_ms() + hbeat_next_ms(&b->policy, &b->failures, e, &d->reply, random);
+}
+
+/* Asks whether the job in hand may run.  One with a run_at has waited already,
+ * and waits for reports to be possible; any other came with the last exchange.
+ * False: not now. */
+static bool ask_first(struct daemon *d) {
+  struct job *job = &d->job;
+  bool may_ask = job->timed ? d->beats.may_report : d->beats.last_went_well;
+
+  if (job->state != JOB_ASK_FIRST || d->memory.changed || !may_ask)
+    return false;
+  job->state = JOB_ASKED;
+  begin(d, EXCHANGE_ASK,
+      (hbeat_request){.call = HBEAT_ACKNOWLEDGE, .instruction = job->lcuid});
+  return true;
+}
+
+/* Begins the next report, while the heartbeat has time.  False: there is
+ * none. */
+static bool report(struct daemon *d) {
+  struct beats *b = &d->beats;
+  bool beat_is_due = b->beats_left > 0 && now_ms() >= b->next_ms;
+  hbeat_request request;
+
+  if (!b->may_report || beat_is_due || d->memory.changed) return false;
+  b->may_report = hbeat_memory_report(&d->memory, &request);
+  if (b->may_report) begin(d, EXCHANGE_REPORT, request);
+  return b->may_report;
+}
+
+/* An info command that is late is not waited for. */
+void next_exchange(struct daemon *d) {
+  struct beats *b = &d->beats;
+
+  if (ask_first(d) || report(d)) return;
+  if (b->beats_left == 0) return;
+  if (now_ms() < b->next_ms) {
+    wake_at(d, b->next_ms);
+    return;
+  }
+  if (d->info_program.state == PROGRAM_RUNS) return;
+  if (!start_info_command(d)) begin(d, EXCHANGE_BEAT, make_beat(d));
+}
+
+/* ---- Ends -------------------------------------------------------------- */
+
+/* A heartbeat, or the log-in that it needed, has ended. */
+static void end_beat(struct daemon *d, hbeat_error e) {
+  struct beats *b = &d->beats;
+  const char *detail = hbeat_explain(&d->client);
+
+  print_outcome(d, e, detail);
+  if (e != HBEAT_OK) {
+    b->exit_status = 1;
+    snprintf(d->log.last_error, sizeof d->log.last_error, "%s: %s",
+        hbeat_error_name(e), detail);
+  }
+  b->first_beat_ended = true;
+  b->login_was_tried = false;
+  b->may_report = e == HBEAT_OK;
+  d->info.complete = false;
+  d->info.line_count = 0;
+  if (!d->log.forever) b->beats_left--;
+  if (b->beats_left > 0) schedule_beat(d, e);
+}
+
+/* A log-in has ended well: the next heartbeat has its token. */
+static void end_login(struct daemon *d) {
+  complain(d, "logged in", "the token was missing, or refused");
+  write_token(d);
+}
+
+/* Whether the token is at fault: the server's word, or its form. */
+static bool token_is_refused(const struct daemon *d, hbeat_error e) {
+  if (e == HBEAT_ERR_ARGUMENT) return true;
+  return e == HBEAT_ERR_STATUS && d->reply.http_status == 401;
+}
+
+/* A report has ended; the memory has learnt from it. */
+static void end_report(struct daemon *d, hbeat_error e) {
+  if (e == HBEAT_OK) return;
+  d->beats.may_report = false;
+  complain(d, "a report", hbeat_explain(&d->client));
+}
+
+/* Lets the memory learn from the exchange, and writes it down.  Returns whether
+ * there was anything to learn: a report, for one, is settled. */
+static bool learn(struct daemon *d, hbeat_error e) {
+  hbeat_error learnt = HBEAT_OK;
+
+  if (d->options.state)
+    learnt = hbeat_memory_learn(&d->memory, &d->exchange.request, &d->reply, e);
+  bool changed = d->memory.changed;
+  save_state(d);
+  if (learnt != HBEAT_OK && d->options.hooks)
+    complain(d, "not run: 17th, or without lcuid", hbeat_error_name(learnt));
+  return changed;
+}
+
+/* What holds for every exchange comes first: clock, session, memory. */
+void end_exchange(struct daemon *d, hbeat_error e) {
+  struct beats *b = &d->beats;
+  enum exchange_kind kind = d->exchange.kind;
+
+  d->exchange.kind = EXCHANGE_NONE;
+  b->last_went_well = e == HBEAT_OK;
+  if (e == HBEAT_OK && d->reply.clock_offset_s != HBEAT_NONE)
+    set_clock(&d->clock, d->reply.server_time_s);
+  keep_session(d, d->reply.connection);
+  bool settled = learn(d, e);
+  memset(b->secret, 0, sizeof b->secret);
+  switch (kind) {
+  case EXCHANGE_NONE: break;
+  case EXCHANGE_BEAT:
+    if (!token_is_refused(d, e) || !log_in(d)) end_beat(d, e);
+    break;
+  case EXCHANGE_LOGIN:
+    if (e == HBEAT_OK) end_login(d);
+    else end_beat(d, e);
+    break;
+  case EXCHANGE_ASK:
+    end_report(d, e);
+    end_asking(d, e == HBEAT_OK, settled);
+    break;
+  case EXCHANGE_REPORT: end_report(d, e); break;
+  }
+}

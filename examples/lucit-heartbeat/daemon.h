@@ -1,0 +1,375 @@
+/* lucit-heartbeat - what its files share: the one structure that is handed on,
+ * and the functions of each file.
+ *
+ * The command sends heartbeats from cron or a script, or is a daemon that also
+ * carries out instructions.  main.c has the loop: it waits in one place, until
+ * the time that wake_at() was told last, a signal, or something to read.
+ *
+ *     options.c    the command line
+ *     proxy.c      the proxy, from there or the environment
+ *     files.c      roots, token, TLS session and state on the disk
+ *     log.c        what is printed
+ *     clock.c      the time, by the server's clock if that is known
+ *     systemd.c    readiness and the watchdog
+ *     programs.c   a program that is run, and what it prints
+ *     jobs.c       the instruction in hand, and its hook
+ *     beats.c      heartbeats, log-ins and reports
+ *     main.c       the loop, and what else there is to do
+ *
+ * An instruction is on the disk as taken before its hook starts: killed at any
+ * moment, nothing runs twice. */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#define _GNU_SOURCE /* pipe2(), ppoll(): POSIX has them since 2024; timegm() */
+
+#include "heartbeat.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+enum {
+  EXIT_USAGE = 2,
+  VALUE_SIZE = 1024, /* of an option's value, and of a path made with it */
+  PATH_SIZE = VALUE_SIZE + HBEAT_MEMORY_TEXT + 8, /* hooks' folder and name */
+  LIST_SIZE = 16384,  /* values of an option that may be repeated, and a NULL */
+  LINE_SIZE = 202,    /* what is kept of a line that a program prints */
+  INFO_LINES = 64,    /* lines that --info-command may print */
+  TOKEN_SIZE = 16384, /* today's have 1,100 bytes */
+  BODY_SIZE = 262144, /* the largest reply */
+  ARENA_SIZE = 262144 /* room for four hundred roots */
+};
+
+struct daemon;
+
+/* ---- options.c --------------------------------------------------------- */
+
+/* The command line, as it was given; NULL where it was not. */
+struct options {
+  const char *device;
+  const char *app;
+  const char *lightning_version;
+  const char *info[LIST_SIZE]; /* up to a NULL */
+  const char *info_command;
+  const char *token_file;
+  const char *secret_file;
+  const char *url;
+  const char *connect;
+  const char *proxy;
+  const char *ca;
+  const char *session;
+  const char *timeout;
+  const char *count;
+  const char *interval;
+  const char *state;
+  const char *hooks;
+  const char *hook_timeout;
+  const char *max_age;
+  const char *ack_first[LIST_SIZE]; /* up to a NULL */
+  const char *json;
+  const char *dry_run;
+  const char *decode;
+  const char *version;
+  const char *help;
+};
+
+/* Takes the command line, or ends the process. */
+void parse_options(struct daemon *d, int argc, char **argv);
+
+int print_help(void);
+
+/* The number of an option, `usual` where it was not given; or ends the process.
+ * Where the least is 1 it is a whole number. */
+double option_number(struct daemon *d, const char *text, const char *option,
+    double usual, double least, double most);
+
+/* Splits NAME[:PORT][/] or [V6][:PORT][/]: returns NAME, which is written to
+ * `name`, and sets *port if there is one; or ends the process. */
+const char *split_port(struct daemon *d, const char *text, const char *option,
+    char name[VALUE_SIZE], uint16_t *port);
+
+/* ---- proxy.c ----------------------------------------------------------- */
+
+/* Finds the proxy of this run, and puts it into the configuration. */
+void find_proxy(struct daemon *d);
+
+/* ---- files.c ----------------------------------------------------------- */
+
+/* Reads at most `size` bytes; returns their number, or -1 with errno. */
+ssize_t read_file(const char *path, void *out, size_t size);
+
+/* Reads a text without the line end that editors leave.  Returns NULL, or why
+ * there is none. */
+const char *read_text(const char *path, char *out, size_t size);
+
+/* Writes a file whole or not at all, on the disk when this returns, for its
+ * owner alone, by way of a file beside it.  False with errno. */
+bool write_file(
+    const char *path, const char *beside, const void *bytes, size_t size);
+
+/* Whether a path names nothing, or a regular file; complains where not: a
+ * device is not to be replaced by a file. */
+bool is_replaceable(struct daemon *d, const char *path);
+
+/* Replaces the token's file by the token of a log-in. */
+void write_token(struct daemon *d);
+
+void load_session(struct daemon *d);
+
+/* Keeps the session of an exchange that ended; removes one that failed. */
+void keep_session(struct daemon *d, hbeat_connection connection);
+
+/* Loads roots, client and token.  At first what is wrong ends the process,
+ * unless a log-in can mend it; on a reload the old ones stay. */
+void load(struct daemon *d, bool first);
+
+void load_state(struct daemon *d);
+
+/* Writes the memory down if it has changed.  While that fails memory.changed
+ * stays set, and nothing runs. */
+void save_state(struct daemon *d);
+
+/* ---- log.c ------------------------------------------------------------- */
+
+struct log {
+  bool json;                  /* a line of JSON for each heartbeat and hook */
+  bool forever;               /* a daemon: a line of text for each heartbeat */
+  char last_error[PATH_SIZE]; /* is told in the next heartbeat, too */
+};
+
+/* Writes a line to standard error, and remembers it as the last error. */
+void complain(struct daemon *d, const char *what, const char *which);
+
+/* The same, and ends the process: wrong usage. */
+void die(struct daemon *d, const char *what, const char *which)
+    __attribute__((noreturn));
+
+/* Prints how an exchange ended. */
+void print_outcome(struct daemon *d, hbeat_error e, const char *detail);
+
+/* Prints how a hook ended. */
+void print_hook(struct daemon *d, bool well, const char *message);
+
+/* Writes a string of JSON, or as much of it as fits; returns it. */
+const char *quote(const char *text, char *out, size_t size);
+
+/* ---- clock.c ----------------------------------------------------------- */
+
+struct clock {
+  int64_t floor_s;     /* Unix seconds that have passed, at least ... */
+  int64_t floor_at_ms; /* ... at this time of now_ms() */
+  bool is_the_servers; /* the floor is exact: the server told it */
+};
+
+/* CLOCK_MONOTONIC. */
+int64_t now_ms(void);
+
+/* Unix seconds, by the server's clock if it is known. */
+int64_t now_s(const struct clock *c);
+
+/* The floor before the server tells the time: when this file was compiled, a
+ * day less, wherever that was. */
+int64_t build_time_s(void);
+
+/* Takes the server's time. */
+void set_clock(struct clock *c, int64_t server_time_s);
+
+/* Makes the loop go on at this time, if not before. */
+void wake_at(struct daemon *d, int64_t at_ms);
+
+/* ---- systemd.c --------------------------------------------------------- */
+
+/* Tells the service manager, if there is one: sd_notify(3). */
+void notify_systemd(const char *state);
+
+/* Shows the watchdog that the loop lives, twice in the time that it allows. */
+void feed_watchdog(struct daemon *d);
+
+/* ---- programs.c -------------------------------------------------------- */
+
+enum program_state {
+  PROGRAM_NONE, /* it does not run */
+  PROGRAM_RUNS,
+  PROGRAM_IS_ENDED /* its time is over, or it printed too much: it was told */
+};
+
+/* How a program ended. */
+struct program_end {
+  bool killed; /* by a signal, `code`; else it exited, with status `code` */
+  int code;
+  bool late;     /* its time was over, or it printed too much */
+  bool too_long; /* it printed more than was taken, and then ended by itself */
+};
+
+/* A program that is run, one at a time.  The owner sets the first members. */
+struct program {
+  double limit_s;   /* how long it may run */
+  int first_signal; /* ends it when its time is over; 2 s later SIGKILL does */
+
+  /* A line that it printed, without its end.  False: no more are taken. */
+  bool (*line)(struct daemon *d, const char *line);
+
+  /* Its time is over, or it printed too much; NULL: nothing is to be done. */
+  void (*late)(struct daemon *d);
+
+  /* It has ended, and all of its process group with it. */
+  void (*end)(struct daemon *d, const struct program_end *end);
+
+  enum program_state state;
+  pid_t pid;            /* and process group; 0: none */
+  int out;              /* its standard output; -1: none */
+  int64_t end_ms;       /* when its time is over */
+  bool too_long;        /* it printed more than was taken */
+  size_t size;          /* of the line under way */
+  char text[LINE_SIZE]; /* the line under way */
+};
+
+/* A variable of a program's environment. */
+struct variable {
+  const char *name;
+  const char *value;
+};
+
+/* Starts a program with a text on its standard input; false with errno. */
+bool start_program(struct daemon *d, struct program *p, const char *path,
+    const char *input, const struct variable *variables, size_t count);
+
+/* Takes its output, its time and its end. */
+void mind_program(struct daemon *d, struct program *p);
+
+/* Sends a signal to the program and all that it started, if it runs. */
+void signal_program(const struct program *p, int number);
+
+/* ---- jobs.c ------------------------------------------------------------ */
+
+/* Where the instruction in hand is, between being taken and its end.
+ *
+ *     NONE -> READY -> RUNNING -> NONE
+ *       |       ^ accepted
+ *       `-> ASK_FIRST -> ASKED -> NONE, if it never will be accepted
+ *                ^-- failed --'
+ */
+enum job_state {
+  JOB_NONE,      /* there is none */
+  JOB_ASK_FIRST, /* is to be acknowledged before it runs: --ack-first */
+  JOB_ASKED,     /* that acknowledgement is under way */
+  JOB_READY,     /* may run */
+  JOB_RUNNING    /* its hook runs */
+};
+
+struct job {
+  enum job_state state;
+  bool timed;        /* it had a run_at */
+  bool acknowledged; /* by --ack-first: its report is made already */
+  int64_t until_ms;  /* when it is too late to start it */
+  char lcuid[64];
+  char name[HBEAT_MEMORY_TEXT];
+  char parameters[HBEAT_MEMORY_TEXT];
+  char line[LINE_SIZE]; /* the last line that its hook printed */
+};
+
+void init_jobs(struct daemon *d);
+
+/* Takes the next instruction, or goes on with the one in hand. */
+void next_job(struct daemon *d);
+
+/* The acknowledgement before the run has ended; `settled`: it was accepted, or
+ * never will be. */
+void end_asking(struct daemon *d, bool accepted, bool settled);
+
+/* The daemon ends: what was acknowledged and has not run has failed. */
+void abandon_job(struct daemon *d);
+
+/* ---- beats.c ----------------------------------------------------------- */
+
+enum exchange_kind {
+  EXCHANGE_NONE,
+  EXCHANGE_BEAT,
+  EXCHANGE_LOGIN,
+  EXCHANGE_ASK,   /* the acknowledgement of the job in hand, before it runs */
+  EXCHANGE_REPORT /* of a job that has ended */
+};
+
+/* The exchange under way. */
+struct exchange {
+  enum exchange_kind kind;
+  hbeat_request request;
+  int64_t begun_ms;
+};
+
+struct beats {
+  hbeat_policy policy;
+  int64_t beats_left;    /* where it does not go on for ever */
+  int64_t next_ms;       /* when the next heartbeat is due */
+  uint32_t failures;     /* in a row */
+  bool first_beat_ended; /* no hook runs before: its Date sets the clock */
+  bool login_was_tried;  /* for the heartbeat under way */
+  bool last_went_well;   /* the last exchange, of whatever kind */
+  bool may_report;       /* since the last heartbeat nothing has failed */
+  int exit_status;
+  char secret[2048]; /* two lines, while a log-in is under way */
+};
+
+/* What --info-command printed for the next heartbeat. */
+struct info {
+  bool complete; /* it has ended, and need not run again */
+  size_t line_count;
+  char lines[INFO_LINES][LINE_SIZE];
+};
+
+void init_beats(struct daemon *d);
+
+/* The heartbeat of now, with the facts that are known. */
+hbeat_request make_beat(struct daemon *d);
+
+/* Sets when the next heartbeat is due. */
+void schedule_beat(struct daemon *d, hbeat_error e);
+
+/* Begins what comes next: a report, or when it is time a heartbeat. */
+void next_exchange(struct daemon *d);
+
+/* Takes the outcome of the exchange under way. */
+void end_exchange(struct daemon *d, hbeat_error e);
+
+/* ---- The daemon -------------------------------------------------------- */
+
+struct daemon {
+  struct options options;
+  struct log log;
+  struct clock clock;
+
+  hbeat_config cfg;
+  hbeat_client client;
+  hbeat_reply reply;
+  hbeat_memory memory;
+
+  struct beats beats;
+  struct exchange exchange;
+  struct info info;
+  struct program info_program;
+  struct job job;
+  struct program hook;
+  int64_t max_age_s; /* of an instruction; 0: no limit */
+
+  int64_t wake_ms;     /* when the loop is to go on */
+  int64_t stop_ms;     /* when it ends at the latest; 0: no signal came */
+  int64_t watchdog_ms; /* when the watchdog is to be fed */
+  sigset_t usual_mask; /* the signal mask that the process was started with */
+  int state_lock;      /* descriptor; -1: none */
+
+  /* Memory that others point into. */
+  unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
+  unsigned char arenas[2][ARENA_SIZE]; /* one is in use, the other is loaded */
+  int arena;                           /* the one to load next */
+  char token[TOKEN_SIZE];
+  char body[BODY_SIZE];
+  char facts_error[PATH_SIZE + 16];
+  const char *facts[LIST_SIZE + INFO_LINES + 1];
+  char site[VALUE_SIZE];       /* the host */
+  char address[VALUE_SIZE];    /* --connect */
+  char proxy_url[VALUE_SIZE];  /* the proxy's URL, then the login in it */
+  char proxy_host[VALUE_SIZE]; /* the proxy's name */
+};
+
+#endif

@@ -1,0 +1,285 @@
+/* lucit-heartbeat - what a kiosk ships: heartbeats from cron or a script, or
+ * by a daemon that carries out instructions.  daemon.h says what is where.
+ *
+ * run() is the loop.  Each turn minds the programs that run, begins what is
+ * next, and moves the exchange on by a step; where that leaves nothing to do
+ * it waits.  Signals are blocked but for that wait, so that none is missed. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+  STOP_MS = 1000,    /* what a stop gives a hook, and an exchange */
+  HOUR_MS = 3600000, /* the loop goes on then, if nothing else happens */
+  NO_INTERVAL_MS = 1 /* --interval 0: the policy's 0 is its default */
+};
+
+/* ---- Signals ----------------------------------------------------------- */
+
+static volatile sig_atomic_t reload_is_asked;
+static volatile sig_atomic_t stop_is_asked;
+
+/* SIGHUP: reload; SIGINT, SIGTERM: stop; SIGCHLD only ends the wait. */
+static void handle(int number) {
+  if (number == SIGHUP) reload_is_asked = 1;
+  else if (number != SIGCHLD) stop_is_asked = 1;
+}
+
+/* They come while the loop waits, and at no other time. */
+static void catch_signals(struct daemon *d) {
+  static const int caught[] = {SIGHUP, SIGINT, SIGTERM, SIGCHLD};
+  struct sigaction action;
+
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handle;
+  sigemptyset(&action.sa_mask);
+  sigprocmask(SIG_BLOCK, NULL, &d->usual_mask);
+  for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
+    sigaddset(&action.sa_mask, caught[i]);
+    sigdelset(&d->usual_mask, caught[i]); /* a parent may have blocked them */
+    sigaction(caught[i], &action, NULL);
+  }
+  sigprocmask(SIG_BLOCK, &action.sa_mask, NULL);
+  if (d->log.forever || d->options.state)
+    signal(SIGPIPE, SIG_IGN); /* a lost log is none */
+}
+
+/* ---- The loop ---------------------------------------------------------- */
+
+static bool is_busy(const struct daemon *d) {
+  return d->exchange.kind != EXCHANGE_NONE;
+}
+
+/* Waits for a signal, the time that was asked for, the client's descriptor, or
+ * what a program prints. */
+static void wait_for_more(struct daemon *d) {
+  hbeat_wait w = hbeat_wants(&d->client);
+  struct pollfd polled[] = {{d->hook.out, POLLIN, 0},
+      {d->info_program.out, POLLIN, 0}, {w.fd, w.events, 0}};
+  struct timespec left;
+
+  if (is_busy(d)) wake_at(d, w.fd < 0 ? 0 : now_ms() + w.timeout_ms);
+  if (d->stop_ms != 0) wake_at(d, d->stop_ms);
+  int64_t left_ms = d->wake_ms - now_ms();
+  if (left_ms < 0) left_ms = 0;
+  left.tv_sec = (time_t)(left_ms / 1000);
+  left.tv_nsec = (long)(left_ms % 1000 * 1000000);
+  ppoll(polled, sizeof polled / sizeof *polled, &left, &d->usual_mask);
+}
+
+/* A signal asks for the end: what runs is told, and has a second. */
+static void begin_to_stop(struct daemon *d) {
+  d->stop_ms = now_ms() + STOP_MS;
+  notify_systemd("STOPPING=1");
+  signal_program(&d->hook, SIGTERM);
+  signal_program(&d->info_program, SIGKILL);
+}
+
+/* Roots, client and token are loaded anew between two exchanges. */
+static void reload_if_asked(struct daemon *d) {
+  if (!reload_is_asked || is_busy(d)) return;
+  load(d, false);
+  reload_is_asked = 0;
+}
+
+/* Whether there is nothing more to do, or no more time for it. */
+static bool is_over(const struct daemon *d) {
+  bool stops = d->stop_ms != 0;
+
+  if (stops && now_ms() >= d->stop_ms) return true;
+  if (is_busy(d) || d->hook.state != PROGRAM_NONE) return false;
+  return stops || d->beats.beats_left == 0;
+}
+
+/* A daemon that stops begins nothing. */
+static void begin_what_is_next(struct daemon *d) {
+  if (d->stop_ms != 0) return;
+  next_job(d);
+  if (!is_busy(d)) next_exchange(d);
+}
+
+/* What a second did not end is ended. */
+static void end_run(struct daemon *d) {
+  signal_program(&d->hook, SIGKILL);
+  abandon_job(d);
+  save_state(d);
+  hbeat_close(&d->client);
+}
+
+/* Returns the exit status: a daemon that was stopped has done its work; a
+ * number of heartbeats has gone well if each of them has. */
+static int run(struct daemon *d) {
+  bool over = false;
+
+  catch_signals(d);
+  notify_systemd("READY=1");
+  d->clock.floor_at_ms = now_ms();
+  if (d->log.forever) schedule_beat(d, HBEAT_AGAIN);
+  while (!over) {
+    hbeat_error e = HBEAT_AGAIN;
+    d->wake_ms = now_ms() + HOUR_MS;
+    if (stop_is_asked && d->stop_ms == 0) begin_to_stop(d);
+    feed_watchdog(d);
+    mind_program(d, &d->hook);
+    mind_program(d, &d->info_program);
+    reload_if_asked(d);
+    begin_what_is_next(d);
+    if (is_busy(d)) e = hbeat_step(&d->client);
+    if (e != HBEAT_AGAIN) end_exchange(d, e);
+    else if (is_over(d)) over = true;
+    else wait_for_more(d);
+  }
+  end_run(d);
+  if (d->log.forever) return EXIT_SUCCESS;
+  return d->beats.beats_left > 0 ? EXIT_FAILURE : d->beats.exit_status;
+}
+
+/* ---- What else there is to do ------------------------------------------ */
+
+/* Where the heartbeats go, and on which way. */
+static void configure_server(struct daemon *d) {
+  const struct options *o = &d->options;
+  hbeat_config *cfg = &d->cfg;
+
+  if (strncmp(o->url, "https://", 8) != 0)
+    die(d, "not https://HOST[:PORT]", "--url");
+  cfg->port = 443;
+  cfg->host = split_port(d, o->url + 8, "--url", d->site, &cfg->port);
+  if (o->connect)
+    cfg->address =
+        split_port(d, o->connect, "--connect", d->address, &cfg->address_port);
+  find_proxy(d);
+  cfg->timeout_ms =
+      (uint32_t)option_number(d, o->timeout, "--timeout", 3e4, 1, 864e5);
+}
+
+/* How many heartbeats there are, how far apart, and what hooks may do. */
+static void configure_daemon(struct daemon *d, double interval_s) {
+  const struct options *o = &d->options;
+  struct beats *b = &d->beats;
+
+  d->log.forever = !o->count && (o->interval || o->hooks);
+  b->beats_left = (int64_t)option_number(d, o->count, "--count", 1, 1, 1e15);
+  b->policy.interval_ms = (uint32_t)(interval_s * 1000);
+  if (b->policy.interval_ms == 0) b->policy.interval_ms = NO_INTERVAL_MS;
+  d->hook.limit_s =
+      option_number(d, o->hook_timeout, "--hook-timeout", 300, 0, 86400);
+  double max_age_s = option_number(d, o->max_age, "--max-age", 3600, 0, 1e9);
+  d->max_age_s = (int64_t)(max_age_s + .999);
+  if (o->hooks && access(o->hooks, X_OK) != 0)
+    complain(d, o->hooks, strerror(errno));
+}
+
+/* Makes a configuration of the options, or ends the process. */
+static void configure(struct daemon *d) {
+  const struct options *o = &d->options;
+  double interval_s = option_number(d, o->interval, "--interval", 60, 0, 86400);
+
+  d->clock.floor_s = build_time_s();
+  d->cfg.device = o->device;
+  d->cfg.app = o->app;
+  if (!o->device || !o->app) die(d, "missing, see --help", "--device or --app");
+  if (!o->lightning_version || *o->lightning_version == '\0')
+    die(d, "missing", "--lightning-version");
+  if (o->hooks && !o->state) die(d, "missing, for --hooks", "--state");
+  configure_server(d);
+  configure_daemon(d, interval_s);
+}
+
+/* The request that would be sent, with another token in its place. */
+static int dry_run(struct daemon *d) {
+  hbeat_request beat = make_beat(d);
+  hbeat_exchange x;
+  size_t n;
+
+  d->cfg.token = "[redacted]";
+  if (hbeat_begin(&x, &d->cfg, &beat, &d->reply) != HBEAT_OK)
+    die(d, x.what, "see --help");
+  while ((n = hbeat_pull(&x, d->body, sizeof d->body)) > 0)
+    fwrite(d->body, 1, n, stdout);
+  return putchar('\n') == EOF;
+}
+
+/* Decodes the body of a reply that somebody kept, as that of a heartbeat. */
+static int decode(struct daemon *d) {
+  const char *path = d->options.decode;
+  hbeat_request beat = {.call = HBEAT_BEAT};
+  const char *what;
+
+  if (strcmp(path, "-") == 0) path = "/dev/stdin";
+  ssize_t n = read_file(path, d->body, sizeof d->body);
+  if (n < 0) die(d, strerror(errno), d->options.decode);
+  if (n == sizeof d->body) die(d, "256 KiB or more", d->options.decode);
+  d->reply.retry_after_s = HBEAT_NONE;
+  d->reply.server_time_s = HBEAT_NONE;
+  hbeat_error e = hbeat_decode(&beat, &d->reply, d->body, (size_t)n, &what);
+  print_outcome(d, e, what ? what : "the reply is the API's");
+  return e == HBEAT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* What the command is for. */
+static int heartbeats(struct daemon *d) {
+  struct options *o = &d->options;
+  const char *new_token = o->secret_file ? o->token_file : NULL;
+
+  configure(d);
+  if (o->dry_run) return dry_run(d);
+  if (!is_replaceable(d, o->session)) o->session = NULL;
+  if (!is_replaceable(d, o->state)) return EXIT_USAGE;
+  if (!is_replaceable(d, new_token)) return EXIT_USAGE;
+  if (o->state) load_state(d);
+  load(d, true);
+  return run(d);
+}
+
+/* A standard descriptor that came closed must not become the connection; hooks
+ * have the last one. */
+static void open_standard_descriptors(void) {
+  int fd = 0;
+
+  while (fd >= 0 && fd <= STDERR_FILENO)
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) close(fd);
+  fcntl(STDERR_FILENO, F_SETFD, 0);
+}
+
+/* What is not zero at first. */
+static void init(struct daemon *d) {
+  d->state_lock = -1;
+  d->cfg.token = d->token;
+  d->cfg.tls_buffer = d->tls;
+  d->cfg.tls_buffer_size = sizeof d->tls;
+  d->cfg.reply_buffer = d->body;
+  d->cfg.reply_buffer_size = sizeof d->body;
+  init_jobs(d);
+  init_beats(d);
+}
+
+/* Returns the exit status. */
+static int do_what_is_asked(struct daemon *d) {
+  const struct options *o = &d->options;
+
+  if (o->help) return print_help();
+  if (o->version) return puts("lucit-heartbeat " HBEAT_VERSION) < 0;
+  if (o->decode) return decode(d);
+  return heartbeats(d);
+}
+
+int main(int argc, char **argv) {
+  static struct daemon d;
+
+  open_standard_descriptors();
+  setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write */
+  init(&d);
+  parse_options(&d, argc, argv);
+  d.log.json = d.options.json != NULL;
+  int status = do_what_is_asked(&d);
+  if (!d.log.forever && (fflush(stdout) != 0 || ferror(stdout)))
+    return EXIT_FAILURE;
+  return status;
+}
