@@ -26,7 +26,8 @@ endif
 COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
-UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c))
+UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
+       $B/command/parts
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out tests/network/peer.c tests/network/nameserver.c,\
             $(wildcard tests/network/*.c)))
@@ -59,6 +60,14 @@ $B/%: examples/%.c $B/heartbeat.o
 # ---- Tests ----
 
 $B/unit/%: tests/unit/%.c tests/unit/cases.h $B/heartbeat.o
+	@mkdir -p $(@D)
+	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
+
+# The command without its main().
+PARTS = $(filter-out %/main.c,$(COMMAND))
+
+$B/command/%: tests/command/%.c tests/unit/cases.h $(PARTS) \
+              examples/lucit-heartbeat/daemon.h $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
