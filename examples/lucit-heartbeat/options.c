@@ -19,66 +19,118 @@ enum option_kind {
 };
 
 struct option {
+  const char *group; /* a heading of the help, above it; NULL: none */
   const char *name;
   enum option_kind kind;
-  const char *argument; /* for the help */
-  const char *help;     /* "": it is not in there */
   size_t offset;        /* in struct options */
+  const char *argument; /* for the help */
+  const char *help;     /* lines of at most 50 characters; NULL: not shown */
 };
 
 #define AT(member) offsetof(struct options, member)
 
+/* In the order of the help, which says of each number its unit and its default:
+ * nobody should have to look for them here. */
+
 static const struct option table[] = {
-    {"--device", ONE, "LCUID", "the device that is alive", AT(device)},
-    {"--app", ONE, "LCUID", "the app, for AppIdV3", AT(app)},
-    {"--lightning-version", ONE, "V", "the version of the player",
-        AT(lightning_version)},
-    {"--info", MANY, "TEXT ...", "a line of device_info", AT(info)},
-    {"--info-command", ONE, "PATH", "prints more, within 5 s",
-        AT(info_command)},
-    {"--token-file", ONE, "FILE", "holds the Bearer token", AT(token_file)},
-    {"--secret-file", ONE, "FILE", "two lines, to log in for one",
-        AT(secret_file)},
-    {"--url", ONE, "https://HOST[:PORT]", "default: " API, AT(url)},
-    {"--connect", ONE, "ADDRESS[:PORT]", "where HOST is, in figures",
-        AT(connect)},
-    {"--proxy", SECRET, "URL", "http://[USER:PASSWORD@]HOST[:PORT]", AT(proxy)},
-    {"--ca", ONE, "FILE", "trusted roots in PEM; default: the system's",
-        AT(ca)},
-    {"--session", ONE, "FILE", "keeps the TLS session, a secret", AT(session)},
-    {"--timeout", ONE, "MS", "for a whole heartbeat; default: 30000",
-        AT(timeout)},
-    {"--count", ONE, "N", "how many heartbeats", AT(count)},
-    {"--interval", ONE, "SECONDS", "between two; default: 60", AT(interval)},
-    {"--state", ONE, "FILE", "remembers instructions and reports", AT(state)},
-    {"--hooks", ONE, "DIR", "instruction NAME runs DIR/NAME", AT(hooks)},
-    {"--hook-timeout", ONE, "SECONDS", "per run; default: 300",
-        AT(hook_timeout)},
-    {"--max-age", ONE, "SECONDS", "later: not run; default: 3600", AT(max_age)},
-    {"--ack-first", MANY, "NAME ...", "is reported before it runs",
-        AT(ack_first)},
-    {"--json", SWITCH, "", "a line of JSON for each heartbeat, and hook",
-        AT(json)},
-    {"--dry-run", SWITCH, "", "print the request, the token redacted",
-        AT(dry_run)},
-    {"--decode", ONE, "FILE", "decode a reply's body (-: stdin)", AT(decode)},
-    {"--version", SWITCH, "", "", AT(version)},
-    {"--help", SWITCH, "", "", AT(help)},
+    {"Who is alive", "--device", ONE, AT(device), "LCUID",
+        "the device; required"},
+    {NULL, "--app", ONE, AT(app), "LCUID", "the app; required"},
+    {NULL, "--lightning-version", ONE, AT(lightning_version), "V",
+        "the version of the player's software; required"},
+    {NULL, "--info", MANY, AT(info), "TEXT",
+        "a line of device_info; may be repeated"},
+    {NULL, "--info-command", ONE, AT(info_command), "PATH",
+        "a program that prints more such lines, within 5 s"},
+
+    {"Credentials", "--token-file", ONE, AT(token_file), "FILE",
+        "holds the Bearer token; default: $LUCIT_TOKEN is it"},
+    {NULL, "--secret-file", ONE, AT(secret_file), "FILE",
+        "two lines, an API token and its secret: logs in\n"
+        "where the Bearer token is missing or refused"},
+
+    {"Network", "--url", ONE, AT(url), "https://HOST[:PORT]",
+        "the server; default: " API},
+    {NULL, "--connect", ONE, AT(connect), "ADDRESS[:PORT]",
+        "a numeric address to connect to, instead of\n"
+        "looking up HOST"},
+    {NULL, "--proxy", SECRET, AT(proxy), "URL",
+        "http://[USER:PASSWORD@]HOST[:PORT]; default:\n"
+        "$https_proxy, unless $no_proxy names the server"},
+    {NULL, "--ca", ONE, AT(ca), "FILE",
+        "trusted roots in PEM; default: the system's,\n" ROOTS},
+    {NULL, "--session", ONE, AT(session), "FILE",
+        "keeps the TLS session, a secret, for the next run"},
+    {NULL, "--timeout", ONE, AT(timeout), "MILLISECONDS",
+        "for a whole heartbeat; default: 30000"},
+
+    {"Schedule", "--count", ONE, AT(count), "N",
+        "how many heartbeats; default: 1, or no end with\n"
+        "--interval or --hooks"},
+    {NULL, "--interval", ONE, AT(interval), "SECONDS",
+        "between two heartbeats; default: 60"},
+
+    {"Instructions", "--hooks", ONE, AT(hooks), "DIR",
+        "instruction NAME runs the program DIR/NAME"},
+    {NULL, "--state", ONE, AT(state), "FILE",
+        "remembers instructions and reports; required for\n--hooks"},
+    {NULL, "--hook-timeout", ONE, AT(hook_timeout), "SECONDS",
+        "how long a hook may run; default: 300"},
+    {NULL, "--max-age", ONE, AT(max_age), "SECONDS",
+        "an instruction that is more overdue does not run;\n"
+        "default: 3600; 0: no limit"},
+    {NULL, "--ack-first", MANY, AT(ack_first), "NAME",
+        "acknowledges instruction NAME before it runs, as\n"
+        "for a reboot; may be repeated"},
+
+    {"Output", "--json", SWITCH, AT(json), "",
+        "a line of JSON for each heartbeat and each hook"},
+    {NULL, "--dry-run", SWITCH, AT(dry_run), "",
+        "prints the request, without the token, and ends"},
+    {NULL, "--decode", ONE, AT(decode), "FILE",
+        "decodes a reply's body (-: standard input)"},
+    {NULL, "--version", SWITCH, AT(version), "", "prints it, and ends"},
+    {NULL, "--help", SWITCH, AT(help), "", "prints this, and ends; also -h"},
+    {NULL, "-h", SWITCH, AT(help), "", NULL},
 };
 
 enum { OPTIONS = sizeof table / sizeof *table };
 
+/* ---- Help -------------------------------------------------------------- */
+
+/* A name and its argument in a column, and beside it the lines of the help. */
+static void print_option(const struct option *option) {
+  enum { COLUMN = 29 };
+  const char *line = option->help;
+  int width = printf("  %s %s", option->name, option->argument);
+
+  if (width >= COLUMN) {
+    putchar('\n');
+    width = 0;
+  }
+  for (;;) {
+    int size = (int)strcspn(line, "\n");
+    printf("%*s%.*s\n", COLUMN - width, "", size, line);
+    line += size;
+    if (*line == '\0') return;
+    line++;
+    width = 0;
+  }
+}
+
 /* What --help prints; nothing else is to be done then. */
 int print_help(void) {
-  puts("usage: lucit-heartbeat [options]      (...: may be repeated)");
-  for (size_t i = 0; i < OPTIONS; i++)
-    printf("  %s %-*s %s\n", table[i].name, 24 - (int)strlen(table[i].name),
-        table[i].argument, table[i].help);
-  puts("One heartbeat, or --count; for ever with --interval or --hooks.  Else\n"
-       "$LUCIT_TOKEN is the token; $https_proxy and $no_proxy count.  Exit\n"
-       "status: 0 all went well, 1 a heartbeat failed, 2 wrong usage.");
+  puts("usage: lucit-heartbeat --device LCUID --app LCUID"
+       " --lightning-version V ...");
+  for (size_t i = 0; i < OPTIONS; i++) {
+    if (table[i].group) printf("\n%s:\n", table[i].group);
+    if (table[i].help) print_option(&table[i]);
+  }
+  puts("\nExit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage.");
   return EXIT_SUCCESS;
 }
+
+/* ---- The words of the command line ------------------------------------- */
 
 /* The option of this name, or NULL. */
 static const struct option *find_option(const char *name) {
@@ -148,6 +200,8 @@ void parse_options(struct daemon *d, int argc, char **argv) {
   d->options.ca = ROOTS;
   while (i < argc) i += parse_option(d, argv + i);
 }
+
+/* ---- What words mean --------------------------------------------------- */
 
 /* strtod() takes more than a number: only digits, and a point, get there. */
 double option_number(struct daemon *d, const char *text, const char *option,

@@ -194,6 +194,9 @@ unset LUCIT_TOKEN
 run "$command" --help
 check 'help: on standard output, status 0' \
     eval 'ended 0 && [ ! -s "$err" ] && grep -q "^usage: " "$out"'
+cp "$out" "$tmp/help"
+run "$command" -h
+check 'help: -h is the same' eval 'ended 0 && cmp "$out" "$tmp/help"'
 for option in device app token-file secret-file lightning-version info \
     info-command url connect proxy ca session timeout count interval state \
     hooks hook-timeout max-age ack-first json dry-run decode version help; do
