@@ -698,7 +698,7 @@ static void put_instruction(void) {
 /* Notes that those with this lcuid were reported, and says whether there are
  * any that were handed out. */
 static bool take_report(const char *lcuid, size_t size) {
-  char own[128];
+  char own[HEAD_MAX]; /* what does not fit is in no request, either */
   bool found = false;
 
   for (int i = 0; i < instruction_count; i++) {
