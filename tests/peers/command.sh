@@ -835,7 +835,8 @@ once_complains 'too many' D A 127.0.0.1 "$certs/ca.pem" x
 once_complains 'no token' D A 127.0.0.1 "$certs/ca.pem"
 "$B/once" D A 127.0.0.1 "$tmp/none" <"$tmp/token" >"$out" 2>"$err"
 status=$?
-check 'once: no CA' eval 'ended 2 && silent && grep -q "^usage: " "$err"'
+check 'once: no CA' eval '
+    ended 1 && silent && grep -q "none: No such file or directory$" "$err"'
 
 own() { # REPLY-TEXT: in which \ooo is a byte
     printf '%b' "$1" |
