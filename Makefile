@@ -100,7 +100,7 @@ demo: all $B/certs/made
 programs: all $(UNIT) $(NETWORK) $B/certs/made
 
 test: programs
-	B=$B tests/run $(UNIT) $(NETWORK) tests/build.sh $(SCRIPTS)
+	B=$B tests/run $(UNIT) $(NETWORK) tests/runner.sh tests/build.sh $(SCRIPTS)
 
 suite: $B/jsonsuite
 	ARGUMENT=$(SUITE) tests/run $B/jsonsuite
@@ -147,7 +147,7 @@ fuzz: $(FUZZERS)
 FUZZ_SECONDS = 600
 
 fuzz-long: $(FUZZERS)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
+	TIME_LIMIT=0 FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
 
 $B/fleet: tests/fleet/fleet.c $B/codec.o
 	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)
