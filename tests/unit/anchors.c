@@ -970,8 +970,8 @@ static void test_bundle(void **state) {
 
   (void)state;
   if (size == 0) {
-    print_message("# note no " BUNDLE " here: not run\n");
-    return;
+    print_message("# note no " BUNDLE " here\n");
+    skip();
   }
   in_hand(BUNDLE, bundle, size);
   expect_true("all of it was read", size < sizeof bundle - 1);
