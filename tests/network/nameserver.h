@@ -11,6 +11,7 @@
 #define NAMESERVER_H
 
 #include "peer.h"
+#include "virtual.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -167,9 +168,6 @@ const char *tried(void);
 
 /* When each was tried, by now_ms(). */
 const int64_t *tried_ms(void);
-
-/* Puts the clock forward, for now_ms() as well. */
-void clock_skip_s(int64_t seconds);
 
 /* ---- The player ------------------------------------------------------- */
 

@@ -180,4 +180,7 @@ int open_descriptors(void);
 
 int64_t now_ms(void);
 
+/* The processor's time that this process has taken, whoever else is busy. */
+int64_t busy_ms(void);
+
 #endif
