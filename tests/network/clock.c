@@ -390,7 +390,7 @@ static void relay(int one, int other) {
   struct pollfd p[2] = {{one, POLLIN, 0}, {other, POLLIN, 0}};
   char bytes[4096];
 
-  while (poll(p, 2, 5000) > 0) {
+  while (poll(p, 2, -1) > 0) {
     for (int i = 0; i < 2; i++) {
       ssize_t n;
 

@@ -275,7 +275,7 @@ static void is_each_call(void **state) {
     hbeat_error e;
 
     how.fail_call++;
-    e = beat_alone(port, 5000, &how);
+    e = beat_alone(port, 30000, &how);
     if (e != HBEAT_OK)
       fail_msg("call %zu: %s", how.fail_call, hbeat_error_name(e));
   } while (net.calls >= how.fail_call);
@@ -299,7 +299,7 @@ static const struct each_byte_row each_byte_rows[] = {
 
 /* Fresh: truncated, or good when the reply was whole before. */
 static void check_fresh_end(uint16_t port, const struct net *how) {
-  hbeat_error e = beat_alone(port, 5000, how);
+  hbeat_error e = beat_alone(port, 30000, how);
   hbeat_error want = net.struck ? HBEAT_ERR_TRUNCATED : HBEAT_OK;
 
   if (e != want)
@@ -358,11 +358,14 @@ static void is_flip(void **state) {
   hbeat_error e;
 
   do {
-    e = beat_alone(port, 200, &how);
+    e = beat_alone(port, 200u << misses, &how);
     if (net.struck && e == HBEAT_OK)
       fail_msg("byte %zu: wanted an error, got ok", how.flip_at);
-    if (net.struck) how.flip_at += peer_patience();
-    if (!net.struck && e != HBEAT_OK && ++misses == 100)
+    if (net.struck) {
+      how.flip_at += peer_patience();
+      misses = 0;
+    }
+    if (!net.struck && e != HBEAT_OK && ++misses == 8)
       fail_msg("byte %zu never comes: %s", how.flip_at, hbeat_error_name(e));
   } while (net.struck || e != HBEAT_OK);
   assert_true(how.flip_at > 700);

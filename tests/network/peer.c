@@ -671,7 +671,7 @@ void player_configure(struct player *p, uint16_t port) {
           .token = player_token,
           .address = "127.0.0.1",
           .address_port = port,
-          .timeout_ms = 5000 * peer_patience(),
+          .timeout_ms = 30000 * peer_patience(),
           .anchors = anchors->list,
           .anchor_count = anchors->count,
           .tls_buffer = p->tls,
