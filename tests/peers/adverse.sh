@@ -7,18 +7,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/daemon.inc"
 
-# ---- Pretence --------------------------------------------------------------
-
-# Words to start a program with: it believes in a clock that is as far ahead as
-# the file says, or that chance always is as this file says.
-pretend() { # AHEAD DICE
-    [ -e "$tmp/pretend.so" ] ||
-        ${CC:-cc} -shared -fPIC -o "$tmp/pretend.so" "$here/pretend.c"
-    echo "env LD_PRELOAD=$tmp/pretend.so AHEAD=$1 DICE=$2"
-}
-
-# The first heartbeat comes at once, and the others as soon as they may.
-no_chance() { wrap=$(pretend "$tmp/none" /dev/zero); }
+# ---- Surroundings ----------------------------------------------------------
 
 # A relay to the stand-in: $relay, its port.
 relay() {
@@ -46,16 +35,11 @@ secrets() {
         --auth-token "$tmp/fresh"
 }
 
-# For what takes its seconds on any machine.
-patiently() { # COMMAND...
-    await "$@" || await "$@"
-}
-
 # ---- Time ------------------------------------------------------------------
 
 # What runs and says nothing is ended in time, though nothing else wakes us.
 silent_hook() {
-    hook hangs 'exec sleep 44'
+    hook hangs 'exec sleep 300'
     serve --instruction "$(instruction hangs I1)"
     interval=40
     no_chance
@@ -68,13 +52,13 @@ silent_hook() {
 }
 
 silent_info() {
-    program hangs 'exec sleep 45'
+    program hangs 'exec sleep 300'
     serve
     interval=40
     no_chance
     launch --info-command "$tmp/hangs"
     check 'an info command: a heartbeat, at its limit' \
-        patiently counts 1 '/heartbeat 200'
+        await counts 1 '/heartbeat 200'
     check '... which says so' says_slow '[]'
     finish
     check 'it ends well' ended_well
@@ -83,7 +67,7 @@ silent_info() {
 # One that comes to nothing does not hold up the next.
 batch() {
     hook play 'echo done'
-    due=$(at 5)
+    due=$(at 15)
     serve --instruction "$(instruction none I1 [] "$due")" \
         --instruction "$(instruction none I2 [] "$due")" \
         --instruction "$(instruction play I3 [] "$due")"
@@ -95,7 +79,7 @@ batch() {
     interval=40
     no_chance
     launch
-    check 'due at once, the last one runs' patiently ran I3 1
+    check 'due at once, the last one runs' await ran I3 1
     check '... before the next heartbeat' \
         [ $(($(count /heartbeat) - before)) -eq 1 ]
     finish
@@ -105,7 +89,7 @@ batch() {
 # Two hours ahead after a restart: the server's time counts, or nothing.
 fast_clock() {
     hook play 'date +%s >"$tmp/when"'
-    when=$(($(date +%s) + 5)) due=$(at 5)
+    when=$(($(date +%s) + 15)) due=$(at 15)
     serve --instruction "$(instruction play I1 [] "$(at 5400)")" \
         --instruction "$(instruction play I2 [] "$(at 1800)")" \
         --instruction "$(instruction play I3 [] "$due")"
@@ -122,7 +106,7 @@ fast_clock() {
     check 'the first exchange is under way' await is_held
     check '... and nothing runs, or is stale' eval '! grep -q "\"hook\"" "$out"'
     release
-    check 'then one runs' patiently ran I3 1
+    check 'then one runs' await ran I3 1
     check '... at its time' eval '
         await [ -s "$tmp/when" ] && now=$(cat "$tmp/when") &&
         echo "$now, due at $when" && [ "$now" -ge "$when" ]'
@@ -159,11 +143,11 @@ failed_date() {
     echo 7200 >"$tmp/ahead"
     failed=$(count '/heartbeat 500')
     check 'two more, two hours ahead' \
-        patiently counts $((failed + 2)) '/heartbeat 500'
+        await counts $((failed + 2)) '/heartbeat 500'
     rm "$tmp/ahead"
     beats 1
     mend
-    check 'all is well again' patiently counts 4 '/heartbeat 200'
+    check 'all is well again' await counts 4 '/heartbeat 200'
     check 'nothing of later ran' [ ! -s "$marks" ]
     check '... or was stale' eval '! counts 1 /instructions/'
     finish
@@ -177,7 +161,7 @@ timed_ack() {
     interval=6
     no_chance
     launch --ack-first reboot
-    check 'it is acknowledged' patiently counts 1 '/acknowledge 200'
+    check 'it is acknowledged' await counts 1 '/acknowledge 200'
     check '... with the next heartbeat, not when it is due' awk '
         /\/heartbeat 200/ { n++ } /\/acknowledge/ && !first { first = n }
         END { print first; exit first != 2 }' "$requests"
@@ -261,7 +245,7 @@ broken_pipe() {
     fail 500
     check 'failures go on' beats 2
     finish
-    check 'it ends' [ "$took_ms" -le 1400 ]
+    check 'it ends' ended_soon
 }
 
 # ---- Programs --------------------------------------------------------------
@@ -277,7 +261,7 @@ swallow() {
     interval=0.05
     launch --hook-timeout 0
     for n in 1 2 3 4 5 6; do
-        check "$n: ended by the first signal" patiently reported "I$n" failed \
+        check "$n: ended by the first signal" await reported "I$n" failed \
             '.message == "timed out after 0 s" and .response_data.signal == 15'
     done
     finish
@@ -356,8 +340,8 @@ if os.fork() == 0:
     failed = libc.ptrace(16, me, 0, 0)  # ATTACH, and never wait
     with open("$tmp/tracer", "w") as f:
         f.write("%d %d %d\n" % (os.getpid(), me, failed))
-    time.sleep(60)
-time.sleep(60)
+    time.sleep(300)
+time.sleep(300)
 PYTHON
     chmod 755 "$tmp/stuck"
     serve
@@ -366,7 +350,7 @@ PYTHON
     check 'it is traced' await grep -q ' 0$' "$tmp/tracer"
     read -r tracer stuck rest <"$tmp/tracer"
     children="$children $tracer"
-    check 'a heartbeat, at its limit' patiently counts 1 '/heartbeat 200'
+    check 'a heartbeat, at its limit' await counts 1 '/heartbeat 200'
     check '... without its lines, which says so' says_slow '["first"]'
     check '... and more' beats 3
     check 'it is still there, and no other beside it' eval \
@@ -393,7 +377,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
 os.execv(sys.argv[1], sys.argv[1:])
 PYTHON
     hook play 'echo done'
-    hook hangs 'exec sleep 46'
+    hook hangs 'exec sleep 300'
     cp "$tmp/token" "$tmp/mine"
     serve --instruction "$(instruction play I1)" \
         --instruction "$(instruction hangs I2)"
@@ -492,7 +476,7 @@ unwritten_for_long() {
     beats 1
     mv "$tmp/state" "$tmp/away"
     mend
-    check 'heartbeats go on' patiently counts 6 '/heartbeat 200'
+    check 'heartbeats go on' await counts 6 '/heartbeat 200'
     check 'it is told' said 'no state'
     check '... at most twice a heartbeat' eval '
         told=$(grep -c "no state" "$err") && of=$(count /heartbeat) &&
@@ -565,7 +549,7 @@ echo broken; exit 1'
     stop "$server"
     hold '/I1/acknowledge 200'
     serve --instruction "$(instruction update I1)"
-    check 'sent again, it is acknowledged again' patiently is_held
+    check 'sent again, it is acknowledged again' await is_held
     : >"$tmp/go"
     check 'it fails before the answer' await grep -q '"hook"' "$out"
     release
@@ -616,7 +600,7 @@ slow_reports() {
     interval=1
     launch --connect "127.0.0.1:$relay"
     for n in 1 2 3 4 5 6 7 8; do
-        check "$n is reported" patiently reported "I$n" acknowledge
+        check "$n is reported" await reported "I$n" acknowledge
     done
     check 'never more than three between two heartbeats' awk '
         /\/heartbeat/ { n = 0 } /\/acknowledge 200/ && ++n > most { most = n }

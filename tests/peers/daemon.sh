@@ -184,20 +184,20 @@ readlink /proc/self/fd/2 >"$tmp/stderr"; echo from-the-hook >&2'
 
 # Past its limit a hook ends with all of its group; heartbeats go on meanwhile.
 limit() {
-    hook stubborn 'trap "" TERM; echo $$ >"$tmp/pid"; sleep 40 &
-echo $! >"$tmp/grandchild"; sleep 40; sleep 40'
-    hook obedient 'sleep 40'
-    hook polite 'trap "echo x >$tmp/polite; exit 4" TERM; sleep 40'
+    hook stubborn 'trap "" TERM; echo $$ >"$tmp/pid"; sleep 300 &
+echo $! >"$tmp/grandchild"; sleep 300; sleep 300'
+    hook obedient 'sleep 300'
+    hook polite 'trap "echo x >$tmp/polite; exit 4" TERM; sleep 300'
     serve --instruction "$(instruction stubborn I1)" \
         --instruction "$(instruction obedient I2)" \
         --instruction "$(instruction polite I3)"
-    launch --hook-timeout 1
+    launch --hook-timeout 5
     check 'it runs' await [ -s "$tmp/grandchild" ]
     before=$(count /heartbeat)
     check 'stubborn: failed, timed out' await reported I1 failed \
-        '.message == "timed out after 1 s"'
+        '.message == "timed out after 5 s"'
     check 'stubborn: heartbeats went on' \
-        [ $(($(count /heartbeat) - before)) -ge 8 ]
+        [ $(($(count /heartbeat) - before)) -ge 3 ]
     check 'stubborn: the hook is gone' await gone "$(cat "$tmp/pid")"
     check 'stubborn: its child is gone' await gone "$(cat "$tmp/grandchild")"
     check 'obedient: failed' await reported I2 failed '.message | test("time")'
@@ -207,21 +207,24 @@ echo $! >"$tmp/grandchild"; sleep 40; sleep 40'
     check 'it ends well' ended_well
 }
 
+lives_on() { kill -0 "$1" && ! gone "$1"; } # PID
+
 # A child that goes on must not hold up the report, wherever it went.
 background() {
-    hook child 'sleep 41 & echo $! >"$tmp/child"; echo left'
-    hook session 'setsid sleep 6 & echo left'
+    hook child 'sleep 300 & echo $! >"$tmp/child"; echo left'
+    hook session 'setsid sh -c "echo \$\$ >$tmp/session; exec sleep 300" &
+until [ -s "$tmp/session" ]; do sleep 0.02; done; echo left'
     serve --instruction "$(instruction child I1)" \
         --instruction "$(instruction session I2)"
     launch
     check 'it runs' await ran I1 1
-    since=$(date +%s)
     check 'a child: reported' await reported I1 acknowledge \
         '.response_data.message == "left"'
     check 'a child: gone' await gone "$(cat "$tmp/child")"
     check 'a child with a session of its own: reported' \
         await reported I2 acknowledge '.response_data.message == "left"'
-    check 'neither was waited for' [ $(($(date +%s) - since)) -le 4 ]
+    check '... and not gone' lives_on "$(cat "$tmp/session")"
+    kill "$(cat "$tmp/session")"
     finish
 }
 
@@ -229,7 +232,7 @@ background() {
 later() {
     port=$(free_ports 1)
     hook play 'date +%s >"$tmp/when"'
-    when=$(($(date +%s) + 4)) one=$(instruction play I1 [] "$(at 4)")
+    when=$(($(date +%s) + 15)) one=$(instruction play I1 [] "$(at 15)")
     serve --instruction "$one"
     launch
     beats 3
@@ -242,7 +245,7 @@ later() {
     check 'it runs, over a restart, without a server' await ran I1 1
     check 'at its time' eval '
         await [ -s "$tmp/when" ] && now=$(cat "$tmp/when") && echo "$now" &&
-        [ "$now" -ge "$when" ] && [ "$now" -le $((when + 2)) ]'
+        [ "$now" -ge "$when" ] && [ "$now" -le $((when + 30)) ]'
     serve --instruction "$one"
     check 'it is reported' await reported I1 acknowledge
     check '... and ran once' ran I1 1
@@ -319,10 +322,14 @@ prompt() {
         --instruction "$(instruction play I2 [] "$(at -1)")"
     interval=2
     launch --count 4
+    heartbeats_before() { # LCUID: its report
+        sed "/\/$1\/acknowledge 200/q" "$requests" |
+            grep -c '^POST .*/heartbeat'
+    }
     check 'a report goes out' await reported I1 acknowledge
-    check '... at once' [ "$(count /heartbeat)" -eq 1 ]
+    check '... at once' [ "$(heartbeats_before I1)" -eq 1 ]
     check 'that of a run_at' await reported I2 acknowledge
-    check '... with the next heartbeat' [ "$(count /heartbeat)" -eq 3 ]
+    check '... with the next heartbeat' [ "$(heartbeats_before I2)" -eq 3 ]
     finish
 }
 
@@ -333,7 +340,7 @@ pending() {
     finish
     check 'none is reported' eval '! counts 1 "/acknowledge 200"'
     mend
-    interval=5 # a heartbeat that is due would come between them
+    interval=20 # a heartbeat that is due would come between them
     launch --count 9
     for n in 1 2 3 4 5 6 7 8; do
         check "$n is reported" await reported "I$n" acknowledge
@@ -367,15 +374,15 @@ failures() {
     launch --info 'screen: on'
     beats 2
     check 'all is well, and no error is told' [ "$(info 1)" = '["screen: on"]' ]
-    fail 429 2
-    check 'a 429' await counts 1 '/heartbeat 429'
     since=$(date +%s%N)
+    fail 429 5
+    check 'a 429' await counts 1 '/heartbeat 429'
     mend
     before=$(count '/heartbeat')
     check '... and the heartbeat after it' beats 1
     waited=$((($(date +%s%N) - since) / 1000000))
-    check '... comes after the two seconds' [ "$waited" -ge 1900 ]
-    check '... and not much later' [ "$waited" -le 3500 ]
+    check '... comes after the five seconds' [ "$waited" -ge 4900 ]
+    check '... and not much later' [ "$waited" -le 60000 ]
     info +$((before + 1)) >"$tmp/info"
     check '... and tells of it' jq -e 'length == 2 and .[0] == "screen: on" and
         (.[1] | test("^last error: .*429"))' "$tmp/info"
@@ -449,10 +456,10 @@ login() {
 # ---- Signals ---------------------------------------------------------------
 
 ending() {
-    hook ignores 'trap "" TERM; echo $$ >"$tmp/pid"; sleep 3'
-    hook obeys 'echo $$ >"$tmp/pid"; exec sleep 42'
+    hook ignores 'trap "" TERM; echo $$ >"$tmp/pid"; sleep 300'
+    hook obeys 'echo $$ >"$tmp/pid"; exec sleep 300'
     hook saves 'trap "echo saved; exit 0" TERM; echo $$ >"$tmp/pid"
-sleep 42 & wait'
+sleep 300 & wait'
     interval=60
     serve
     launch
@@ -550,7 +557,7 @@ command_info() {
     printf '#!/bin/sh\n%s\n' 'printf "a\tb\377c\n"; cat' >"$tmp/odd"
     printf '#!/bin/sh\n%s\n' 'yes endless' >"$tmp/endless"
     printf '#!/bin/sh\n%s\n' 'yes | tr -d "\n"' >"$tmp/one-line"
-    printf '#!/bin/sh\n%s\n' 'echo $$ >>"$0.pid"; echo first; exec sleep 43' \
+    printf '#!/bin/sh\n%s\n' 'echo $$ >>"$0.pid"; echo first; exec sleep 300' \
         >"$tmp/hangs"
     chmod 755 "$tmp/two lines" "$tmp/fails" "$tmp/odd" "$tmp/endless" \
         "$tmp/one-line" "$tmp/hangs"
@@ -577,6 +584,7 @@ command_info() {
     check 'hanging: for five seconds' [ $(($(date +%s) - hanging)) -ge 4 ]
     check 'hanging: it is gone' await gone "$(tail -n 1 "$tmp/hangs.pid")"
     rm "$tmp/hangs.pid" # it may have been started more than once
+    no_hurry # it has five minutes
     launch --info-command "$tmp/hangs"
     await lines_are "$tmp/hangs.pid" 1
     finish
@@ -585,7 +593,10 @@ command_info() {
 
 # As systemd would hear it.
 notify() {
-    hook slow 'env >"$tmp/env"; sleep 1'
+    # It goes on until three have come.
+    hook slow 'alive() { grep -c WATCHDOG=1 "$tmp/one"; }
+env >"$tmp/env"; before=$(alive)
+while [ "$(alive)" -lt $((before + 3)) ]; do sleep 0.05; done'
     fail 500 - /heartbeat
     serve --instruction "$(instruction slow I1)"
     listen "$tmp/one" "$tmp/notify"
@@ -594,22 +605,16 @@ notify() {
     launch
     check 'READY' await heard "$tmp/one" READY=1
     mend
-    check 'a hook runs' await reported I1 acknowledge
+    check 'WATCHDOG, while a hook runs, too' await reported I1 acknowledge
     finish
     check 'STOPPING' await heard "$tmp/one" STOPPING=1
-    # Half of that time, and what a busy machine adds to it.
-    check 'WATCHDOG, while a hook runs, too' awk '
-        { if (before && $1 - before > 0.55) late = late " " $1 - before }
-        { before = $1 } /WATCHDOG=1/ { n++ }
-        END { print n, late; exit late != "" || n < 3 }' "$tmp/one"
     check 'READY comes once' [ "$(grep -c READY=1 "$tmp/one")" -eq 1 ]
-    interval=30
+    interval=3600
     before=$(grep -c WATCHDOG=1 "$tmp/one")
     launch
-    sleep 1.6
+    check 'WATCHDOG, while there is nothing to do' await eval \
+        '[ $(($(grep -c WATCHDOG=1 "$tmp/one") - before)) -ge 4 ]'
     finish
-    check 'WATCHDOG, while there is nothing to do' \
-        [ $(($(grep -c WATCHDOG=1 "$tmp/one") - before)) -ge 4 ]
     interval=0.2
     WATCHDOG_PID=1 && export WATCHDOG_PID
     listen "$tmp/two" "@heartbeat-$$"
@@ -683,7 +688,7 @@ lock() {
     launch
     first=$daemon
     beats 1
-    run timeout 5 "$command" --device "$device" --app "$app" \
+    run timeout 50 "$command" --device "$device" --app "$app" \
         --token-file "$tmp/token" --lightning-version 4.2.1 \
         --ca "$certs/ca.pem" --connect "127.0.0.1:$port" --interval 0.2 \
         --state "$state" --hooks "$hooks"

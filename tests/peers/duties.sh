@@ -37,13 +37,13 @@ servers_clock() {
 # After a restart, and though nobody tells the time any more.
 kept_clock() {
     hook play 'echo done'
-    teller 1000 0 "$(hands_out "$(instruction play I1 [] "$(at 1004)")")"
+    teller 1000 0 "$(hands_out "$(instruction play I1 [] "$(at 1015)")")"
     launch
     check 'an instruction comes' await grep -q I1 "$out"
     finish
     stop "$teller"
     check 'it is not run before its time' ran I1 0
-    sleep 4
+    sleep 15
     launch
     check 'its time comes by the clock of the server' await ran I1 1
     finish
@@ -68,7 +68,7 @@ back_off() {
     sleep 4
     more=$(($(count /heartbeat) - before))
     check "then fewer: $more" [ "$more" -le 35 ]
-    check '... but not none' [ "$more" -ge 4 ]
+    check '... but not none' await counts $((before + 4)) /heartbeat
     finish
 }
 
@@ -76,6 +76,7 @@ back_off() {
 
 finished() {
     teller 0 0.6 '{"success":true}'
+    no_hurry # a minute is the second that it has at its end
     launch
     check 'a heartbeat is under way' await is_asked
     finish
@@ -99,7 +100,7 @@ undisturbed() {
 ack_once() {
     hook reboot 'echo x'
     hook fails 'echo y; exit 1'
-    hook long 'echo $$ >"$tmp/pid"; exec sleep 42'
+    hook long 'echo $$ >"$tmp/pid"; exec sleep 300'
     serve --instruction "$(instruction reboot I1)" \
         --instruction "$(instruction fails I2)" \
         --instruction "$(instruction long I3)"
@@ -236,7 +237,7 @@ environment() {
 }
 
 stubborn_at_the_end() {
-    hook ignores 'trap "" TERM; echo $$ >"$tmp/pid"; sleep 30'
+    hook ignores 'trap "" TERM; echo $$ >"$tmp/pid"; sleep 300'
     serve --instruction "$(instruction ignores I1)"
     launch
     check 'a hook that ignores SIGTERM' await [ -s "$tmp/pid" ]
@@ -265,7 +266,7 @@ whole_output() {
 
 info_limits() {
     program most 'seq 64'
-    program more 'seq 65; exec sleep 46'
+    program more 'seq 65; exec sleep 300'
     program endless 'yes endless'
     serve
     for name in most more endless; do
@@ -282,8 +283,9 @@ info_limits() {
 }
 
 info_at_the_end() {
-    program hangs 'echo $$ >"$tmp/pid"; exec sleep 43'
+    program hangs 'echo $$ >"$tmp/pid"; exec sleep 300'
     serve
+    no_hurry # it has five minutes
     launch --info-command "$tmp/hangs"
     check 'an info command that hangs' await [ -s "$tmp/pid" ]
     finish
@@ -296,7 +298,7 @@ info_at_the_end() {
 odd_state() {
     mkfifo "$tmp/fifo"
     serve
-    run timeout 5 "$command" --device "$device" --app "$app" \
+    run timeout 50 "$command" --device "$device" --app "$app" \
         --token-file "$tmp/token" --lightning-version 4.2.1 \
         --ca "$certs/ca.pem" --connect "127.0.0.1:$port" --state "$tmp/fifo"
     check 'a state that is no file' eval '

@@ -283,7 +283,7 @@ disturbed() { # NAME PATTERN DISTURBANCE
     : >"$tmp/logs/moving"
     "$command" --json --device "$device" --app "$app" \
         --token-file "$tmp/token" --lightning-version 4.2.1 \
-        --ca "$certs/ca.pem" --connect "127.0.0.1:$port" --timeout 5000 \
+        --ca "$certs/ca.pem" --connect "127.0.0.1:$port" --timeout 30000 \
         --count 6 --interval 0.3 >"$out" 2>"$err" </dev/null &
     beats=$!
     children="$children $beats"

@@ -2,6 +2,7 @@
  *
  *     AHEAD=FILE   seconds, which the clock is ahead while the file is there
  *     DICE=FILE    is read for /dev/urandom
+ *     SLOWLY=N     a second of time that passes takes N
  *
  * It is for one program alone, not for those that this one starts. */
 #define _GNU_SOURCE
@@ -50,8 +51,20 @@ static long ahead_s(void) {
   return strtol(text, NULL, 10);
 }
 
+static void slow_down(struct timespec *t) {
+  static long long start;
+  const char *slowly = getenv("SLOWLY");
+  long long ns = t->tv_sec * 1000000000LL + t->tv_nsec;
+  if (!slowly) return;
+  if (start == 0) start = ns;
+  ns = start + (ns - start) / strtol(slowly, NULL, 10);
+  t->tv_sec = (time_t)(ns / 1000000000);
+  t->tv_nsec = (long)(ns % 1000000000);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *out) {
   int result = (int)syscall(SYS_clock_gettime, clock, out);
+  if (result == 0 && clock == CLOCK_MONOTONIC) slow_down(out);
   if (result == 0 && clock == CLOCK_REALTIME) out->tv_sec += ahead_s();
   return result;
 }

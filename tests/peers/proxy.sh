@@ -99,7 +99,7 @@ via() { # PROXY OPTION...
     shift
     run "$command" --json --device "$device" --app "$app" \
         --token-file "$tmp/token" --lightning-version 4.2.1 \
-        --ca "$certs/ca.pem" --timeout 10000 --url "https://localhost:$api" \
+        --ca "$certs/ca.pem" --timeout 30000 --url "https://localhost:$api" \
         ${proxy:+--proxy "$proxy"} "$@"
     cat "$out" "$err" >>"$tmp/everything"
 }
@@ -238,7 +238,7 @@ goes() { # NAME RESULT OPTION...
     shift 2
     run unshare -n "$command" --json --device "$device" --app "$app" \
         --token-file "$tmp/token" --lightning-version 4.2.1 \
-        --ca "$certs/ca.pem" --timeout 5000 "$@"
+        --ca "$certs/ca.pem" --timeout 30000 "$@"
     check "no_proxy: $name" line_is "$wanted" true
 }
 export no_proxy NO_PROXY
@@ -297,7 +297,7 @@ unset https_proxy HTTPS_PROXY no_proxy NO_PROXY
 
 # The proxy is gone for a while, and its tunnel with it.
 "$command" --json --device "$device" --app "$app" --token-file "$tmp/token" \
-    --lightning-version 4.2.1 --ca "$certs/ca.pem" --timeout 5000 \
+    --lightning-version 4.2.1 --ca "$certs/ca.pem" --timeout 30000 \
     --url "https://localhost:$api" --proxy "http://127.0.0.1:$tiny" \
     --count 30 --interval 0.1 >"$out" 2>"$err" </dev/null &
 beats=$!
