@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 /*
- * Servers that have slept for QUIET_MS are asleep: what they wait for in truth
- * is shorter.  One that is never asleep for HANG_MS hangs.
+ * Servers that have slept for QUIET_MS wait for the test, as their own waits,
+ * beside those by its clock, are shorter.  Where that is not so within HANG_MS
+ * one of them runs for ever.
  */
 enum { NAPS = 32, QUIET_MS = 60, HANG_MS = 60000 };
 

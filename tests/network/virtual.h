@@ -25,7 +25,7 @@ void clock_nap_ms(int64_t ms);
 /* Forgets the naps of servers that have been killed. */
 void clock_forget_naps(void);
 
-/* The calls of poll() so far that were ready to wait. */
+/* The calls of poll() so far that would have waited. */
 unsigned clock_waits(void);
 
 #endif
