@@ -1230,8 +1230,9 @@ static const struct trickle trickles[] = {
         .relay = {.proxies = true, .slow = TO_CLIENT}},
 };
 
-/* Long enough for each to get as far as it is to, on a busy machine, too. */
-#define DEADLINE_MS (8000 + 500 * (int64_t)peer_patience())
+/* Long enough for each to get as far as it is to, on a busy machine, too; and
+ * short enough that what drips in the handshake is not seen to be none yet. */
+#define DEADLINE_MS INT64_C(8500)
 
 /* What became of each, from the process that it was in. */
 static struct {
