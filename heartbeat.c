@@ -304,9 +304,13 @@ static bool is_visible(int c) {
   return c > 0x20 && c < 0x7F;
 }
 
+static bool is_missing(const char *text) {
+  return !text || *text == '\0';
+}
+
 /* Visible ASCII, one byte or more; `text` may be NULL. */
 static bool is_visible_text(const char *text) {
-  if (!text || *text == '\0') return false;
+  if (is_missing(text)) return false;
   while (is_visible(*text)) text++;
   return *text == '\0';
 }
@@ -863,13 +867,9 @@ static size_t host_length(const char *host) {
 
 /* What can stand in a path and is no dot segment; `text` may be NULL. */
 static bool is_path_segment(const char *text) {
-  if (!text || *text == '\0') return false;
+  if (is_missing(text)) return false;
   if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0) return false;
   return text[strspn(text, UNRESERVED)] == '\0';
-}
-
-static bool is_missing(const char *text) {
-  return !text || *text == '\0';
 }
 
 /* Whether a text is one JSON object. */

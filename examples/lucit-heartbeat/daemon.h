@@ -103,11 +103,6 @@ ssize_t read_file(const char *path, void *out, size_t size);
  * there is none. */
 const char *read_text(const char *path, char *out, size_t size);
 
-/* Writes a file whole or not at all, on the disk when this returns, for its
- * owner alone, by way of a file beside it.  False with errno. */
-bool write_file(
-    const char *path, const char *beside, const void *bytes, size_t size);
-
 /* Whether a path names nothing, or a regular file; complains where not: a
  * device is not to be replaced by a file. */
 bool is_replaceable(struct daemon *d, const char *path);

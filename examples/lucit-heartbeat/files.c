@@ -60,8 +60,10 @@ static bool sync_folder(char *beside) {
   return sync_and_close(open(dirname(beside), O_RDONLY | O_CLOEXEC));
 }
 
-/* `beside` is in the same folder, or else it could not be renamed. */
-bool write_file(
+/* Writes a file whole or not at all, on the disk when this returns, for its
+ * owner alone, by way of a file beside it, which is in the same folder or else
+ * could not be renamed.  False with errno. */
+static bool write_file(
     const char *path, const char *beside, const void *bytes, size_t size) {
   char folder[PATH_SIZE];
 
@@ -77,6 +79,14 @@ bool write_file(
   }
   snprintf(folder, sizeof folder, "%s", beside);
   return sync_folder(folder);
+}
+
+/* The same where nobody else writes: beside it stands PATH.new. */
+static bool replace_file(const char *path, const void *bytes, size_t size) {
+  char beside[PATH_SIZE];
+
+  snprintf(beside, sizeof beside, "%s.new", path);
+  return write_file(path, beside, bytes, size);
 }
 
 /* What cannot be looked at is left to whoever writes there. */
@@ -207,11 +217,9 @@ void load(struct daemon *d, bool first) {
 /* Without a file the token lives as long as the daemon. */
 void write_token(struct daemon *d) {
   const char *path = d->options.token_file;
-  char beside[PATH_SIZE];
 
   if (!path) return;
-  snprintf(beside, sizeof beside, "%s.new", path);
-  if (!write_file(path, beside, d->token, strlen(d->token)))
+  if (!replace_file(path, d->token, strlen(d->token)))
     complain(d, path, strerror(errno));
 }
 
@@ -243,13 +251,10 @@ static bool lock_state(struct daemon *d) {
 /* Without the lock nothing is written: another one may write there. */
 void save_state(struct daemon *d) {
   const char *path = d->options.state;
-  char beside[PATH_SIZE];
 
   if (!d->memory.changed) return;
   d->memory.changed = 0;
-  snprintf(beside, sizeof beside, "%s.new", path);
-  if (lock_state(d) && write_file(path, beside, &d->memory, sizeof d->memory))
-    return;
+  if (lock_state(d) && replace_file(path, &d->memory, sizeof d->memory)) return;
   d->memory.changed = 1;
   complain(d, "no state is written, and nothing runs", strerror(errno));
 }

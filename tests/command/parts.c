@@ -447,27 +447,27 @@ static const struct next_row {
         .job_after = JOB_RUNNING},
 };
 
-/* Has the memory learn of an instruction, and takes it. */
-static void take_instruction(const char *lcuid) {
+/* Has an empty memory learn of an instruction, LCUID-LDRI-1. */
+static void learn_instruction(const char *name) {
   hbeat_request beat = {.call = HBEAT_BEAT};
   hbeat_reply reply = {.clock_offset_s = HBEAT_NONE};
-  hbeat_instruction i;
 
-  reply.instruction.name = "reload";
-  reply.instruction.lcuid = lcuid;
+  reply.instruction.name = name;
+  reply.instruction.lcuid = "LCUID-LDRI-1";
   reply.instruction.run_at_s = HBEAT_NONE;
   hbeat_memory_learn(&d.memory, &beat, &reply, HBEAT_OK);
-  hbeat_memory_due(&d.memory, 0, 0, &i);
 }
 
 static void test_next(void **state) {
   const struct next_row *row = *state;
+  hbeat_instruction i;
 
   in_hand(row->name, row->name, strlen(row->name));
   fresh();
   hbeat_memory_load(&d.memory, NULL, 0, NULL);
   if (row->report_waits) {
-    take_instruction("LCUID-LDRI-1");
+    learn_instruction("reload");
+    hbeat_memory_due(&d.memory, 0, 0, &i);
     hbeat_memory_end(&d.memory, "LCUID-LDRI-1", HBEAT_ACKNOWLEDGE, NULL, NULL);
   }
   d.memory.changed = row->unsaved;
@@ -592,7 +592,6 @@ static const struct job_row {
 
 static void test_job(void **state) {
   const struct job_row *row = *state;
-  hbeat_request beat = {.call = HBEAT_BEAT};
   bool taken = !row->no_hooks && !row->before_first_beat;
   hbeat_instruction i;
 
@@ -603,13 +602,7 @@ static void test_job(void **state) {
   d.options.state = "/nowhere/at/all";
   d.beats.first_beat_ended = !row->before_first_beat;
   hbeat_memory_load(&d.memory, NULL, 0, NULL);
-  if (row->before == JOB_NONE) {
-    hbeat_reply reply = {.clock_offset_s = HBEAT_NONE};
-    reply.instruction.name = row->instruction;
-    reply.instruction.lcuid = "LCUID-LDRI-1";
-    reply.instruction.run_at_s = HBEAT_NONE;
-    hbeat_memory_learn(&d.memory, &beat, &reply, HBEAT_OK);
-  }
+  if (row->before == JOB_NONE) learn_instruction(row->instruction);
   d.job.state = row->before;
   d.job.until_ms = INT64_MAX;
   d.memory.changed = row->unsaved;
