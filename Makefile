@@ -64,6 +64,9 @@ $B/unit/%: tests/unit/%.c tests/unit/cases.h $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
+MEMORY_TESTS = $B/unit/memory $B/unit/memory_life
+$(MEMORY_TESTS): $(wildcard tests/unit/memory_*.h)
+
 # The command without its main().
 PARTS = $(filter-out %/main.c,$(COMMAND))
 
@@ -83,6 +86,8 @@ NAMED = files resolve answers addresses
 TIMED = $(NAMED) proxy tls
 $(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
 $(TIMED:%=$B/network/%): tests/network/virtual.c tests/network/virtual.h
+
+$B/fuzz/memory: tests/unit/memory_rules.h
 
 # Each is the library, too.
 $B/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h heartbeat.c heartbeat.h

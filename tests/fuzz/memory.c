@@ -3,8 +3,16 @@
  * have a right checksum they get one.  Records are shorter than usual. */
 #define HBEAT_MEMORY_TEXT 38
 #include "fuzz.h"
+#include "../unit/memory_rules.h"
 
-enum { RIGHT = 1, RECORDS = 2, NONE_KEPT = 4, STEPS = 12 };
+/* Bits of the first control byte. */
+enum {
+  RIGHT = 1,    /* the seal is made right */
+  RECORDS = 2,  /* the bytes are records, one behind the other */
+  NONE_KEPT = 4 /* there is nothing to load */
+};
+
+enum { STEPS = 12 };
 
 /* What has been handed out and is not yet forgotten. */
 static struct {
@@ -16,57 +24,32 @@ static struct {
 static uint32_t state;
 static hbeat_memory *m;
 
-static bool same(const hbeat_memory *a, const hbeat_memory *b) {
-  size_t skip = offsetof(hbeat_memory, seal);
-  return memcmp((const byte *)a + skip, (const byte *)b + skip,
-             sizeof *a - skip) == 0;
-}
-
 static hbeat_error load(const void *bytes, size_t size) {
   int64_t floor_s = 7;
-  hbeat_error e = hbeat_memory_load(m, at_end(bytes, size), size, &floor_s);
-  EXPECT(e == HBEAT_OK || e == HBEAT_ERR_MEMORY);
-  EXPECT(floor_s >= 7 && (e == HBEAT_OK || floor_s == 7));
-  EXPECT(e == HBEAT_OK || size != 0);
-  EXPECT(m->next_report == 0);
-  return e;
+  return load_memory(m, at_end(bytes, size), size, &floor_s);
 }
 
-/* ---- What must hold ---- */
+/* ---- What must hold of a memory that was loaded ---- */
 
-static const hbeat_record *record_of(const char *lcuid) {
-  size_t i;
-  for (i = 0; i < COUNT(m->records); i++)
-    if (m->records[i].state != FREE && strcmp(m->records[i].lcuid, lcuid) == 0)
-      return &m->records[i];
-  return NULL;
+static bool is_the_first(const hbeat_record *r) {
+  return r->state == FREE || record_of(m, r->lcuid) == r;
 }
 
-static void check_record(const hbeat_record *r) {
-  const char *nul = memchr(r->text, '\0', sizeof r->text);
-  const char *end = r->text + sizeof r->text;
-  hbeat_json value;
-  EXPECT(r->state <= REPORTED);
-  if (r->state == FREE) return;
-  EXPECT(memchr(r->lcuid, '\0', sizeof r->lcuid));
-  EXPECT(is_path_segment(r->lcuid));
-  EXPECT(!out.known || record_of(r->lcuid) == r);
-  EXPECT(nul && memchr(nul + 1, '\0', (size_t)(end - nul) - 1));
-  if (r->state < ENDED) return;
-  EXPECT(r->call == HBEAT_ACKNOWLEDGE || r->call == HBEAT_FAILED);
-  if (nul[1] == '\0') return;
-  EXPECT(hbeat_json_parse(nul + 1, strlen(nul + 1), &value) == HBEAT_OK);
-  EXPECT(value.type == HBEAT_JSON_OBJECT);
+static void check_loaded(hbeat_error e) {
+  static hbeat_memory empty;
+  hbeat_memory_load(&empty, NULL, 0, NULL);
+  EXPECT(e == HBEAT_OK || memcmp(m, &empty, sizeof *m) == 0);
+  out.count = 0;
+  out.known = true;
+  for (size_t i = 0; i < COUNT(m->records); i++)
+    if (!is_the_first(&m->records[i])) out.known = false;
 }
 
-/* What changed says so. */
-static void check(const hbeat_memory *before) {
-  size_t i, kept = 0;
-  for (i = 0; i < COUNT(m->records); i++) check_record(&m->records[i]);
-  EXPECT(m->changed <= 1);
-  EXPECT(m->changed || same(m, before));
-  for (i = 0; i < out.count; i++) {
-    const hbeat_record *r = record_of(out.lcuids[i]);
+/* Nothing that was handed out waits again, until it is forgotten. */
+static void check_handed_out(void) {
+  size_t kept = 0;
+  for (size_t i = 0; i < out.count; i++) {
+    const hbeat_record *r = record_of(m, out.lcuids[i]);
     if (!r) continue;
     EXPECT(!out.known || r->state != WAITING);
     memmove(out.lcuids[kept++], out.lcuids[i], sizeof out.lcuids[i]);
@@ -74,20 +57,11 @@ static void check(const hbeat_memory *before) {
   out.count = kept;
 }
 
-static void check_loaded(hbeat_error e) {
-  static hbeat_memory empty;
-  size_t i, j;
-  hbeat_memory_load(&empty, NULL, 0, NULL);
-  out.count = 0;
-  out.known = true;
-  EXPECT(e == HBEAT_OK || memcmp(m, &empty, sizeof *m) == 0);
-  for (i = 0; i < COUNT(m->records); i++) {
-    EXPECT(m->records[i].state != TAKEN);
-    for (j = 0; j < i; j++)
-      if (m->records[i].state != FREE && m->records[j].state != FREE &&
-          strcmp(m->records[i].lcuid, m->records[j].lcuid) == 0)
-        out.known = false;
-  }
+static void check(const hbeat_memory *before) {
+  expect_sound(m, before);
+  for (size_t i = 0; i < COUNT(m->records); i++)
+    EXPECT(!out.known || is_the_first(&m->records[i]));
+  check_handed_out();
 }
 
 /* ---- Any values ---- */
@@ -103,7 +77,10 @@ static const char *text(char room[80]) {
   if (dice(3) > 0) return texts[dice(COUNT(texts))];
   memset(room, dice(2) == 0 ? ' ' : 0xA9, size);
   room[size] = '\0';
-  if (dice(2) == 0) room[0] = '{', room[size - 1] = '}';
+  if (dice(2) == 0) {
+    room[0] = '{';
+    room[size - 1] = '}';
+  }
   return room;
 }
 
@@ -135,17 +112,6 @@ static hbeat_reply any_reply(hbeat_error *e) {
 
 /* ---- Calls ---- */
 
-static void learn(
-    const hbeat_request *request, const hbeat_reply *reply, hbeat_error e) {
-  hbeat_error outcome = hbeat_memory_learn(m, request, reply, e);
-  size_t i;
-  EXPECT(outcome == HBEAT_OK || outcome == HBEAT_ERR_JSON ||
-      outcome == HBEAT_ERR_TOO_BIG);
-  if (outcome != HBEAT_ERR_TOO_BIG) return;
-  for (i = 0; i < COUNT(m->records); i++)
-    EXPECT(m->records[i].state != FREE && m->records[i].state != REPORTED);
-}
-
 static void call_learn(void) {
   hbeat_request request = {.call = (hbeat_call)dice(HBEAT_LOGIN + 1)};
   char id[80], name[80], parameters[80];
@@ -153,31 +119,24 @@ static void call_learn(void) {
   hbeat_reply reply = any_reply(&e);
   hbeat_instruction *i = &reply.instruction;
   request.instruction = lcuid(id);
-  i->lcuid = dice(8) > 0 ? id : dice(2) == 0 ? NULL : text(name);
+  i->lcuid = id;
+  if (dice(8) == 0) i->lcuid = dice(2) == 0 ? NULL : text(name);
   i->name = dice(8) > 0 ? text(name) : NULL;
   i->parameters.text = text(parameters);
   i->parameters.size = strlen(i->parameters.text);
   i->run_at_s = any_time();
   i->run_at = dice(2) == 0 ? "then" : NULL;
-  learn(&request, &reply, e);
+  learn(m, &request, &reply, e);
 }
 
 static void call_due(void) {
   int64_t now_s = any_time(), age_s = any_time();
   hbeat_instruction i;
   const hbeat_record *r;
-  size_t n;
-  memset(&i, 0xA5, sizeof i);
-  if (!hbeat_memory_due(m, now_s, age_s, &i)) {
-    EXPECT(!i.name && !i.lcuid);
-    EXPECT(i.run_at_s == HBEAT_NONE || i.run_at_s > now_s);
-    return;
-  }
-  r = record_of(i.lcuid);
-  EXPECT(m->changed && i.name && i.run_at_s <= now_s);
+  if (!take_due(m, now_s, age_s, &i)) return;
+  r = record_of(m, i.lcuid);
   EXPECT(!out.known || (r && r->state == TAKEN && i.name == r->text));
-  EXPECT(i.parameters.size <= sizeof r->text);
-  for (n = 0; n < out.count; n++)
+  for (size_t n = 0; n < out.count; n++)
     EXPECT(!out.known || strcmp(out.lcuids[n], i.lcuid) != 0);
   if (out.count < COUNT(out.lcuids)) strcpy(out.lcuids[out.count++], i.lcuid);
 }
@@ -186,31 +145,20 @@ static void call_end(void) {
   char id[80], message[80], data[80];
   hbeat_call call = dice(2) == 0 ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
   const char *about = lcuid(id);
+  const hbeat_record *r;
   hbeat_memory_end(m, about, call, dice(4) > 0 ? text(message) : NULL,
       dice(4) > 0 ? text(data) : NULL);
-  EXPECT(!record_of(about) || !out.known || record_of(about)->state == ENDED);
+  r = record_of(m, about);
+  EXPECT(!out.known || !r || r->state == ENDED);
 }
 
 static void call_report(void) {
-  static char room[1];
-  static const hbeat_config cfg = {.device = "d",
-      .app = "a",
-      .token = "t",
-      .reply_buffer = room,
-      .reply_buffer_size = sizeof room};
   hbeat_request request;
-  hbeat_exchange x;
-  hbeat_reply none, reply;
+  hbeat_reply reply;
   hbeat_error e;
-  size_t i, ended = 0;
-  for (i = 0; i < COUNT(m->records); i++) ended += m->records[i].state == ENDED;
-  memset(&request, 0xA5, sizeof request);
-  EXPECT(hbeat_memory_report(m, &request) == (ended > 0));
-  if (ended == 0) return;
-  EXPECT(!m->changed);
-  EXPECT(hbeat_begin(&x, &cfg, &request, &none) == HBEAT_OK);
+  if (!make_report(m, &request)) return;
   reply = any_reply(&e);
-  learn(&request, &reply, e);
+  learn(m, &request, &reply, e);
 }
 
 /* What was ever changed is fit to be kept. */
@@ -239,8 +187,10 @@ static void walk(void) {
 
 /* Copies text up to a NUL, or all that there is room for. */
 static void take_string(span *in, char *to, size_t size) {
-  while (size-- > 0 && in->at < in->end)
-    if ((*to++ = (char)*in->at++) == '\0') break;
+  while (size-- > 0 && in->at < in->end) {
+    *to = (char)*in->at++;
+    if (*to++ == '\0') break;
+  }
 }
 
 static void craft(hbeat_memory *kept, span in) {
@@ -262,16 +212,6 @@ static void craft(hbeat_memory *kept, span in) {
   }
 }
 
-static void set_checksum(hbeat_memory *kept) {
-  const byte *at = kept->server_time_s, *end = (const byte *)(kept + 1);
-  uint32_t crc = UINT32_MAX, bit, i;
-  for (; at < end; at++)
-    for (crc ^= *at, bit = 0; bit < 8; bit++)
-      crc = crc & 1 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
-  for (i = 0; i < 4; i++) kept->seal[6 + i] = (byte)(~crc >> (24 - 8 * i));
-  memcpy(kept->seal, "hbeat\1", 6);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   span in = span_of(data, size);
   byte kind = control(&in);
@@ -287,7 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (kept_size > sizeof *kept || (kind & RIGHT)) kept_size = sizeof *kept;
     memcpy(kept, in.at, length_of(in) < kept_size ? length_of(in) : kept_size);
   }
-  if (kind & RIGHT) set_checksum(kept);
+  if (kind & RIGHT) make_seal(kept, kept->seal);
   if (kind & NONE_KEPT) kept_size = 0;
   m = memory(sizeof *m);
   e = load(kept, kept_size);

@@ -3,160 +3,40 @@
  * cut or forgotten, and what restarts leave of it.  It lies so that the byte
  * behind it faults.
  */
-#include "cases.h"
+#include "memory_device.h"
+#include "memory_bytes.h"
 
-#define NONE HBEAT_NONE
 #define DAY 86400
-#define NOW 1767744919 /* 2026-01-07 00:15:19 UTC */
-
-enum { FREE, WAITING, TAKEN, ENDED, REPORTED };
-
-/* Where things are in the bytes. */
-enum {
-  FORMAT = 2,
-  CHECKSUM = 8,
-  TIME = 12,
-  RECORDS = 20,
-  RECORD = 512,
-  STATE = 64,
-  CALL = 65,
-  RUN_AT = 66,
-  STRINGS = 74,
-  SIZE = RECORDS + 16 * RECORD
-};
-
-typedef char as_wide_as_said[sizeof(hbeat_memory) == SIZE ? 1 : -1];
-
-static hbeat_memory *m;
-static fenced other_bytes; /* whatever else is handed over */
-
-static const hbeat_request BEAT = {.lightning_version = "4.2.1"};
-
-/* ---- What the tests do -------------------------------------------------- */
-
-static void forget(void) {
-  memset(m, 0xA5, sizeof *m);
-  expect_error(
-      "an empty memory", hbeat_memory_load(m, NULL, 0, NULL), HBEAT_OK);
-}
-
-/* A reply with nothing in it, but that it is good. */
-static hbeat_reply good_reply(void) {
-  hbeat_reply reply;
-
-  memset(&reply, 0, sizeof reply);
-  reply.http_status = 200;
-  reply.success = true;
-  reply.retry_after_s = reply.server_time_s = reply.clock_offset_s = NONE;
-  reply.instruction.status = reply.instruction.run_at_s = NONE;
-  reply.instruction.created_at_s = reply.instruction.updated_at_s = NONE;
-  return reply;
-}
-
-/* A heartbeat brings an instruction; `run_at_s` NONE is now. */
-static hbeat_error offer(
-    const char *lcuid, const char *name, int64_t run_at_s) {
-  hbeat_reply reply = good_reply();
-
-  reply.instruction.lcuid = lcuid;
-  reply.instruction.name = name;
-  reply.instruction.run_at = run_at_s == NONE ? NULL : "then";
-  reply.instruction.run_at_s = run_at_s;
-  return hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
-}
-
-/* A call about an instruction ends. */
-static void hear(const hbeat_request *request, hbeat_error e, int status) {
-  hbeat_reply reply = good_reply();
-
-  reply.success = e == HBEAT_OK;
-  reply.http_status = status;
-  expect_error(
-      "of a report", hbeat_memory_learn(m, request, &reply, e), HBEAT_OK);
-}
-
-/* One is taken that is to run now, and ends. */
-static void run(const char *lcuid) {
-  hbeat_instruction i;
-
-  expect_error("learnt", offer(lcuid, "reload", NONE), HBEAT_OK);
-  expect_true("due", hbeat_memory_due(m, NOW, 0, &i));
-  expect_text("the one", i.lcuid, lcuid);
-  hbeat_memory_end(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, NULL);
-}
-
-static void report(const char *lcuid) {
-  hbeat_request request;
-
-  memset(&request, 0, sizeof request);
-  request.call = HBEAT_ACKNOWLEDGE;
-  request.instruction = lcuid;
-  hear(&request, HBEAT_OK, 200);
-}
 
 /* ---- What the tests see ------------------------------------------------- */
 
-static int place_of(const char *lcuid) {
-  int place = -1;
-
-  for (int i = 0; i < HBEAT_MEMORY_RECORDS; i++) {
-    if (m->records[i].state == FREE) continue;
-    if (strcmp(m->records[i].lcuid, lcuid) != 0) continue;
-    expect_int("only one record of it", place, -1);
-    place = i;
-  }
-  return place;
-}
-
-static int state_of(const char *lcuid) {
-  int place = place_of(lcuid);
-
-  return place < 0 ? FREE : m->records[place].state;
-}
-
-static const hbeat_config *config(void) {
-  static char room[8];
-  static hbeat_config cfg = {.device = "d", .app = "a", .token = "t"};
-
-  cfg.reply_buffer = room;
-  cfg.reply_buffer_size = sizeof room;
-  return &cfg;
-}
-
-/* The report that is next, in words, of a copy: NULL where there is none. */
+/* The report that is next, in words; NULL: there is none.  Its turn stays. */
 static const char *next_report(void) {
-  static hbeat_memory copy;
   static char words[40 + HBEAT_MEMORY_TEXT];
+  hbeat_memory copy = *m;
   hbeat_request request;
-  hbeat_exchange x;
-  hbeat_reply reply;
 
-  copy = *m;
-  memset(&request, 0xA5, sizeof request);
-  if (!hbeat_memory_report(&copy, &request)) return NULL;
-  copy.next_report = m->next_report;
-  expect_true("it changes nothing", memcmp(&copy, m, SIZE) == 0);
-  expect_true("a report",
-      request.call == HBEAT_ACKNOWLEDGE || request.call == HBEAT_FAILED);
-  expect_error(
-      "fit to be sent", hbeat_begin(&x, config(), &request, &reply), HBEAT_OK);
+  if (!make_report(&copy, &request)) return NULL;
   expect_text("lightning_version", request.lightning_version, NULL);
   expect_int("device_info_count", (int64_t)request.device_info_count, 0);
   expect_true("no token_buffer", request.token_buffer == NULL);
-  snprintf(words, sizeof words, "%s%s%s%s%s",
-      request.call == HBEAT_FAILED ? "failed" : "acknowledge",
-      request.message ? ": " : "", request.message ? request.message : "",
-      request.response_data ? " " : "",
-      request.response_data ? request.response_data : "");
+  strcpy(words, request.call == HBEAT_FAILED ? "failed" : "acknowledge");
+  if (request.message != NULL) {
+    strcat(words, ": ");
+    strcat(words, request.message);
+  }
+  if (request.response_data != NULL) {
+    strcat(words, " ");
+    strcat(words, request.response_data);
+  }
   return words;
 }
 
 static bool anything_due(int64_t now_s) {
-  static hbeat_memory copy;
+  hbeat_memory copy = *m;
   hbeat_instruction i;
 
-  copy = *m;
-  return hbeat_memory_due(&copy, now_s, 0, &i);
+  return take_due(&copy, now_s, 0, &i);
 }
 
 /* Everything but the two flags in front. */
@@ -172,27 +52,6 @@ static void expect_same_memory(const char *what, const hbeat_memory *expected) {
 
 /* ---- The bytes ---------------------------------------------------------- */
 
-/* CRC-32, as zlib has it; a test below holds it against a known one. */
-static uint32_t crc_of(const unsigned char *bytes, size_t size) {
-  static uint32_t table[256];
-  uint32_t crc = 0xFFFFFFFF;
-
-  for (uint32_t n = 0; table[255] == 0; n++) {
-    uint32_t c = n;
-    for (int bit = 0; bit < 8; bit++) c = c & 1 ? c >> 1 ^ 0xEDB88320 : c >> 1;
-    table[n] = c;
-  }
-  while (size-- > 0) crc = table[(crc ^ *bytes++) & 0xFF] ^ crc >> 8;
-  return ~crc;
-}
-
-static void repair(unsigned char *bytes) {
-  uint32_t crc = crc_of(bytes + TIME, SIZE - TIME);
-
-  for (int i = 0; i < 4; i++)
-    bytes[CHECKSUM + i] = (unsigned char)(crc >> (24 - 8 * i));
-}
-
 /* One instruction in each state, and a server's time. */
 static void fill(void) {
   hbeat_reply reply = good_reply();
@@ -203,18 +62,17 @@ static void fill(void) {
   reply.clock_offset_s = -3;
   reply.instruction.lcuid = "LCUID-LDRI-1";
   reply.instruction.name = "reload";
-  expect_error(
-      "the first", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
-  hbeat_memory_due(m, NOW, 0, &i);
+  expect_error("the first", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+  take_due(m, NOW, 0, &i);
   hbeat_memory_end(
       m, "LCUID-LDRI-1", HBEAT_ACKNOWLEDGE, NULL, "{\"exit_status\":0}");
   report("LCUID-LDRI-1");
   offer("LCUID-LDRI-2", "screenshot", NONE);
-  hbeat_memory_due(m, NOW, 0, &i);
+  take_due(m, NOW, 0, &i);
   hbeat_memory_end(
       m, "LCUID-LDRI-2", HBEAT_FAILED, "caf\xC3\xA9", "{\"a\":[]}");
   offer("LCUID-LDRI-3", "reboot", NONE);
-  hbeat_memory_due(m, NOW, 0, &i);
+  take_due(m, NOW, 0, &i);
   reply = good_reply();
   reply.instruction.lcuid = "LCUID-LDRI-4";
   reply.instruction.name = "reload";
@@ -223,42 +81,7 @@ static void fill(void) {
   reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
   reply.instruction.parameters.text = "[1, \"\\u00e9\"]]}";
   reply.instruction.parameters.size = 13;
-  expect_error(
-      "the last", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
-}
-
-#define AT(record, offset) (RECORDS + (record)*RECORD + (offset))
-#define AT_ONCE "\x80\0\0\0\0\0\0\0"
-
-/* What is not zero in the bytes of that. */
-static const struct golden_row {
-  size_t offset;
-  const char *bytes;
-  size_t size;
-} GOLDEN[] = {
-    {FORMAT, TEXT("hbeat\1")},
-    {CHECKSUM, TEXT("\xA5\xEC\xB8\x4F")}, /* by zlib */
-    {TIME, TEXT("\0\0\0\0\x69\x5D\xA5\x97")},
-    {AT(12, 0), TEXT("LCUID-LDRI-1")},
-    {AT(12, STATE), TEXT("\4\1" AT_ONCE)},
-    {AT(12, STRINGS), TEXT("\0{\"exit_status\":0}")},
-    {AT(13, 0), TEXT("LCUID-LDRI-2")},
-    {AT(13, STATE), TEXT("\3\2" AT_ONCE)},
-    {AT(13, STRINGS), TEXT("caf\xC3\xA9\0{\"a\":[]}")},
-    {AT(14, 0), TEXT("LCUID-LDRI-3")},
-    {AT(14, STATE), TEXT("\2\0" AT_ONCE)},
-    {AT(14, STRINGS), TEXT("reboot")},
-    {AT(15, 0), TEXT("LCUID-LDRI-4")},
-    {AT(15, STATE), TEXT("\1\0\0\0\0\0\x69\x5D\xA5\x98")},
-    {AT(15, STRINGS), TEXT("reload\0[1, \"\\u00e9\"]")},
-};
-
-static const unsigned char *golden(void) {
-  static unsigned char bytes[SIZE];
-
-  for (size_t i = 0; i < COUNT(GOLDEN); i++)
-    memcpy(bytes + GOLDEN[i].offset, GOLDEN[i].bytes, GOLDEN[i].size);
-  return bytes;
+  expect_error("the last", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
 }
 
 static void test_golden(void **state) {
@@ -272,12 +95,6 @@ static void test_golden(void **state) {
   fill();
   expect_same_memory("the bytes", &expected);
   expect_int("changed", m->changed, 1);
-}
-
-/* Hands bytes over so that the one behind them faults. */
-static hbeat_error load(const void *bytes, size_t size, int64_t *floor_s) {
-  memset(m, 0xA5, sizeof *m);
-  return hbeat_memory_load(m, at_end(&other_bytes, bytes, size), size, floor_s);
 }
 
 /* It is refused, and nothing of it is left. */
@@ -472,10 +289,10 @@ typedef enum event {
   RESTART
 } event;
 
-static void make_report(event what) {
+static void end_report(event what) {
   hbeat_request request;
 
-  if (!hbeat_memory_report(m, &request)) return;
+  if (!make_report(m, &request)) return;
   expect_text("reported", request.instruction, A);
   if (what == SENT) hear(&request, HBEAT_OK, 200);
   if (what == LOST) hear(&request, HBEAT_ERR_TIMEOUT, 0);
@@ -495,18 +312,17 @@ static void play(event what) {
     expect_error("planned", offer(A, "reload", LATER), HBEAT_OK);
     break;
   case NO_NEWS:
-    expect_error(
-        "no news", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_error("no news", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
     break;
-  case DUE: hbeat_memory_due(m, NOW, 0, &i); break;
-  case DUE_LATER: hbeat_memory_due(m, LATER, 0, &i); break;
+  case DUE: take_due(m, NOW, 0, &i); break;
+  case DUE_LATER: take_due(m, LATER, 0, &i); break;
   case DONE:
     hbeat_memory_end(m, A, HBEAT_ACKNOWLEDGE, NULL, "{\"n\":1}");
     break;
   case FAILED: hbeat_memory_end(m, A, HBEAT_FAILED, "no", NULL); break;
   case SENT:
   case LOST:
-  case REFUSED: make_report(what); break;
+  case REFUSED: end_report(what); break;
   case FIRST: hear(&early, HBEAT_OK, 200); break;
   case FIRST_LOST: hear(&early, HBEAT_ERR_TRUNCATED, 0); break;
   case FIRST_NONE: hear(&early, HBEAT_ERR_STATUS, 404); break;
@@ -676,8 +492,7 @@ static void test_learn(void **state) {
   reply.instruction.name = row->instruction;
   reply.instruction.run_at = row->run_at;
   reply.instruction.run_at_s = row->run_at_s;
-  expect_error("the outcome", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK),
-      row->error);
+  expect_error("the outcome", learn(m, &BEAT, &reply, HBEAT_OK), row->error);
   expect_int("the state", state_of(lcuid), row->state);
   expect_int("changed", m->changed, row->state != FREE);
   expect_text("the report", next_report(), row->report);
@@ -738,12 +553,11 @@ static void test_length(void **state) {
   reply.instruction.parameters.size = row->parameters;
   reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
   if (row->parameters == 0) reply.instruction.parameters.type = HBEAT_JSON_NONE;
-  expect_error("the outcome", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK),
-      row->error);
+  expect_error("the outcome", learn(m, &BEAT, &reply, HBEAT_OK), row->error);
   expect_text("the report", next_report(),
       row->kept || row->error != HBEAT_OK ? NULL
                                           : "failed: too long to be kept");
-  expect_int("to be run", hbeat_memory_due(m, NOW, 0, &i), row->kept);
+  expect_int("to be run", take_due(m, NOW, 0, &i), row->kept);
   if (!row->kept) return;
   expect_text("lcuid", i.lcuid, lcuid);
   expect_text("the name", i.name, name);
@@ -790,13 +604,11 @@ static void test_parameters(void **state) {
       *row->text ? ",\"parameters\": " : "", row->text);
   expect_error("decoded",
       hbeat_decode(&BEAT, &reply, body, strlen(body), &what), HBEAT_OK);
-  expect_error(
-      "learnt", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+  expect_error("learnt", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
   memset(body, 0xA5, sizeof body);
   memset(&reply, 0xA5, sizeof reply);
   play(RESTART);
-  memset(&i, 0xA5, sizeof i);
-  expect_true("due", hbeat_memory_due(m, NOW, 0, &i));
+  expect_true("due", take_due(m, NOW, 0, &i));
   expect_text("lcuid", i.lcuid, A);
   expect_text("the name", i.name, "reload");
   expect_int("run_at_s", i.run_at_s, NONE);
@@ -825,16 +637,14 @@ static void test_status(void **state) {
     reply.instruction.status = acknowledged ? 2 : other[i];
     forget();
     before = *m;
-    expect_error(
-        "new", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_error("new", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
     expect_int("waits", state_of(A), acknowledged ? FREE : WAITING);
     if (acknowledged) expect_same_memory("not learnt", &before);
     run(A);
     report(A);
     m->changed = 0;
     before = *m;
-    expect_error(
-        "again", hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_error("again", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
     expect_int("to be reported", state_of(A), acknowledged ? REPORTED : ENDED);
     expect_int("changed", m->changed, !acknowledged);
     if (acknowledged) expect_same_memory("nothing changes", &before);
@@ -860,15 +670,15 @@ static void test_learn_errors(void **state) {
       reply.instruction.lcuid = A;
       reply.instruction.name = "reload";
       expect_error(hbeat_error_name((hbeat_error)e),
-          hbeat_memory_learn(m, &request, &reply, (hbeat_error)e), HBEAT_OK);
+          learn(m, &request, &reply, (hbeat_error)e), HBEAT_OK);
       expect_same_memory(hbeat_error_name((hbeat_error)e), &empty);
       expect_int("changed", m->changed, 0);
     }
   }
   memset(&reply, 0, sizeof reply);
   reply.clock_offset_s = NONE;
-  expect_error("all zero",
-      hbeat_memory_learn(m, &BEAT, &reply, HBEAT_ERR_CONNECT), HBEAT_OK);
+  expect_error(
+      "all zero", learn(m, &BEAT, &reply, HBEAT_ERR_CONNECT), HBEAT_OK);
   expect_same_memory("all zero", &empty);
 }
 
@@ -948,9 +758,8 @@ static void test_due(void **state) {
   forget();
   expect_error("learnt", offer(A, "reload", row->run_at_s), HBEAT_OK);
   m->changed = 0;
-  memset(&i, 0xA5, sizeof i);
-  expect_int("due", hbeat_memory_due(m, row->now_s, row->max_age_s, &i),
-      row->outcome == RUNS);
+  expect_int(
+      "due", take_due(m, row->now_s, row->max_age_s, &i), row->outcome == RUNS);
   expect_int("changed", m->changed, row->outcome != WAITS);
   expect_int(
       "run_at_s", i.run_at_s, row->outcome == STALE ? NONE : row->run_at_s);
@@ -991,9 +800,8 @@ static void test_plan(void **state) {
     expect_error(plan[n].lcuid,
         offer(plan[n].lcuid, "reload", plan[n].run_at_s), HBEAT_OK);
   for (size_t n = 0; n < COUNT(steps); n++) {
-    memset(&i, 0xA5, sizeof i);
-    expect_int("due", hbeat_memory_due(m, steps[n].now_s, 5, &i),
-        steps[n].lcuid != NULL);
+    expect_int(
+        "due", take_due(m, steps[n].now_s, 5, &i), steps[n].lcuid != NULL);
     expect_text("which", i.lcuid, steps[n].lcuid);
     expect_int("run_at_s", i.run_at_s, steps[n].run_at_s);
     play(n % 2 == 0 ? RESTART : NO_NEWS);
@@ -1058,7 +866,7 @@ static void expect_ending(
     hbeat_call call, const char *message, size_t left, const char *data) {
   hbeat_request request;
 
-  expect_true("a report", hbeat_memory_report(m, &request));
+  expect_true("a report", make_report(m, &request));
   expect_int("the call", request.call, call);
   expect_text("response_data", request.response_data, data);
   if (left == 0) expect_text("no message", request.message, NULL);
@@ -1106,7 +914,7 @@ static void test_ended_in_junk(void **state) {
       hbeat_memory_end(
           m, A, HBEAT_FAILED, long_text(text, units[n], size), NULL);
       play(RESTART);
-      expect_true("a report", hbeat_memory_report(m, &request));
+      expect_true("a report", make_report(m, &request));
       if (request.message == NULL) continue;
       expect_true("its length", strlen(request.message) <= 436);
       expect_bytes("its bytes", request.message, strlen(request.message), text,
@@ -1174,15 +982,6 @@ static void test_deep(void **state) {
 }
 
 /* ---- Many of them ------------------------------------------------------- */
-
-static const char *numbered(unsigned n) {
-  static char text[4][30];
-  static unsigned turn;
-
-  turn = (turn + 1) % COUNT(text);
-  snprintf(text[turn], sizeof text[turn], "LCUID-LDRI-%u", n);
-  return text[turn];
-}
 
 static void test_full(void **state) {
   hbeat_memory full;
@@ -1299,10 +1098,10 @@ static void test_order(void **state) {
   forget();
   for (unsigned n = 1; n <= 16; n++) offer(numbered(n), "reload", NONE);
   for (unsigned n = 1; n <= 16; n++) {
-    expect_true("due", hbeat_memory_due(m, NOW, 0, &i));
+    expect_true("due", take_due(m, NOW, 0, &i));
     expect_text("which", i.lcuid, numbered(n));
   }
-  expect_true("no more", !hbeat_memory_due(m, NOW, 0, &i));
+  expect_true("no more", !take_due(m, NOW, 0, &i));
 }
 
 /* ---- Reports ------------------------------------------------------------ */
@@ -1314,7 +1113,7 @@ static void expect_turns(unsigned count, unsigned rounds) {
 
   for (unsigned n = 0; n < count * rounds; n++) {
     unsigned which;
-    expect_true("a report", hbeat_memory_report(m, &request));
+    expect_true("a report", make_report(m, &request));
     which = (unsigned)strtoul(strrchr(request.instruction, '-') + 1, NULL, 10);
     expect_true("one of them", which >= 1 && which <= 16);
     expect_int("its turn", seen[which]++, n / count);
@@ -1402,7 +1201,7 @@ static void test_refusal(void **state) {
     if (call == HBEAT_FAILED) hbeat_memory_end(m, A, HBEAT_FAILED, "no", NULL);
     m->changed = 0;
     for (int turn = 0; turn <= HBEAT_MEMORY_RECORDS; turn++) {
-      expect_true("a report", hbeat_memory_report(m, &request));
+      expect_true("a report", make_report(m, &request));
       if (strcmp(request.instruction, A) == 0) break;
     }
     expect_text("its turn comes", request.instruction, A);
@@ -1472,7 +1271,7 @@ static void test_server_time(void **state) {
     reply = good_reply();
     reply.server_time_s = row->known_s;
     reply.clock_offset_s = 0;
-    hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
+    learn(m, &BEAT, &reply, HBEAT_OK);
     expect_int("known", stored_time(), row->known_s);
     m->changed = 0;
     reply.server_time_s = row->time_s;
@@ -1483,7 +1282,7 @@ static void test_server_time(void **state) {
     } else {
       request.call = n % 2 == 0 ? HBEAT_BEAT : HBEAT_LOGIN;
     }
-    hbeat_memory_learn(m, &request, &reply, row->news ? HBEAT_OK : errors[n]);
+    learn(m, &request, &reply, row->news ? HBEAT_OK : errors[n]);
     expect_int("known then", stored_time(), then_s);
     expect_int("changed", m->changed, row->news || then_s != row->known_s);
     play(RESTART);
@@ -1516,7 +1315,7 @@ static void test_floor(void **state) {
   forget();
   reply.server_time_s = row->time_s;
   reply.clock_offset_s = 0;
-  hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
+  learn(m, &BEAT, &reply, HBEAT_OK);
   expect_int("changed", m->changed, 1);
   kept = *m;
   expect_error("loaded", load(&kept, SIZE, &floor_s), HBEAT_OK);
@@ -1524,287 +1323,8 @@ static void test_floor(void **state) {
   expect_int("not changed", m->changed, 0);
 }
 
-/* ---- A life ------------------------------------------------------------- */
-
-/* A server with many orders, and a device that is killed again and again.  The
- * server sends what it has had no report of, or only what the device has not
- * kept; now and then it loses a report.  Calls fail on the way there and on the
- * way back.  The device does as the header says: whenever `changed` is set, the
- * bytes are kept before anything else. */
-
-enum { ORDERS = 60, SOON = 40 };
-
-static struct order {
-  int64_t run_at_s;
-  unsigned runs, reports;
-  bool open, kept; /* the server waits for a report; the device knows it */
-} orders[ORDERS];
-
-static struct life {
-  uint64_t random;
-  int64_t now_s, max_age_s;
-  unsigned one_in; /* chances to be killed, or that a call fails; 0: none */
-  bool sent_once;
-  unsigned next; /* of the orders */
-  int running;   /* or -1 */
-  unsigned kills, acknowledged, refusals, again, stale, interrupted, full;
-  hbeat_memory kept;
-  bool any_kept;
-} life;
-
-static unsigned dice(unsigned sides) {
-  return (unsigned)(next_random(&life.random) >> 20) % sides;
-}
-
-static bool bad_luck(void) {
-  return life.one_in > 0 && dice(life.one_in) == 0;
-}
-
-static unsigned order_of(const char *lcuid) {
-  unsigned n = (unsigned)strtoul(strrchr(lcuid, '-') + 1, NULL, 10);
-
-  expect_true("one of the orders", n < ORDERS);
-  expect_text("its whole lcuid", lcuid, numbered(n));
-  return n;
-}
-
-/* Keeps the bytes if they changed; false where the device was killed, before
- * or after that, and has started again. */
-static bool keep(void) {
-  bool killed = bad_luck();
-
-  while (m->changed || killed) {
-    if (m->changed && !killed) {
-      m->changed = 0;
-      life.kept = *m;
-      life.any_kept = true;
-      if (!bad_luck()) return true;
-    }
-    life.kills++;
-    life.running = -1;
-    expect_error("after a kill",
-        load(&life.kept, life.any_kept ? SIZE : 0, NULL), HBEAT_OK);
-    if (!m->changed) return false;
-    killed = bad_luck();
-  }
-  return true;
-}
-
-static unsigned busy_records(void) {
-  unsigned busy = 0;
-
-  for (size_t i = 0; i < HBEAT_MEMORY_RECORDS; i++)
-    busy += m->records[i].state >= WAITING && m->records[i].state <= ENDED;
-  return busy;
-}
-
-/* What the server sends with a heartbeat: -1 is nothing. */
-static int choose_order(void) {
-  unsigned n = dice(ORDERS);
-
-  if (life.next < ORDERS && dice(2) == 0) {
-    orders[life.next].open = true;
-    orders[life.next].run_at_s =
-        dice(3) == 0 ? NONE : life.now_s + (int)dice(SOON) - SOON / 4;
-    return (int)life.next++;
-  }
-  for (unsigned i = 0; i < ORDERS; i++, n = (n + 1) % ORDERS) {
-    if (orders[n].open && !(life.sent_once && orders[n].kept)) return (int)n;
-    /* A report is lost only of what the device still knows. */
-    if (life.one_in > 0 && state_of(numbered(n)) == REPORTED && dice(9) == 0)
-      return (int)n;
-  }
-  return -1;
-}
-
-static void beat(void) {
-  hbeat_reply reply = good_reply();
-  int n = choose_order();
-  char parameters[20];
-  hbeat_error e = bad_luck() ? HBEAT_ERR_TIMEOUT : HBEAT_OK, outcome;
-
-  reply.server_time_s = life.now_s;
-  reply.clock_offset_s = 0;
-  if (n >= 0) {
-    reply.instruction.name = "reload";
-    reply.instruction.lcuid = numbered((unsigned)n);
-    reply.instruction.run_at_s = orders[n].run_at_s;
-    reply.instruction.run_at =
-        orders[n].run_at_s == NONE ? NULL : "in plain words";
-    snprintf(parameters, sizeof parameters, "[%d]", n);
-    reply.instruction.parameters.text = parameters;
-    reply.instruction.parameters.size = strlen(parameters);
-    reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
-  }
-  outcome = hbeat_memory_learn(m, &BEAT, &reply, e);
-  if (outcome == HBEAT_ERR_TOO_BIG) {
-    life.full++;
-    expect_int("all records are busy", busy_records(), 16);
-    outcome = HBEAT_OK;
-  }
-  expect_error("learnt", outcome, HBEAT_OK);
-  keep();
-  if (n < 0 || state_of(numbered((unsigned)n)) == FREE) return;
-  orders[n].kept = true;
-  if (orders[n].open || state_of(numbered((unsigned)n)) != ENDED) return;
-  orders[n].open = true;
-  life.again++;
-}
-
-static void run_next(void) {
-  hbeat_instruction i;
-  char parameters[20];
-  unsigned n;
-
-  if (life.running >= 0) return;
-  if (!hbeat_memory_due(m, life.now_s, life.max_age_s, &i)) {
-    expect_true("the next time is ahead",
-        i.run_at_s == NONE || i.run_at_s > life.now_s);
-    keep();
-    return;
-  }
-  expect_int("changed", m->changed, 1);
-  n = order_of(i.lcuid);
-  snprintf(parameters, sizeof parameters, "[%u]", n);
-  expect_bytes("its parameters", i.parameters.text, i.parameters.size,
-      parameters, strlen(parameters));
-  expect_int("its time", i.run_at_s, orders[n].run_at_s);
-  expect_true("not early", i.run_at_s <= life.now_s);
-  expect_true("not stale",
-      i.run_at_s == NONE || life.max_age_s == 0 ||
-          life.now_s - i.run_at_s <= life.max_age_s);
-  if (!keep()) return;
-  expect_int("runs", orders[n].runs++, 0);
-  life.running = (int)n;
-}
-
-static void end_one(void) {
-  const char *lcuid;
-
-  if (life.running < 0) return;
-  lcuid = numbered((unsigned)life.running);
-  life.running = -1;
-  if (dice(2) == 0)
-    hbeat_memory_end(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, "{\"n\":0}");
-  else hbeat_memory_end(m, lcuid, HBEAT_FAILED, "exit status 1", NULL);
-  keep();
-}
-
-/* The report reaches the server, or not; the reply comes back, or not. */
-static void send_report(void) {
-  hbeat_reply reply = good_reply();
-  hbeat_error e = HBEAT_OK;
-  hbeat_request request;
-  struct order *order;
-
-  if (!hbeat_memory_report(m, &request)) return;
-  order = &orders[order_of(request.instruction)];
-  if (request.call == HBEAT_ACKNOWLEDGE) {
-    expect_int("what is acknowledged has run", order->runs, 1);
-    expect_text("its data", request.response_data, "{\"n\":0}");
-    life.acknowledged++;
-  } else if (strcmp(request.message, "stale") == 0) {
-    expect_int("what is stale has not run", order->runs, 0);
-    life.stale++;
-  } else if (strcmp(request.message, "interrupted") == 0) {
-    life.interrupted++;
-  } else {
-    expect_text("its message", request.message, "exit status 1");
-    expect_int("what failed has run", order->runs, 1);
-  }
-  if (bad_luck()) {
-    e = HBEAT_ERR_STATUS;
-    reply.http_status = dice(2) == 0 ? 404 : 500;
-    life.refusals++;
-  } else if (bad_luck()) {
-    e = HBEAT_ERR_CONNECT;
-  }
-  if (e == HBEAT_OK || reply.http_status == 404) {
-    order->open = false;
-    order->reports++;
-  }
-  if (e == HBEAT_OK && bad_luck()) e = HBEAT_ERR_TRUNCATED;
-  if (e == HBEAT_ERR_CONNECT || e == HBEAT_ERR_TRUNCATED) reply.http_status = 0;
-  expect_error("heard", hbeat_memory_learn(m, &request, &reply, e), HBEAT_OK);
-  keep();
-}
-
-static void live(unsigned steps) {
-  static void (*const doings[])(void) = {beat, run_next, end_one, send_report};
-
-  while (steps-- > 0) {
-    doings[dice(COUNT(doings))]();
-    life.now_s += dice(4) == 0;
-  }
-}
-
-/* Row: of how many chances to be killed or to fail one is taken; and whether
- * all records are busy at times. */
-static const struct life_row {
-  const char *name;
-  uint64_t seed;
-  unsigned one_in;
-  int64_t max_age_s;
-  bool sent_once, full;
-} LIVES[] = {
-    {"a life without trouble", 1, 0, 0, false, false},
-    {"a life with some trouble", 2, 20, 30, false, true},
-    {"some trouble, and no order sent again", 3, 20, 10, true, false},
-    {"a life with much trouble", 4, 6, 10, false, false},
-    {"much trouble, and no order sent again", 5, 6, 0, true, true},
-    {"a life with more of it", 6, 3, 0, false, true},
-};
-
-static void test_life(void **state) {
-  const struct life_row *row = *state;
-  unsigned runs = 0, left;
-
-  in_hand(row->name, TEXT(""));
-  forget();
-  memset(&life, 0, sizeof life);
-  memset(orders, 0, sizeof orders);
-  life.random = row->seed * UINT64_C(0x9E3779B97F4A7C15);
-  life.now_s = NOW;
-  life.max_age_s = row->max_age_s;
-  life.one_in = row->one_in;
-  life.sent_once = row->sent_once;
-  life.running = -1;
-  live(600);
-  life.one_in = 0;
-  live(300); /* the trouble is over */
-  life.now_s += SOON;
-  for (left = 20000; left > 0; left--) {
-    if (life.next == ORDERS && busy_records() == 0) break;
-    live(1);
-  }
-  expect_true("an end", left > 0);
-  for (unsigned n = 0; n < ORDERS; n++) {
-    struct order *order = &orders[n];
-    in_hand(row->name, numbered(n), strlen(numbered(n)));
-    expect_true("was reported", order->reports > 0 && !order->open);
-    expect_true("ran once at most", order->runs <= 1);
-    runs += order->runs;
-  }
-  print_message("# %s: %u runs, %u acknowledged, %u stale, %u interrupted, "
-                "%u kills, %u refusals, %u sent again, %u times full\n",
-      row->name, runs, life.acknowledged, life.stale, life.interrupted,
-      life.kills, life.refusals, life.again, life.full);
-  expect_int("killed", life.kills > 0, row->one_in > 0);
-  expect_int("interrupted", life.interrupted > 0, row->one_in > 0);
-  expect_int("refused", life.refusals > 0, row->one_in > 0);
-  expect_int("sent again", life.again > 0, row->one_in > 0);
-  expect_int("stale", life.stale > 0, row->max_age_s > 0);
-  expect_int("full", life.full > 0, row->full);
-  expect_true("acknowledged", life.acknowledged > 0);
-  if (row->one_in == 0 && row->max_age_s == 0)
-    expect_int("all ran", runs, ORDERS);
-}
-
 int main(void) {
-  fenced memory = fence(SIZE);
-
-  m = (hbeat_memory *)(memory.end - sizeof *m);
-  other_bytes = fence(2 * SIZE);
+  prepare_device();
   cases_add("the bytes of a known life", test_golden, NULL);
   cases_add("loaded whole", test_whole, NULL);
   cases_add("nothing was kept", test_no_bytes, NULL);
@@ -1835,6 +1355,5 @@ int main(void) {
   cases_add_rows(test_refusal, REFUSALS);
   cases_add_rows(test_server_time, TIMES);
   cases_add_rows(test_floor, FLOORS);
-  cases_add_rows(test_life, LIVES);
   return cases_run("memory");
 }
