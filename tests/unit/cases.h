@@ -1,7 +1,8 @@
 /*
- * What the unit tests share.  A topic is a table, a case a row of it; a row's
- * first member is its name.  Each row becomes a test of its own.  One that
- * fails prints the row's name, its input and both values.
+ * What the unit tests share.  A topic is a table, a case a row of it.  A row's
+ * first member is its name, often followed by the input; the other members are
+ * named, and those left out are zero.  Each row becomes a test of its own.  One
+ * that fails prints the row's name, its input and both values.
  *
  * Included first, by one file a program.
  */

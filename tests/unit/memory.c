@@ -180,77 +180,80 @@ static void test_truncated(void **state) {
   }
 }
 
-/* Row: bytes in the place of others, and whether that is a memory.  The
- * checksum is right. */
+enum { BAD, GOOD };
+
+/* Row: the golden bytes with others in the place of some, or with one byte many
+ * times; and whether that is a memory.  The checksum is right. */
+#define PUT(name, offset, bytes, verdict)                                      \
+  { name, offset, TEXT(bytes), 0, verdict }
+#define FILL(name, offset, byte, count, verdict)                               \
+  { name, offset, TEXT(byte), count, verdict }
+
 static const struct crafted_row {
   const char *name;
   size_t offset;
   const char *bytes;
   size_t size;
-  size_t fill; /* not 0: the first of them so many times */
+  size_t fill; /* the first of them so many times; 0: all as they are */
   bool good;
 } CRAFTED[] = {
-    {"untouched", 0, TEXT(""), 0, true},
-    {"another version", FORMAT, TEXT("hbeat\2"), 0, false},
-    {"no version", FORMAT, TEXT("hbeat\0"), 0, false},
-    {"another format", FORMAT, TEXT("Hbeat\1"), 0, false},
-    {"a time before 1970", TIME, TEXT("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), 0,
-        true},
-    {"the least time", TIME, TEXT(AT_ONCE), 0, true},
-    {"state 5", AT(15, STATE), TEXT("\5"), 0, false},
-    {"state 255", AT(15, STATE), TEXT("\xFF"), 0, false},
-    {"state 5 of one that ended", AT(13, STATE), TEXT("\5"), 0, false},
-    {"state 5 in the first record", AT(0, STATE), TEXT("\5"), 0, false},
-    {"waiting, without an lcuid", AT(0, STATE), TEXT("\1"), 0, false},
-    {"ended as a heartbeat", AT(13, CALL), TEXT("\0"), 0, false},
-    {"ended as a log-in", AT(13, CALL), TEXT("\3"), 0, false},
-    {"ended as call 255", AT(13, CALL), TEXT("\xFF"), 0, false},
-    {"waiting as a report", AT(15, CALL), TEXT("\1"), 0, false},
-    {"taken as a report", AT(14, CALL), TEXT("\2"), 0, false},
-    {"reported as a heartbeat", AT(12, CALL), TEXT("\0"), 0, false},
-    {"failed where it was acknowledged", AT(12, CALL), TEXT("\2"), 0, true},
-    {"any time to run at", AT(15, RUN_AT),
-        TEXT("\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), 0, true},
+    PUT("untouched", 0, "", GOOD),
+    PUT("another version", FORMAT, "hbeat\2", BAD),
+    PUT("no version", FORMAT, "hbeat\0", BAD),
+    PUT("another format", FORMAT, "Hbeat\1", BAD),
+    PUT("a time before 1970", TIME, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", GOOD),
+    PUT("the least time", TIME, AT_ONCE, GOOD),
+    PUT("state 5", AT(15, STATE), "\5", BAD),
+    PUT("state 255", AT(15, STATE), "\xFF", BAD),
+    PUT("state 5 of one that ended", AT(13, STATE), "\5", BAD),
+    PUT("state 5 in the first record", AT(0, STATE), "\5", BAD),
+    PUT("waiting, without an lcuid", AT(0, STATE), "\1", BAD),
+    PUT("ended as a heartbeat", AT(13, CALL), "\0", BAD),
+    PUT("ended as a log-in", AT(13, CALL), "\3", BAD),
+    PUT("ended as call 255", AT(13, CALL), "\xFF", BAD),
+    PUT("waiting as a report", AT(15, CALL), "\1", BAD),
+    PUT("taken as a report", AT(14, CALL), "\2", BAD),
+    PUT("reported as a heartbeat", AT(12, CALL), "\0", BAD),
+    PUT("failed where it was acknowledged", AT(12, CALL), "\2", GOOD),
+    PUT("any time to run at", AT(15, RUN_AT),
+        "\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF", GOOD),
 
     /* lcuids */
-    {"an lcuid of one letter", AT(15, 0), TEXT("x\0"), 0, true},
-    {"an lcuid of 63 letters", AT(15, 0), TEXT("x"), 63, true},
-    {"an lcuid without a NUL", AT(15, 0), TEXT("x"), 64, false},
-    {"one without a NUL, reported", AT(12, 0), TEXT("x"), 64, false},
-    {"an empty lcuid", AT(15, 0), TEXT("\0"), 0, false},
-    {"an lcuid of a dot", AT(15, 0), TEXT(".\0"), 0, false},
-    {"an lcuid of two dots", AT(15, 0), TEXT("..\0"), 0, false},
-    {"an lcuid with a slash", AT(15, 0), TEXT("../x"), 0, false},
-    {"an lcuid with a space", AT(15, 0), TEXT("LC ID"), 0, false},
-    {"an lcuid with a line end", AT(15, 0), TEXT("LC\r\nD"), 0, false},
-    {"an lcuid with a percent sign", AT(15, 0), TEXT("%41"), 0, false},
-    {"an lcuid with an accent", AT(15, 0), TEXT("\xC3\xA9"), 0, false},
-    {"the same, reported", AT(12, 0), TEXT("\xC3\xA9"), 0, false},
+    PUT("an lcuid of one letter", AT(15, 0), "x\0", GOOD),
+    FILL("an lcuid of 63 letters", AT(15, 0), "x", 63, GOOD),
+    FILL("an lcuid without a NUL", AT(15, 0), "x", 64, BAD),
+    FILL("one without a NUL, reported", AT(12, 0), "x", 64, BAD),
+    PUT("an empty lcuid", AT(15, 0), "\0", BAD),
+    PUT("an lcuid of a dot", AT(15, 0), ".\0", BAD),
+    PUT("an lcuid of two dots", AT(15, 0), "..\0", BAD),
+    PUT("an lcuid with a slash", AT(15, 0), "../x", BAD),
+    PUT("an lcuid with a space", AT(15, 0), "LC ID", BAD),
+    PUT("an lcuid with a line end", AT(15, 0), "LC\r\nD", BAD),
+    PUT("an lcuid with a percent sign", AT(15, 0), "%41", BAD),
+    PUT("an lcuid with an accent", AT(15, 0), "\xC3\xA9", BAD),
+    PUT("the same, reported", AT(12, 0), "\xC3\xA9", BAD),
 
     /* text */
-    {"waiting, without a NUL", AT(15, STRINGS), TEXT("x"), 438, false},
-    {"waiting, with one NUL", AT(15, STRINGS), TEXT("x"), 437, false},
-    {"waiting, with two NULs at the end", AT(15, STRINGS), TEXT("x"), 436,
-        true},
-    {"waiting, parameters without a NUL", AT(15, STRINGS + 7), TEXT("x"), 431,
-        false},
-    {"taken, without a NUL", AT(14, STRINGS), TEXT("x"), 438, false},
-    {"ended, without a NUL", AT(13, STRINGS), TEXT("x"), 438, false},
-    {"ended, with one NUL", AT(13, STRINGS), TEXT("x"), 437, false},
-    {"ended, data without a NUL", AT(13, STRINGS + 6), TEXT("x"), 432, false},
-    {"ended, with two NULs at the end", AT(13, STRINGS), TEXT("x"), 436, true},
-    {"reported, without a NUL", AT(12, STRINGS), TEXT("x"), 438, false},
-    {"data that is an array", AT(13, STRINGS), TEXT("x\0[]\0"), 0, false},
-    {"data that is null", AT(13, STRINGS), TEXT("x\0null\0"), 0, false},
-    {"data that is a string", AT(13, STRINGS), TEXT("x\0\"{}\"\0"), 0, false},
-    {"data that is cut", AT(13, STRINGS), TEXT("x\0{\"a\":\0"), 0, false},
-    {"data with more behind it", AT(13, STRINGS), TEXT("x\0{}}\0"), 0, false},
-    {"data that is not UTF-8", AT(13, STRINGS), TEXT("x\0{\"\xFF\":1}\0"), 0,
-        false},
-    {"data that is an object", AT(13, STRINGS), TEXT("x\0{}\0"), 0, true},
-    {"no data", AT(13, STRINGS), TEXT("x\0\0"), 0, true},
-    {"reported, data that is an array", AT(12, STRINGS), TEXT("\0[]\0"), 0,
-        false},
+    FILL("waiting, without a NUL", AT(15, STRINGS), "x", 438, BAD),
+    FILL("waiting, with one NUL", AT(15, STRINGS), "x", 437, BAD),
+    FILL("waiting, with two NULs at the end", AT(15, STRINGS), "x", 436, GOOD),
+    FILL("waiting, parameters without a NUL", AT(15, STRINGS + 7), "x", 431,
+        BAD),
+    FILL("taken, without a NUL", AT(14, STRINGS), "x", 438, BAD),
+    FILL("ended, without a NUL", AT(13, STRINGS), "x", 438, BAD),
+    FILL("ended, with one NUL", AT(13, STRINGS), "x", 437, BAD),
+    FILL("ended, data without a NUL", AT(13, STRINGS + 6), "x", 432, BAD),
+    FILL("ended, with two NULs at the end", AT(13, STRINGS), "x", 436, GOOD),
+    FILL("reported, without a NUL", AT(12, STRINGS), "x", 438, BAD),
+    PUT("data that is an array", AT(13, STRINGS), "x\0[]\0", BAD),
+    PUT("data that is null", AT(13, STRINGS), "x\0null\0", BAD),
+    PUT("data that is a string", AT(13, STRINGS), "x\0\"{}\"\0", BAD),
+    PUT("data that is cut", AT(13, STRINGS), "x\0{\"a\":\0", BAD),
+    PUT("data with more behind it", AT(13, STRINGS), "x\0{}}\0", BAD),
+    PUT("data that is not UTF-8", AT(13, STRINGS), "x\0{\"\xFF\":1}\0", BAD),
+    PUT("data that is an object", AT(13, STRINGS), "x\0{}\0", GOOD),
+    PUT("no data", AT(13, STRINGS), "x\0\0", GOOD),
+    PUT("reported, data that is an array", AT(12, STRINGS), "\0[]\0", BAD),
 };
 
 static void test_crafted(void **state) {
@@ -339,89 +342,111 @@ static void play(event what) {
 #define DID_NOT "failed: no"
 #define CUT "failed: interrupted"
 
-/* Row: what happens; then the state, whether the last event changed anything,
- * and what would be reported. */
+/* Row: what happens to an instruction, and how it is then. */
 static const struct state_row {
   const char *name;
   event events[8];
   int state;
-  bool changed;
-  const char *report;
+  bool changed;       /* by the last event */
+  const char *report; /* that would be sent; NULL: none */
 } STATES[] = {
-    {"nothing known, no news", {NO_NEWS}, FREE, false, NULL},
-    {"nothing known, due", {DUE}, FREE, false, NULL},
-    {"nothing known, done", {DONE}, FREE, false, NULL},
-    {"nothing known, failed", {FAILED}, FREE, false, NULL},
-    {"nothing known, sent", {SENT}, FREE, false, NULL},
-    {"nothing known, acknowledged", {FIRST}, FREE, false, NULL},
+    {"nothing known, no news", {NO_NEWS}, .state = FREE},
+    {"nothing known, due", {DUE}, .state = FREE},
+    {"nothing known, done", {DONE}, .state = FREE},
+    {"nothing known, failed", {FAILED}, .state = FREE},
+    {"nothing known, sent", {SENT}, .state = FREE},
+    {"nothing known, acknowledged", {FIRST}, .state = FREE},
 
-    {"new", {NEW}, WAITING, true, NULL},
-    {"new, repeated", {NEW, NEW}, WAITING, false, NULL},
-    {"new, no news", {NEW, NO_NEWS}, WAITING, false, NULL},
-    {"new, nothing to send", {NEW, SENT}, WAITING, false, NULL},
-    {"new, acknowledged", {NEW, FIRST}, WAITING, false, NULL},
-    {"new, restart", {NEW, RESTART}, WAITING, false, NULL},
-    {"planned", {PLANNED}, WAITING, true, NULL},
-    {"planned, repeated", {PLANNED, PLANNED}, WAITING, false, NULL},
-    {"planned, too early", {PLANNED, DUE}, WAITING, false, NULL},
-    {"planned, restart", {PLANNED, RESTART}, WAITING, false, NULL},
-    {"planned, in time", {PLANNED, DUE_LATER}, TAKEN, true, NULL},
-    {"planned, later", {PLANNED, RESTART, DUE_LATER}, TAKEN, true, NULL},
+    {"new", {NEW}, .state = WAITING, .changed = true},
+    {"new, repeated", {NEW, NEW}, .state = WAITING},
+    {"new, no news", {NEW, NO_NEWS}, .state = WAITING},
+    {"new, nothing to send", {NEW, SENT}, .state = WAITING},
+    {"new, acknowledged", {NEW, FIRST}, .state = WAITING},
+    {"new, restart", {NEW, RESTART}, .state = WAITING},
+    {"planned", {PLANNED}, .state = WAITING, .changed = true},
+    {"planned, repeated", {PLANNED, PLANNED}, .state = WAITING},
+    {"planned, too early", {PLANNED, DUE}, .state = WAITING},
+    {"planned, restart", {PLANNED, RESTART}, .state = WAITING},
+    {"planned, in time", {PLANNED, DUE_LATER}, .state = TAKEN, .changed = true},
+    {"planned, later", {PLANNED, RESTART, DUE_LATER}, .state = TAKEN,
+        .changed = true},
 
-    {"taken", {NEW, DUE}, TAKEN, true, NULL},
-    {"taken, repeated", {NEW, DUE, NEW}, TAKEN, false, NULL},
-    {"taken, due", {NEW, DUE, DUE}, TAKEN, false, NULL},
-    {"taken, no news", {NEW, DUE, NO_NEWS}, TAKEN, false, NULL},
-    {"taken, nothing to send", {NEW, DUE, SENT}, TAKEN, false, NULL},
-    {"taken, restart", {NEW, DUE, RESTART}, ENDED, true, CUT},
-    {"repeated, restart", {NEW, DUE, NEW, RESTART}, ENDED, true, CUT},
-    {"interrupted, repeated", {NEW, DUE, RESTART, NEW}, ENDED, false, CUT},
-    {"interrupted, due", {NEW, DUE, RESTART, DUE}, ENDED, false, CUT},
-    {"interrupted, restart", {NEW, DUE, RESTART, RESTART}, ENDED, false, CUT},
-    {"interrupted, sent", {NEW, DUE, RESTART, SENT}, REPORTED, true, NULL},
+    {"taken", {NEW, DUE}, .state = TAKEN, .changed = true},
+    {"taken, repeated", {NEW, DUE, NEW}, .state = TAKEN},
+    {"taken, due", {NEW, DUE, DUE}, .state = TAKEN},
+    {"taken, no news", {NEW, DUE, NO_NEWS}, .state = TAKEN},
+    {"taken, nothing to send", {NEW, DUE, SENT}, .state = TAKEN},
+    {"taken, restart", {NEW, DUE, RESTART}, .state = ENDED, .changed = true,
+        .report = CUT},
+    {"repeated, restart", {NEW, DUE, NEW, RESTART}, .state = ENDED,
+        .changed = true, .report = CUT},
+    {"interrupted, repeated", {NEW, DUE, RESTART, NEW}, .state = ENDED,
+        .report = CUT},
+    {"interrupted, due", {NEW, DUE, RESTART, DUE}, .state = ENDED,
+        .report = CUT},
+    {"interrupted, restart", {NEW, DUE, RESTART, RESTART}, .state = ENDED,
+        .report = CUT},
+    {"interrupted, sent", {NEW, DUE, RESTART, SENT}, .state = REPORTED,
+        .changed = true},
 
-    {"done", {NEW, DUE, DONE}, ENDED, true, DID},
-    {"failed", {NEW, DUE, FAILED}, ENDED, true, DID_NOT},
-    {"done, repeated", {NEW, DUE, DONE, NEW}, ENDED, false, DID},
-    {"done, due", {NEW, DUE, DONE, DUE}, ENDED, false, DID},
-    {"done, no news", {NEW, DUE, DONE, NO_NEWS}, ENDED, false, DID},
-    {"done, restart", {NEW, DUE, DONE, RESTART}, ENDED, false, DID},
-    {"failed, restart", {NEW, DUE, FAILED, RESTART}, ENDED, false, DID_NOT},
-    {"done, lost", {NEW, DUE, DONE, LOST}, ENDED, false, DID},
-    {"lost, restart", {NEW, DUE, DONE, LOST, RESTART}, ENDED, false, DID},
-    {"lost, sent", {NEW, DUE, DONE, LOST, SENT}, REPORTED, true, NULL},
-    {"done, refused", {NEW, DUE, DONE, REFUSED}, REPORTED, true, NULL},
+    {"done", {NEW, DUE, DONE}, .state = ENDED, .changed = true, .report = DID},
+    {"failed", {NEW, DUE, FAILED}, .state = ENDED, .changed = true,
+        .report = DID_NOT},
+    {"done, repeated", {NEW, DUE, DONE, NEW}, .state = ENDED, .report = DID},
+    {"done, due", {NEW, DUE, DONE, DUE}, .state = ENDED, .report = DID},
+    {"done, no news", {NEW, DUE, DONE, NO_NEWS}, .state = ENDED, .report = DID},
+    {"done, restart", {NEW, DUE, DONE, RESTART}, .state = ENDED, .report = DID},
+    {"failed, restart", {NEW, DUE, FAILED, RESTART}, .state = ENDED,
+        .report = DID_NOT},
+    {"done, lost", {NEW, DUE, DONE, LOST}, .state = ENDED, .report = DID},
+    {"lost, restart", {NEW, DUE, DONE, LOST, RESTART}, .state = ENDED,
+        .report = DID},
+    {"lost, sent", {NEW, DUE, DONE, LOST, SENT}, .state = REPORTED,
+        .changed = true},
+    {"done, refused", {NEW, DUE, DONE, REFUSED}, .state = REPORTED,
+        .changed = true},
 
-    {"reported", {NEW, DUE, DONE, SENT}, REPORTED, true, NULL},
-    {"failure reported", {NEW, DUE, FAILED, SENT}, REPORTED, true, NULL},
-    {"reported, repeated", {NEW, DUE, DONE, SENT, NEW}, ENDED, true, DID},
-    {"failed, repeated", {NEW, DUE, FAILED, SENT, NEW}, ENDED, true, DID_NOT},
-    {"refused, repeated", {NEW, DUE, DONE, REFUSED, NEW}, ENDED, true, DID},
-    {"again, repeated", {NEW, DUE, DONE, SENT, NEW, NEW}, ENDED, false, DID},
-    {"again, restart", {NEW, DUE, DONE, SENT, NEW, RESTART}, ENDED, false, DID},
-    {"again, due", {NEW, DUE, DONE, SENT, NEW, DUE}, ENDED, false, DID},
-    {"again, sent", {NEW, DUE, DONE, SENT, NEW, SENT}, REPORTED, true, NULL},
-    {"reported, due", {NEW, DUE, DONE, SENT, DUE}, REPORTED, false, NULL},
-    {"reported, no news", {NEW, DUE, DONE, SENT, NO_NEWS}, REPORTED, false,
-        NULL},
-    {"reported, no more", {NEW, DUE, DONE, SENT, SENT}, REPORTED, false, NULL},
-    {"reported, restart", {NEW, DUE, DONE, SENT, RESTART}, REPORTED, false,
-        NULL},
+    {"reported", {NEW, DUE, DONE, SENT}, .state = REPORTED, .changed = true},
+    {"failure reported", {NEW, DUE, FAILED, SENT}, .state = REPORTED,
+        .changed = true},
+    {"reported, repeated", {NEW, DUE, DONE, SENT, NEW}, .state = ENDED,
+        .changed = true, .report = DID},
+    {"failed, repeated", {NEW, DUE, FAILED, SENT, NEW}, .state = ENDED,
+        .changed = true, .report = DID_NOT},
+    {"refused, repeated", {NEW, DUE, DONE, REFUSED, NEW}, .state = ENDED,
+        .changed = true, .report = DID},
+    {"again, repeated", {NEW, DUE, DONE, SENT, NEW, NEW}, .state = ENDED,
+        .report = DID},
+    {"again, restart", {NEW, DUE, DONE, SENT, NEW, RESTART}, .state = ENDED,
+        .report = DID},
+    {"again, due", {NEW, DUE, DONE, SENT, NEW, DUE}, .state = ENDED,
+        .report = DID},
+    {"again, sent", {NEW, DUE, DONE, SENT, NEW, SENT}, .state = REPORTED,
+        .changed = true},
+    {"reported, due", {NEW, DUE, DONE, SENT, DUE}, .state = REPORTED},
+    {"reported, no news", {NEW, DUE, DONE, SENT, NO_NEWS}, .state = REPORTED},
+    {"reported, no more", {NEW, DUE, DONE, SENT, SENT}, .state = REPORTED},
+    {"reported, restart", {NEW, DUE, DONE, SENT, RESTART}, .state = REPORTED},
 
-    {"first", {NEW, DUE, FIRST}, REPORTED, true, NULL},
-    {"first lost", {NEW, DUE, FIRST_LOST}, TAKEN, false, NULL},
-    {"first lost, restart", {NEW, DUE, FIRST_LOST, RESTART}, ENDED, true, CUT},
-    {"first refused", {NEW, DUE, FIRST_NONE}, REPORTED, true, NULL},
+    {"first", {NEW, DUE, FIRST}, .state = REPORTED, .changed = true},
+    {"first lost", {NEW, DUE, FIRST_LOST}, .state = TAKEN},
+    {"first lost, restart", {NEW, DUE, FIRST_LOST, RESTART}, .state = ENDED,
+        .changed = true, .report = CUT},
+    {"first refused", {NEW, DUE, FIRST_NONE}, .state = REPORTED,
+        .changed = true},
     {"first refused, repeated: it never ran", {NEW, DUE, FIRST_NONE, NEW},
-        ENDED, true, "failed"},
-    {"first, restart", {NEW, DUE, FIRST, RESTART}, REPORTED, false, NULL},
-    {"first, due", {NEW, DUE, FIRST, DUE}, REPORTED, false, NULL},
-    {"first, repeated", {NEW, DUE, FIRST, NEW}, ENDED, true, "acknowledge"},
-    {"first, failed", {NEW, DUE, FIRST, FAILED}, ENDED, true, DID_NOT},
+        .state = ENDED, .changed = true, .report = "failed"},
+    {"first, restart", {NEW, DUE, FIRST, RESTART}, .state = REPORTED},
+    {"first, due", {NEW, DUE, FIRST, DUE}, .state = REPORTED},
+    {"first, repeated", {NEW, DUE, FIRST, NEW}, .state = ENDED, .changed = true,
+        .report = "acknowledge"},
+    {"first, failed", {NEW, DUE, FIRST, FAILED}, .state = ENDED,
+        .changed = true, .report = DID_NOT},
     {"first, repeated, failed, and the acknowledgement of before ends",
-        {NEW, DUE, FIRST, NEW, FAILED, FIRST}, ENDED, false, DID_NOT},
-    {"first, failed, sent", {NEW, DUE, FIRST, FAILED, SENT}, REPORTED, true,
-        NULL},
+        {NEW, DUE, FIRST, NEW, FAILED, FIRST}, .state = ENDED,
+        .report = DID_NOT},
+    {"first, failed, sent", {NEW, DUE, FIRST, FAILED, SENT}, .state = REPORTED,
+        .changed = true},
 };
 
 static void test_state(void **state) {
@@ -441,42 +466,53 @@ static void test_state(void **state) {
 /* Row: an instruction, and what comes of it. */
 static const struct learn_row {
   const char *name;
-  const char *lcuid, *instruction, *run_at;
-  int64_t run_at_s;
+  const char *lcuid;
+  const char *instruction;
+  const char *run_at;
+  int64_t run_at_s; /* 0: it is none, or cannot be read */
   hbeat_error error;
   int state;
-  const char *report;
+  const char *report; /* that would be sent; NULL: none */
 } LEARN[] = {
-    {"now", A, "reload", NULL, NONE, HBEAT_OK, WAITING, NULL},
-    {"at a time", A, "reload", "then", LATER, HBEAT_OK, WAITING, NULL},
-    {"no name: none waits", A, NULL, NULL, NONE, HBEAT_OK, FREE, NULL},
-    {"no name and no lcuid", NULL, NULL, NULL, NONE, HBEAT_OK, FREE, NULL},
-    {"an empty name", A, "", NULL, NONE, HBEAT_OK, WAITING, NULL},
-    {"any name", A, "\xE2\x82\xAC / ..\n", NULL, NONE, HBEAT_OK, WAITING, NULL},
+    {"now", .lcuid = A, .instruction = "reload", .state = WAITING},
+    {"at a time", .lcuid = A, .instruction = "reload", .run_at = "then",
+        .run_at_s = LATER, .state = WAITING},
+    {"no name: none waits", .lcuid = A},
+    {"no name and no lcuid", .lcuid = NULL},
+    {"an empty name", .lcuid = A, .instruction = "", .state = WAITING},
+    {"any name", .lcuid = A, .instruction = "\xE2\x82\xAC / ..\n",
+        .state = WAITING},
 
-    {"no lcuid", NULL, "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"an empty lcuid", "", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"an lcuid of one letter", "x", "reload", NULL, NONE, HBEAT_OK, WAITING,
-        NULL},
-    {"an lcuid of all that may be in it", "azAZ09-._~", "reload", NULL, NONE,
-        HBEAT_OK, WAITING, NULL},
-    {"an lcuid of three dots", "...", "reload", NULL, NONE, HBEAT_OK, WAITING,
-        NULL},
-    {"a dot", ".", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"two dots", "..", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"a slash", "a/b", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"a question mark", "a?b", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE,
-        NULL},
-    {"a percent sign", "a%2Fb", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE,
-        NULL},
-    {"a space", "a b", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"a line end", "a\r\nb", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
-    {"an accent", "\xC3\xA9", "reload", NULL, NONE, HBEAT_ERR_JSON, FREE, NULL},
+    {"no lcuid", .instruction = "reload", .error = HBEAT_ERR_JSON},
+    {"an empty lcuid", .lcuid = "", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"an lcuid of one letter", .lcuid = "x", .instruction = "reload",
+        .state = WAITING},
+    {"an lcuid of all that may be in it", .lcuid = "azAZ09-._~",
+        .instruction = "reload", .state = WAITING},
+    {"an lcuid of three dots", .lcuid = "...", .instruction = "reload",
+        .state = WAITING},
+    {"a dot", .lcuid = ".", .instruction = "reload", .error = HBEAT_ERR_JSON},
+    {"two dots", .lcuid = "..", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"a slash", .lcuid = "a/b", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"a question mark", .lcuid = "a?b", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"a percent sign", .lcuid = "a%2Fb", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"a space", .lcuid = "a b", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"a line end", .lcuid = "a\r\nb", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
+    {"an accent", .lcuid = "\xC3\xA9", .instruction = "reload",
+        .error = HBEAT_ERR_JSON},
 
-    {"a time that cannot be read", A, "reload", "tomorrow", NONE, HBEAT_OK,
-        ENDED, "failed: run_at cannot be read"},
-    {"an empty time", A, "reload", "", NONE, HBEAT_OK, ENDED,
-        "failed: run_at cannot be read"},
+    {"a time that cannot be read", .lcuid = A, .instruction = "reload",
+        .run_at = "tomorrow", .state = ENDED,
+        .report = "failed: run_at cannot be read"},
+    {"an empty time", .lcuid = A, .instruction = "reload", .run_at = "",
+        .state = ENDED, .report = "failed: run_at cannot be read"},
 };
 
 static void test_learn(void **state) {
@@ -491,7 +527,7 @@ static void test_learn(void **state) {
   reply.instruction.lcuid = row->lcuid;
   reply.instruction.name = row->instruction;
   reply.instruction.run_at = row->run_at;
-  reply.instruction.run_at_s = row->run_at_s;
+  reply.instruction.run_at_s = row->run_at_s == 0 ? NONE : row->run_at_s;
   expect_error("the outcome", learn(m, &BEAT, &reply, HBEAT_OK), row->error);
   expect_int("the state", state_of(lcuid), row->state);
   expect_int("changed", m->changed, row->state != FREE);
@@ -499,31 +535,43 @@ static void test_learn(void **state) {
   if (row->state == FREE) expect_same_memory("nothing learnt", &before);
 }
 
-/* Row: how long the lcuid, the name and the parameters are. */
+/* Row: how many bytes the lcuid, the name and the parameters have. */
 static const struct length_row {
   const char *name;
-  size_t lcuid, instruction, parameters;
+  size_t lcuid;
+  size_t instruction;
+  size_t parameters;
   hbeat_error error;
-  bool kept;
+  bool kept; /* to be run; else it is reported as too long, or refused */
 } LENGTHS[] = {
-    {"an lcuid of 62 letters", 62, 6, 2, HBEAT_OK, true},
-    {"an lcuid of 63 letters", 63, 6, 2, HBEAT_OK, true},
-    {"an lcuid of 64 letters", 64, 6, 2, HBEAT_ERR_JSON, false},
-    {"an lcuid of 65 letters", 65, 6, 2, HBEAT_ERR_JSON, false},
-    {"an lcuid of 5000 letters", 5000, 6, 2, HBEAT_ERR_JSON, false},
-    {"a name of 436 bytes", 1, 436, 0, HBEAT_OK, true},
-    {"a name of 437 bytes", 1, 437, 0, HBEAT_OK, false},
-    {"a name of 438 bytes", 1, 438, 0, HBEAT_OK, false},
-    {"a name of 439 bytes", 1, 439, 0, HBEAT_OK, false},
-    {"a name of 5000 bytes", 1, 5000, 2, HBEAT_OK, false},
-    {"436 bytes in all", 1, 36, 400, HBEAT_OK, true},
-    {"437 bytes in all", 1, 36, 401, HBEAT_OK, false},
-    {"438 bytes in all", 1, 36, 402, HBEAT_OK, false},
-    {"parameters of 435 bytes", 1, 1, 435, HBEAT_OK, true},
-    {"parameters of 436 bytes", 1, 1, 436, HBEAT_OK, false},
-    {"parameters of 436 bytes, no name", 1, 0, 436, HBEAT_OK, true},
-    {"parameters of 437 bytes, no name", 1, 0, 437, HBEAT_OK, false},
-    {"parameters of 5000 bytes", 1, 6, 5000, HBEAT_OK, false},
+    {"an lcuid of 62 letters", .lcuid = 62, .instruction = 6, .parameters = 2,
+        .kept = true},
+    {"an lcuid of 63 letters", .lcuid = 63, .instruction = 6, .parameters = 2,
+        .kept = true},
+    {"an lcuid of 64 letters", .lcuid = 64, .instruction = 6, .parameters = 2,
+        .error = HBEAT_ERR_JSON},
+    {"an lcuid of 65 letters", .lcuid = 65, .instruction = 6, .parameters = 2,
+        .error = HBEAT_ERR_JSON},
+    {"an lcuid of 5000 letters", .lcuid = 5000, .instruction = 6,
+        .parameters = 2, .error = HBEAT_ERR_JSON},
+    {"a name of 436 bytes", .lcuid = 1, .instruction = 436, .kept = true},
+    {"a name of 437 bytes", .lcuid = 1, .instruction = 437},
+    {"a name of 438 bytes", .lcuid = 1, .instruction = 438},
+    {"a name of 439 bytes", .lcuid = 1, .instruction = 439},
+    {"a name of 5000 bytes", .lcuid = 1, .instruction = 5000, .parameters = 2},
+    {"436 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 400,
+        .kept = true},
+    {"437 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 401},
+    {"438 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 402},
+    {"parameters of 435 bytes", .lcuid = 1, .instruction = 1, .parameters = 435,
+        .kept = true},
+    {"parameters of 436 bytes", .lcuid = 1, .instruction = 1,
+        .parameters = 436},
+    {"parameters of 436 bytes, no name", .lcuid = 1, .parameters = 436,
+        .kept = true},
+    {"parameters of 437 bytes, no name", .lcuid = 1, .parameters = 437},
+    {"parameters of 5000 bytes", .lcuid = 1, .instruction = 6,
+        .parameters = 5000},
 };
 
 /* A string of one letter, or an array of so many bytes. */
@@ -714,43 +762,77 @@ enum outcome { RUNS, WAITS, STALE };
 
 static const struct due_row {
   const char *name;
-  int64_t run_at_s, now_s, max_age_s;
+  int64_t run_at_s; /* NONE: at once */
+  int64_t now_s;
+  int64_t max_age_s; /* 0: it never becomes stale */
   enum outcome outcome;
 } DUE_TIMES[] = {
-    {"now", NONE, NOW, 0, RUNS},
-    {"now, and an age", NONE, NOW, 1, RUNS},
-    {"now, in 1970", NONE, 0, 60, RUNS},
-    {"now, before 1970", NONE, -1, 60, RUNS},
-    {"now, at the least time", NONE, INT64_MIN, 60, RUNS},
-    {"now, at the greatest time", NONE, INT64_MAX, INT64_MAX, RUNS},
-    {"this second", NOW, NOW, 60, RUNS},
-    {"the next second", NOW, NOW - 1, 60, WAITS},
-    {"a second ago", NOW, NOW + 1, 60, RUNS},
-    {"as late as can be", NOW, NOW + 60, 60, RUNS},
-    {"a second later", NOW, NOW + 61, 60, STALE},
-    {"years late", NOW, NOW + INT64_C(1000000000), 3600, STALE},
-    {"years late, never stale", NOW, NOW + INT64_C(1000000000), 0, RUNS},
-    {"far ahead", INT64_C(253402300799), NOW, 60, WAITS},
-    {"the epoch, in time", 0, 30, 60, RUNS},
-    {"the epoch, stale", 0, NOW, 60, STALE},
-    {"before the epoch", -100, -50, 60, RUNS},
-    {"before the epoch, early", -100, -101, 60, WAITS},
-    {"before the epoch, stale", -100, 0, 60, STALE},
-    {"the year 1, stale", -62135596800, NOW, 60, STALE},
-    {"the year 1, never stale", -62135596800, NOW, 0, RUNS},
-    {"the greatest time, early", INT64_MAX, NOW, 60, WAITS},
-    {"the greatest time, very early", INT64_MAX, INT64_MIN, 60, WAITS},
-    {"the greatest time", INT64_MAX, INT64_MAX, 60, RUNS},
-    {"the least time but one, early", INT64_MIN + 1, INT64_MIN, 60, WAITS},
-    {"the least time but one", INT64_MIN + 1, INT64_MIN + 1, 60, RUNS},
-    {"as stale as can be", INT64_MIN + 1, INT64_MAX, 60, STALE},
-    {"as stale as can be, but one", INT64_MIN + 1, INT64_MAX, INT64_MAX, STALE},
-    {"as late as is allowed", 0, INT64_MAX, INT64_MAX, RUNS},
-    {"a bit later", -1, INT64_MAX, INT64_MAX, STALE},
-    {"as late as can be, never stale", INT64_MIN + 1, INT64_MAX, 0, RUNS},
+    {"now", .run_at_s = NONE, .now_s = NOW, .outcome = RUNS},
+    {"now, and an age", .run_at_s = NONE, .now_s = NOW, .max_age_s = 1,
+        .outcome = RUNS},
+    {"now, in 1970", .run_at_s = NONE, .now_s = 0, .max_age_s = 60,
+        .outcome = RUNS},
+    {"now, before 1970", .run_at_s = NONE, .now_s = -1, .max_age_s = 60,
+        .outcome = RUNS},
+    {"now, at the least time", .run_at_s = NONE, .now_s = INT64_MIN,
+        .max_age_s = 60, .outcome = RUNS},
+    {"now, at the greatest time", .run_at_s = NONE, .now_s = INT64_MAX,
+        .max_age_s = INT64_MAX, .outcome = RUNS},
+    {"this second", .run_at_s = NOW, .now_s = NOW, .max_age_s = 60,
+        .outcome = RUNS},
+    {"the next second", .run_at_s = NOW, .now_s = NOW - 1, .max_age_s = 60,
+        .outcome = WAITS},
+    {"a second ago", .run_at_s = NOW, .now_s = NOW + 1, .max_age_s = 60,
+        .outcome = RUNS},
+    {"as late as can be", .run_at_s = NOW, .now_s = NOW + 60, .max_age_s = 60,
+        .outcome = RUNS},
+    {"a second later", .run_at_s = NOW, .now_s = NOW + 61, .max_age_s = 60,
+        .outcome = STALE},
+    {"years late", .run_at_s = NOW, .now_s = NOW + INT64_C(1000000000),
+        .max_age_s = 3600, .outcome = STALE},
+    {"years late, never stale", .run_at_s = NOW,
+        .now_s = NOW + INT64_C(1000000000), .outcome = RUNS},
+    {"far ahead", .run_at_s = INT64_C(253402300799), .now_s = NOW,
+        .max_age_s = 60, .outcome = WAITS},
+    {"the epoch, in time", .run_at_s = 0, .now_s = 30, .max_age_s = 60,
+        .outcome = RUNS},
+    {"the epoch, stale", .run_at_s = 0, .now_s = NOW, .max_age_s = 60,
+        .outcome = STALE},
+    {"before the epoch", .run_at_s = -100, .now_s = -50, .max_age_s = 60,
+        .outcome = RUNS},
+    {"before the epoch, early", .run_at_s = -100, .now_s = -101,
+        .max_age_s = 60, .outcome = WAITS},
+    {"before the epoch, stale", .run_at_s = -100, .now_s = 0, .max_age_s = 60,
+        .outcome = STALE},
+    {"the year 1, stale", .run_at_s = -62135596800, .now_s = NOW,
+        .max_age_s = 60, .outcome = STALE},
+    {"the year 1, never stale", .run_at_s = -62135596800, .now_s = NOW,
+        .outcome = RUNS},
+    {"the greatest time, early", .run_at_s = INT64_MAX, .now_s = NOW,
+        .max_age_s = 60, .outcome = WAITS},
+    {"the greatest time, very early", .run_at_s = INT64_MAX, .now_s = INT64_MIN,
+        .max_age_s = 60, .outcome = WAITS},
+    {"the greatest time", .run_at_s = INT64_MAX, .now_s = INT64_MAX,
+        .max_age_s = 60, .outcome = RUNS},
+    {"the least time but one, early", .run_at_s = INT64_MIN + 1,
+        .now_s = INT64_MIN, .max_age_s = 60, .outcome = WAITS},
+    {"the least time but one", .run_at_s = INT64_MIN + 1,
+        .now_s = INT64_MIN + 1, .max_age_s = 60, .outcome = RUNS},
+    {"as stale as can be", .run_at_s = INT64_MIN + 1, .now_s = INT64_MAX,
+        .max_age_s = 60, .outcome = STALE},
+    {"as stale as can be, but one", .run_at_s = INT64_MIN + 1,
+        .now_s = INT64_MAX, .max_age_s = INT64_MAX, .outcome = STALE},
+    {"as late as is allowed", .run_at_s = 0, .now_s = INT64_MAX,
+        .max_age_s = INT64_MAX, .outcome = RUNS},
+    {"a bit later", .run_at_s = -1, .now_s = INT64_MAX, .max_age_s = INT64_MAX,
+        .outcome = STALE},
+    {"as late as can be, never stale", .run_at_s = INT64_MIN + 1,
+        .now_s = INT64_MAX, .outcome = RUNS},
 };
 
 static void test_due(void **state) {
+  static const int states[] = {
+      [RUNS] = TAKEN, [WAITS] = WAITING, [STALE] = ENDED};
   const struct due_row *row = *state;
   hbeat_instruction i;
 
@@ -767,10 +849,7 @@ static void test_due(void **state) {
   expect_text("lcuid", i.lcuid, row->outcome == RUNS ? A : NULL);
   expect_text("the report", next_report(),
       row->outcome == STALE ? "failed: stale" : NULL);
-  expect_int("the state", state_of(A),
-      row->outcome == RUNS        ? TAKEN
-          : row->outcome == WAITS ? WAITING
-                                  : ENDED);
+  expect_int("the state", state_of(A), states[row->outcome]);
 }
 
 /* The times of several, at which they are asked for. */
@@ -784,13 +863,19 @@ static void test_plan(void **state) {
     int64_t now_s;
     const char *lcuid;
     int64_t run_at_s;
-  } steps[] = {{NOW, "a", NONE}, {NOW, NULL, NOW + 20},
-      {NOW + 19, NULL, NOW + 20}, {NOW + 20, "b", NOW + 20},
-      {NOW + 20, "c", NOW + 20}, {NOW + 20, NULL, NOW + 40},
-      {NOW - 99, NULL, NOW + 40}, {NOW + 43, "d", NOW + 40},
-      {NOW + 44, NULL, NOW + 50}, {NOW + 50, "e", NOW + 50},
-      {NOW + 50, NULL, NOW + 60}, {NOW + 60, "f", NOW + 60},
-      {INT64_MAX, NULL, NONE}};
+  } steps[] = {{.now_s = NOW, .lcuid = "a", .run_at_s = NONE},
+      {.now_s = NOW, .run_at_s = NOW + 20},
+      {.now_s = NOW + 19, .run_at_s = NOW + 20},
+      {.now_s = NOW + 20, .lcuid = "b", .run_at_s = NOW + 20},
+      {.now_s = NOW + 20, .lcuid = "c", .run_at_s = NOW + 20},
+      {.now_s = NOW + 20, .run_at_s = NOW + 40},
+      {.now_s = NOW - 99, .run_at_s = NOW + 40},
+      {.now_s = NOW + 43, .lcuid = "d", .run_at_s = NOW + 40},
+      {.now_s = NOW + 44, .run_at_s = NOW + 50},
+      {.now_s = NOW + 50, .lcuid = "e", .run_at_s = NOW + 50},
+      {.now_s = NOW + 50, .run_at_s = NOW + 60},
+      {.now_s = NOW + 60, .lcuid = "f", .run_at_s = NOW + 60},
+      {.now_s = INT64_MAX, .run_at_s = NONE}};
   hbeat_instruction i;
 
   (void)state;
@@ -811,44 +896,61 @@ static void test_plan(void **state) {
 
 /* ---- How it ended ------------------------------------------------------- */
 
-/* Row: a message, `front` and `count` times `unit`; the size of the data; what
- * is left of both. */
+/* Row: a message, `front` and `count` times `unit`, and data; how many bytes are
+ * left of both. */
 static const struct ended_row {
   const char *name;
-  const char *front, *unit;
-  size_t count, data, message_left, data_left;
+  const char *front; /* NULL: there is nothing in front */
+  const char *unit;
+  size_t count;
+  size_t data; /* bytes of it; 0: there is none */
+  size_t message_left;
+  size_t data_left;
 } ENDINGS[] = {
-    {"nothing", "", "x", 0, 0, 0, 0},
-    {"short", "", "x", 10, 20, 10, 20},
-    {"a message only", "", "x", 10, 0, 10, 0},
-    {"data only", "", "x", 0, 20, 0, 20},
-    {"a message that just fits", "", "x", 436, 0, 436, 0},
-    {"one too long", "", "x", 437, 0, 436, 0},
-    {"two too long", "", "x", 438, 0, 436, 0},
-    {"much too long", "", "x", 5000, 0, 436, 0},
-    {"two bytes each, fits", "", "\xC3\xA9", 218, 0, 436, 0},
-    {"two bytes each", "", "\xC3\xA9", 219, 0, 436, 0},
-    {"two bytes each, split", "x", "\xC3\xA9", 218, 0, 435, 0},
-    {"three bytes each, split", "", "\xE2\x82\xAC", 200, 0, 435, 0},
-    {"three bytes each", "x", "\xE2\x82\xAC", 200, 0, 436, 0},
-    {"three bytes each, split behind one", "xx", "\xE2\x82\xAC", 200, 0, 434,
-        0},
-    {"four bytes each", "", "\xF0\x9F\x98\x80", 200, 0, 436, 0},
-    {"four bytes each, split behind three", "x", "\xF0\x9F\x98\x80", 200, 0,
-        433, 0},
-    {"four bytes each, split behind two", "xx", "\xF0\x9F\x98\x80", 200, 0, 434,
-        0},
-    {"four bytes each, split behind one", "xxx", "\xF0\x9F\x98\x80", 200, 0,
-        435, 0},
-    {"data that just fits", "", "x", 0, 436, 0, 436},
-    {"data that does not", "", "x", 0, 437, 0, 0},
-    {"data of 5000 bytes", "", "x", 0, 5000, 0, 0},
-    {"both just fit", "", "x", 100, 336, 100, 336},
-    {"the data does not fit", "", "x", 100, 337, 100, 0},
-    {"the least data fits", "", "x", 434, 2, 434, 2},
-    {"the least data does not", "", "x", 435, 2, 435, 0},
-    {"a message that is cut, and data", "", "x", 600, 2, 436, 0},
-    {"a character cut off makes no room", "x", "\xE2\x82\xAC", 400, 2, 436, 0},
+    {"nothing", .unit = "x"},
+    {"short", .unit = "x", .count = 10, .data = 20, .message_left = 10,
+        .data_left = 20},
+    {"a message only", .unit = "x", .count = 10, .message_left = 10},
+    {"data only", .unit = "x", .data = 20, .data_left = 20},
+    {"a message that just fits", .unit = "x", .count = 436,
+        .message_left = 436},
+    {"one too long", .unit = "x", .count = 437, .message_left = 436},
+    {"two too long", .unit = "x", .count = 438, .message_left = 436},
+    {"much too long", .unit = "x", .count = 5000, .message_left = 436},
+    {"two bytes each, fits", .unit = "\xC3\xA9", .count = 218,
+        .message_left = 436},
+    {"two bytes each", .unit = "\xC3\xA9", .count = 219, .message_left = 436},
+    {"two bytes each, split", .front = "x", .unit = "\xC3\xA9", .count = 218,
+        .message_left = 435},
+    {"three bytes each, split", .unit = "\xE2\x82\xAC", .count = 200,
+        .message_left = 435},
+    {"three bytes each", .front = "x", .unit = "\xE2\x82\xAC", .count = 200,
+        .message_left = 436},
+    {"three bytes each, split behind one", .front = "xx",
+        .unit = "\xE2\x82\xAC", .count = 200, .message_left = 434},
+    {"four bytes each", .unit = "\xF0\x9F\x98\x80", .count = 200,
+        .message_left = 436},
+    {"four bytes each, split behind three", .front = "x",
+        .unit = "\xF0\x9F\x98\x80", .count = 200, .message_left = 433},
+    {"four bytes each, split behind two", .front = "xx",
+        .unit = "\xF0\x9F\x98\x80", .count = 200, .message_left = 434},
+    {"four bytes each, split behind one", .front = "xxx",
+        .unit = "\xF0\x9F\x98\x80", .count = 200, .message_left = 435},
+    {"data that just fits", .unit = "x", .data = 436, .data_left = 436},
+    {"data that does not", .unit = "x", .data = 437},
+    {"data of 5000 bytes", .unit = "x", .data = 5000},
+    {"both just fit", .unit = "x", .count = 100, .data = 336,
+        .message_left = 100, .data_left = 336},
+    {"the data does not fit", .unit = "x", .count = 100, .data = 337,
+        .message_left = 100},
+    {"the least data fits", .unit = "x", .count = 434, .data = 2,
+        .message_left = 434, .data_left = 2},
+    {"the least data does not", .unit = "x", .count = 435, .data = 2,
+        .message_left = 435},
+    {"a message that is cut, and data", .unit = "x", .count = 600, .data = 2,
+        .message_left = 436},
+    {"a character cut off makes no room", .front = "x", .unit = "\xE2\x82\xAC",
+        .count = 400, .data = 2, .message_left = 436},
 };
 
 /* An object of so many bytes: at least two. */
@@ -880,11 +982,12 @@ static void test_ended(void **state) {
   const char *data = row->data > 0 ? object_of(row->data) : NULL;
   const char *message;
   char text[5100];
-  size_t size = strlen(row->front), unit = strlen(row->unit);
+  const char *front = row->front ? row->front : "";
+  size_t size = strlen(front), unit = strlen(row->unit);
 
   in_hand(row->name, TEXT(""));
   forget();
-  strcpy(text, row->front);
+  strcpy(text, front);
   for (size_t i = 0; i < row->count; i++, size += unit)
     strcpy(text + size, row->unit);
   message = at_end(&other_bytes, text, size + 1);
@@ -923,27 +1026,28 @@ static void test_ended_in_junk(void **state) {
   }
 }
 
-/* Row: what is to be response_data, and whether it is. */
+/* Row: what is to be response_data, and whether it is kept. */
 static const struct data_row {
   const char *name;
   const char *text;
   bool kept;
 } DATA[] = {
-    {"none", NULL, false},
-    {"an empty object", "{}", true},
-    {"an object", "{\"exit_status\":0,\"message\":\"caf\\u00e9\"}", true},
-    {"an object, beyond ASCII", "{\"a\":\"caf\xC3\xA9\"}", true},
-    {"an object of objects", "{\"a\":{\"b\":[{}]}}", true},
-    {"empty", "", false},
-    {"an array", "[]", false},
-    {"null", "null", false},
-    {"a string", "\"{}\"", false},
-    {"a number", "1", false},
-    {"cut off", "{\"a\":1", false},
-    {"two objects", "{}{}", false},
-    {"a comma too many", "{\"a\":1,}", false},
-    {"no UTF-8", "{\"a\":\"\xFF\"}", false},
-    {"a line end in a string", "{\"a\":\"\n\"}", false},
+    {"none", NULL, .kept = false},
+    {"an empty object", "{}", .kept = true},
+    {"an object", "{\"exit_status\":0,\"message\":\"caf\\u00e9\"}",
+        .kept = true},
+    {"an object, beyond ASCII", "{\"a\":\"caf\xC3\xA9\"}", .kept = true},
+    {"an object of objects", "{\"a\":{\"b\":[{}]}}", .kept = true},
+    {"empty", "", .kept = false},
+    {"an array", "[]", .kept = false},
+    {"null", "null", .kept = false},
+    {"a string", "\"{}\"", .kept = false},
+    {"a number", "1", .kept = false},
+    {"cut off", "{\"a\":1", .kept = false},
+    {"two objects", "{}{}", .kept = false},
+    {"a comma too many", "{\"a\":1,}", .kept = false},
+    {"no UTF-8", "{\"a\":\"\xFF\"}", .kept = false},
+    {"a line end in a string", "{\"a\":\"\n\"}", .kept = false},
 };
 
 static void test_data(void **state) {
@@ -1114,7 +1218,7 @@ static void expect_turns(unsigned count, unsigned rounds) {
   for (unsigned n = 0; n < count * rounds; n++) {
     unsigned which;
     expect_true("a report", make_report(m, &request));
-    which = (unsigned)strtoul(strrchr(request.instruction, '-') + 1, NULL, 10);
+    which = number_of(request.instruction);
     expect_true("one of them", which >= 1 && which <= 16);
     expect_int("its turn", seen[which]++, n / count);
     hear(&request, HBEAT_ERR_CONNECT, 0);
@@ -1146,47 +1250,47 @@ static void test_turns(void **state) {
 static const struct refusal_row {
   const char *name;
   hbeat_error error;
-  int status;
+  int http_status; /* 0: there was no answer */
   bool done;
 } REFUSALS[] = {
-    {"taken", HBEAT_OK, 200, true},
-    {"201", HBEAT_OK, 201, true},
-    {"400", HBEAT_ERR_STATUS, 400, true},
-    {"401", HBEAT_ERR_STATUS, 401, false},
-    {"402", HBEAT_ERR_STATUS, 402, true},
-    {"403", HBEAT_ERR_STATUS, 403, false},
-    {"404", HBEAT_ERR_STATUS, 404, true},
-    {"405", HBEAT_ERR_STATUS, 405, true},
-    {"407", HBEAT_ERR_STATUS, 407, true},
-    {"408", HBEAT_ERR_STATUS, 408, false},
-    {"409", HBEAT_ERR_STATUS, 409, true},
-    {"410", HBEAT_ERR_STATUS, 410, true},
-    {"413", HBEAT_ERR_STATUS, 413, true},
-    {"422", HBEAT_ERR_STATUS, 422, true},
-    {"424", HBEAT_ERR_STATUS, 424, true},
-    {"425", HBEAT_ERR_STATUS, 425, false},
-    {"426", HBEAT_ERR_STATUS, 426, true},
-    {"429", HBEAT_ERR_STATUS, 429, false},
-    {"499", HBEAT_ERR_STATUS, 499, true},
-    {"302", HBEAT_ERR_STATUS, 302, false},
-    {"399", HBEAT_ERR_STATUS, 399, false},
-    {"500", HBEAT_ERR_STATUS, 500, false},
-    {"503", HBEAT_ERR_STATUS, 503, false},
-    {"522", HBEAT_ERR_STATUS, 522, false},
-    {"a proxy's 404", HBEAT_ERR_PROXY, 404, false},
-    {"404, cut off", HBEAT_ERR_TRUNCATED, 404, false},
-    {"404, too late", HBEAT_ERR_TIMEOUT, 404, false},
-    {"404, broken", HBEAT_ERR_HTTP, 404, false},
-    {"refused", HBEAT_ERR_REFUSED, 200, true},
-    {"a page", HBEAT_ERR_JSON, 200, false},
-    {"too big", HBEAT_ERR_TOO_BIG, 200, false},
-    {"no connection", HBEAT_ERR_CONNECT, 0, false},
-    {"no name", HBEAT_ERR_RESOLVE, 0, false},
-    {"a captive portal", HBEAT_ERR_CERT_NAME, 0, false},
-    {"no trust", HBEAT_ERR_CERT_TRUST, 0, false},
-    {"no time", HBEAT_ERR_CERT_TIME, 0, false},
-    {"no TLS", HBEAT_ERR_TLS, 0, false},
-    {"no token", HBEAT_ERR_ARGUMENT, 0, false},
+    {"taken", .error = HBEAT_OK, .http_status = 200, .done = true},
+    {"201", .error = HBEAT_OK, .http_status = 201, .done = true},
+    {"400", .error = HBEAT_ERR_STATUS, .http_status = 400, .done = true},
+    {"401", .error = HBEAT_ERR_STATUS, .http_status = 401},
+    {"402", .error = HBEAT_ERR_STATUS, .http_status = 402, .done = true},
+    {"403", .error = HBEAT_ERR_STATUS, .http_status = 403},
+    {"404", .error = HBEAT_ERR_STATUS, .http_status = 404, .done = true},
+    {"405", .error = HBEAT_ERR_STATUS, .http_status = 405, .done = true},
+    {"407", .error = HBEAT_ERR_STATUS, .http_status = 407, .done = true},
+    {"408", .error = HBEAT_ERR_STATUS, .http_status = 408},
+    {"409", .error = HBEAT_ERR_STATUS, .http_status = 409, .done = true},
+    {"410", .error = HBEAT_ERR_STATUS, .http_status = 410, .done = true},
+    {"413", .error = HBEAT_ERR_STATUS, .http_status = 413, .done = true},
+    {"422", .error = HBEAT_ERR_STATUS, .http_status = 422, .done = true},
+    {"424", .error = HBEAT_ERR_STATUS, .http_status = 424, .done = true},
+    {"425", .error = HBEAT_ERR_STATUS, .http_status = 425},
+    {"426", .error = HBEAT_ERR_STATUS, .http_status = 426, .done = true},
+    {"429", .error = HBEAT_ERR_STATUS, .http_status = 429},
+    {"499", .error = HBEAT_ERR_STATUS, .http_status = 499, .done = true},
+    {"302", .error = HBEAT_ERR_STATUS, .http_status = 302},
+    {"399", .error = HBEAT_ERR_STATUS, .http_status = 399},
+    {"500", .error = HBEAT_ERR_STATUS, .http_status = 500},
+    {"503", .error = HBEAT_ERR_STATUS, .http_status = 503},
+    {"522", .error = HBEAT_ERR_STATUS, .http_status = 522},
+    {"a proxy's 404", .error = HBEAT_ERR_PROXY, .http_status = 404},
+    {"404, cut off", .error = HBEAT_ERR_TRUNCATED, .http_status = 404},
+    {"404, too late", .error = HBEAT_ERR_TIMEOUT, .http_status = 404},
+    {"404, broken", .error = HBEAT_ERR_HTTP, .http_status = 404},
+    {"refused", .error = HBEAT_ERR_REFUSED, .http_status = 200, .done = true},
+    {"a page", .error = HBEAT_ERR_JSON, .http_status = 200},
+    {"too big", .error = HBEAT_ERR_TOO_BIG, .http_status = 200},
+    {"no connection", .error = HBEAT_ERR_CONNECT},
+    {"no name", .error = HBEAT_ERR_RESOLVE},
+    {"a captive portal", .error = HBEAT_ERR_CERT_NAME},
+    {"no trust", .error = HBEAT_ERR_CERT_TRUST},
+    {"no time", .error = HBEAT_ERR_CERT_TIME},
+    {"no TLS", .error = HBEAT_ERR_TLS},
+    {"no token", .error = HBEAT_ERR_ARGUMENT},
 };
 
 static void test_refusal(void **state) {
@@ -1206,7 +1310,7 @@ static void test_refusal(void **state) {
     }
     expect_text("its turn comes", request.instruction, A);
     expect_int("the call", request.call, call);
-    hear(&request, row->error, row->status);
+    hear(&request, row->error, row->http_status);
     expect_int("the state", state_of(A), row->done ? REPORTED : ENDED);
     expect_int("the other", state_of("other"), ENDED);
     expect_int("changed", m->changed, row->done);
@@ -1215,37 +1319,49 @@ static void test_refusal(void **state) {
 
 /* ---- The server's time -------------------------------------------------- */
 
-/* Row: what is known, what a reply says, and what is known then. */
+/* Row: what is known of the server's time, what a reply says, and what is known
+ * then. */
 static const struct time_row {
   const char *name;
-  int64_t known_s, time_s, offset_s;
-  bool news;
+  int64_t known_s;
+  int64_t time_s;   /* of the reply */
+  int64_t offset_s; /* NONE: no certificate vouches for it */
+  bool news;        /* it brings an instruction */
   int64_t then_s;
 } TIMES[] = {
-    {"the first", 0, NOW, 0, false, NOW},
-    {"the first, the clock being wrong", 0, NOW, NOW - 5, false, NOW},
-    {"no date", NOW, NONE, NONE, false, NOW},
-    {"no date, but news", NOW, NONE, NONE, true, NOW},
-    {"one that no certificate vouches for", NOW, NOW + 9 * DAY, NONE, false,
-        NOW},
-    {"the same, and news", NOW, NOW + 9 * DAY, NONE, true, NOW},
-    {"the same time", NOW, NOW, 0, false, NOW},
-    {"a second on", NOW, NOW + 1, 0, false, NOW},
-    {"a second on, and news", NOW, NOW + 1, 0, true, NOW + 1},
-    {"nearly a day on", NOW, NOW + DAY - 1, 0, false, NOW},
-    {"a day on", NOW, NOW + DAY, 0, false, NOW + DAY},
-    {"more than a day on", NOW, NOW + DAY + 1, 0, false, NOW + DAY + 1},
-    {"nearly a day back", NOW, NOW - DAY + 1, 0, false, NOW},
-    {"nearly a day back, and news", NOW, NOW - DAY + 1, 0, true, NOW - DAY + 1},
-    {"a day back", NOW, NOW - DAY, 0, false, NOW - DAY},
-    {"more than a day back", NOW, NOW - DAY - 1, 0, false, NOW - DAY - 1},
-    {"1970", NOW, 0, 0, false, 0},
-    {"the year 9999", NOW, INT64_C(253402300799), 0, false,
-        INT64_C(253402300799)},
-    {"from far away", -(INT64_C(1) << 61), INT64_C(1) << 61, 0, false,
-        INT64_C(1) << 61},
-    {"and back", INT64_C(1) << 61, -(INT64_C(1) << 61), 0, false,
-        -(INT64_C(1) << 61)},
+    {"the first", .time_s = NOW, .then_s = NOW},
+    {"the first, the clock being wrong", .time_s = NOW, .offset_s = NOW - 5,
+        .then_s = NOW},
+    {"no date", .known_s = NOW, .time_s = NONE, .offset_s = NONE,
+        .then_s = NOW},
+    {"no date, but news", .known_s = NOW, .time_s = NONE, .offset_s = NONE,
+        .news = true, .then_s = NOW},
+    {"one that no certificate vouches for", .known_s = NOW,
+        .time_s = NOW + 9 * DAY, .offset_s = NONE, .then_s = NOW},
+    {"the same, and news", .known_s = NOW, .time_s = NOW + 9 * DAY,
+        .offset_s = NONE, .news = true, .then_s = NOW},
+    {"the same time", .known_s = NOW, .time_s = NOW, .then_s = NOW},
+    {"a second on", .known_s = NOW, .time_s = NOW + 1, .then_s = NOW},
+    {"a second on, and news", .known_s = NOW, .time_s = NOW + 1, .news = true,
+        .then_s = NOW + 1},
+    {"nearly a day on", .known_s = NOW, .time_s = NOW + DAY - 1, .then_s = NOW},
+    {"a day on", .known_s = NOW, .time_s = NOW + DAY, .then_s = NOW + DAY},
+    {"more than a day on", .known_s = NOW, .time_s = NOW + DAY + 1,
+        .then_s = NOW + DAY + 1},
+    {"nearly a day back", .known_s = NOW, .time_s = NOW - DAY + 1,
+        .then_s = NOW},
+    {"nearly a day back, and news", .known_s = NOW, .time_s = NOW - DAY + 1,
+        .news = true, .then_s = NOW - DAY + 1},
+    {"a day back", .known_s = NOW, .time_s = NOW - DAY, .then_s = NOW - DAY},
+    {"more than a day back", .known_s = NOW, .time_s = NOW - DAY - 1,
+        .then_s = NOW - DAY - 1},
+    {"1970", .known_s = NOW, .time_s = 0, .then_s = 0},
+    {"the year 9999", .known_s = NOW, .time_s = INT64_C(253402300799),
+        .then_s = INT64_C(253402300799)},
+    {"from far away", .known_s = -(INT64_C(1) << 61),
+        .time_s = INT64_C(1) << 61, .then_s = INT64_C(1) << 61},
+    {"and back", .known_s = INT64_C(1) << 61, .time_s = -(INT64_C(1) << 61),
+        .then_s = -(INT64_C(1) << 61)},
 };
 
 static int64_t stored_time(void) {
@@ -1290,19 +1406,23 @@ static void test_server_time(void **state) {
   }
 }
 
-/* Row: the server's time as it was kept, and a floor. */
+/* Row: the server's time as it was kept, and a floor before and after. */
 static const struct floor_row {
   const char *name;
-  int64_t time_s, floor_s, raised_s;
+  int64_t time_s;
+  int64_t floor_s;
+  int64_t raised_s;
 } FLOORS[] = {
-    {"raised", NOW, NOW - 1, NOW},
-    {"raised from nothing", NOW, 0, NOW},
-    {"raised from below", NOW, INT64_MIN, NOW},
-    {"as it is", NOW, NOW, NOW},
-    {"never lowered", NOW, NOW + 1, NOW + 1},
-    {"never lowered by a strange time", -NOW, 5, 5},
-    {"the greatest", INT64_MAX, NOW, INT64_MAX},
-    {"the least", INT64_MIN + 1, NOW, NOW},
+    {"raised", .time_s = NOW, .floor_s = NOW - 1, .raised_s = NOW},
+    {"raised from nothing", .time_s = NOW, .floor_s = 0, .raised_s = NOW},
+    {"raised from below", .time_s = NOW, .floor_s = INT64_MIN, .raised_s = NOW},
+    {"as it is", .time_s = NOW, .floor_s = NOW, .raised_s = NOW},
+    {"never lowered", .time_s = NOW, .floor_s = NOW + 1, .raised_s = NOW + 1},
+    {"never lowered by a strange time", .time_s = -NOW, .floor_s = 5,
+        .raised_s = 5},
+    {"the greatest", .time_s = INT64_MAX, .floor_s = NOW,
+        .raised_s = INT64_MAX},
+    {"the least", .time_s = INT64_MIN + 1, .floor_s = NOW, .raised_s = NOW},
 };
 
 static void test_floor(void **state) {
