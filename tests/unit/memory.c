@@ -896,8 +896,8 @@ static void test_plan(void **state) {
 
 /* ---- How it ended ------------------------------------------------------- */
 
-/* Row: a message, `front` and `count` times `unit`, and data; how many bytes are
- * left of both. */
+/* Row: a message, `front` and `count` times `unit`, and data; how many bytes of
+ * both are left. */
 static const struct ended_row {
   const char *name;
   const char *front; /* NULL: there is nothing in front */

@@ -13,9 +13,9 @@ static const uint32_t MOST = UINT32_MAX;
 /* One call, but for its random number. */
 typedef struct question {
   hbeat_policy policy;
-  uint32_t failures;
+  uint32_t failures; /* in a row, so far */
   hbeat_error error;
-  int status;
+  int status; /* of the reply; NEVER: there is none */
   int64_t retry_after_s;
 } question;
 
@@ -37,120 +37,166 @@ static uint32_t ask(const question *q, uint32_t random, uint32_t *failures) {
 static const struct bound_row {
   const char *name;
   question q;
-  uint32_t least, most, failures;
+  uint32_t least;    /* ms, whatever the random number */
+  uint32_t most;     /* ms */
+  uint32_t failures; /* that the call leaves */
 } BOUNDS[] = {
-    {"success", {{0}, 0, HBEAT_OK, 200, HBEAT_NONE}, 54001, MINUTE, 0},
-    {"success without a reply", {{0}, 0, HBEAT_OK, NEVER, 0}, 54001, MINUTE, 0},
-    {"success after a failure", {{0}, 1, HBEAT_OK, 200, 0}, 54001, MINUTE, 0},
-    {"success after many", {{0}, UINT32_MAX, HBEAT_OK, 200, 0}, 54001, MINUTE,
-        0},
-    {"success has no Retry-After", {{0}, 2, HBEAT_OK, 200, 30}, 54001, MINUTE,
-        0},
-    {"success, only the interval counts",
-        {{1000, 7, 8, 9}, 0, HBEAT_OK, 200, 0}, 901, 1000, 0},
-    {"success, 1 ms", {{1, 0, 0, 0}, 0, HBEAT_OK, 200, 0}, 1, 1, 0},
-    {"success, a tenth is below 1 ms", {{9, 0, 0, 0}, 0, HBEAT_OK, 200, 0}, 9,
-        9, 0},
-    {"success, 20 ms", {{20, 0, 0, 0}, 0, HBEAT_OK, 200, 0}, 19, 20, 0},
-    {"success, the longest interval",
-        {{UINT32_MAX, 0, 0, 0}, 0, HBEAT_OK, 200, 0}, UINT32_MAX - 429496728,
-        UINT32_MAX, 0},
+    {"success", .q.error = HBEAT_OK, .q.status = 200,
+        .q.retry_after_s = HBEAT_NONE, .least = 54001, .most = MINUTE},
+    {"success without a reply", .q.error = HBEAT_OK, .q.status = NEVER,
+        .least = 54001, .most = MINUTE},
+    {"success after a failure", .q.failures = 1, .q.error = HBEAT_OK,
+        .q.status = 200, .least = 54001, .most = MINUTE},
+    {"success after many", .q.failures = UINT32_MAX, .q.error = HBEAT_OK,
+        .q.status = 200, .least = 54001, .most = MINUTE},
+    {"success has no Retry-After", .q.failures = 2, .q.error = HBEAT_OK,
+        .q.status = 200, .q.retry_after_s = 30, .least = 54001, .most = MINUTE},
+    {"success, only the interval counts", .q.policy.interval_ms = 1000,
+        .q.policy.splay_ms = 7, .q.policy.retry_max_ms = 8,
+        .q.policy.rare_max_ms = 9, .q.error = HBEAT_OK, .q.status = 200,
+        .least = 901, .most = 1000},
+    {"success, 1 ms", .q.policy.interval_ms = 1, .q.error = HBEAT_OK,
+        .q.status = 200, .least = 1, .most = 1},
+    {"success, a tenth is below 1 ms", .q.policy.interval_ms = 9,
+        .q.error = HBEAT_OK, .q.status = 200, .least = 9, .most = 9},
+    {"success, 20 ms", .q.policy.interval_ms = 20, .q.error = HBEAT_OK,
+        .q.status = 200, .least = 19, .most = 20},
+    {"success, the longest interval", .q.policy.interval_ms = UINT32_MAX,
+        .q.error = HBEAT_OK, .q.status = 200, .least = UINT32_MAX - 429496728,
+        .most = UINT32_MAX},
 
-    {"the first one", {{0}, 0, HBEAT_AGAIN, NEVER, 0}, 0, 53999, 0},
-    {"the first one, of another interval",
-        {{5000, 0, 0, 0}, 0, HBEAT_AGAIN, NEVER, 0}, 0, 4499, 0},
-    {"the first one, splayed", {{0, 300000, 1, 1}, 0, HBEAT_AGAIN, NEVER, 0}, 0,
-        299999, 0},
-    {"the first one, at once", {{0, 1, 0, 0}, 0, HBEAT_AGAIN, NEVER, 0}, 0, 0,
-        0},
-    {"the first one, the longest splay",
-        {{0, UINT32_MAX, 0, 0}, 0, HBEAT_AGAIN, NEVER, 0}, 0, UINT32_MAX - 1,
-        0},
-    {"the first one is no failure", {{0}, 3, HBEAT_AGAIN, NEVER, 0}, 0, 53999,
-        3},
-    {"the first one has no Retry-After", {{0}, 0, HBEAT_AGAIN, 429, 30}, 0,
-        53999, 0},
+    {"the first one", .q.error = HBEAT_AGAIN, .q.status = NEVER, .most = 53999},
+    {"the first one, of another interval", .q.policy.interval_ms = 5000,
+        .q.error = HBEAT_AGAIN, .q.status = NEVER, .most = 4499},
+    {"the first one, splayed", .q.policy.splay_ms = 300000,
+        .q.policy.retry_max_ms = 1, .q.policy.rare_max_ms = 1,
+        .q.error = HBEAT_AGAIN, .q.status = NEVER, .most = 299999},
+    {"the first one, at once", .q.policy.splay_ms = 1, .q.error = HBEAT_AGAIN,
+        .q.status = NEVER, .most = 0},
+    {"the first one, the longest splay", .q.policy.splay_ms = UINT32_MAX,
+        .q.error = HBEAT_AGAIN, .q.status = NEVER, .most = UINT32_MAX - 1},
+    {"the first one is no failure", .q.failures = 3, .q.error = HBEAT_AGAIN,
+        .q.status = NEVER, .most = 53999, .failures = 3},
+    {"the first one has no Retry-After", .q.error = HBEAT_AGAIN,
+        .q.status = 429, .q.retry_after_s = 30, .most = 53999},
 
-    {"1st failure", {{0}, 0, HBEAT_ERR_CONNECT, 0, HBEAT_NONE}, 0, 119999, 1},
-    {"2nd failure", {{0}, 1, HBEAT_ERR_CONNECT, 0, HBEAT_NONE}, 0, 239999, 2},
-    {"3rd failure", {{0}, 2, HBEAT_ERR_CONNECT, 0, HBEAT_NONE}, 0, 479999, 3},
-    {"4th failure", {{0}, 3, HBEAT_ERR_CONNECT, 0, HBEAT_NONE}, 0, 599999, 4},
-    {"5th failure", {{0}, 4, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 5},
-    {"31st failure", {{0}, 30, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 31},
-    {"32nd failure", {{0}, 31, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 32},
-    {"33rd failure", {{0}, 32, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 33},
-    {"64th failure", {{0}, 63, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 64},
-    {"65th failure", {{0}, 64, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 65},
-    {"the last failure that is counted",
-        {{0}, UINT32_MAX - 1, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999,
-        UINT32_MAX},
-    {"and the one after it", {{0}, UINT32_MAX, HBEAT_ERR_CONNECT, NEVER, 0}, 0,
-        599999, UINT32_MAX},
-    {"failure, another interval",
-        {{1000, 0, 0, 0}, 0, HBEAT_ERR_TIMEOUT, NEVER, 0}, 0, 1999, 1},
-    {"failure, ten of another interval",
-        {{1000, 0, 0, 0}, 9, HBEAT_ERR_TIMEOUT, NEVER, 0}, 0, 9999, 10},
-    {"failure, the most is below the interval",
-        {{0, 0, 500, 0}, 0, HBEAT_ERR_TIMEOUT, NEVER, 0}, 0, 499, 1},
+    {"1st failure", .q.error = HBEAT_ERR_CONNECT, .q.retry_after_s = HBEAT_NONE,
+        .most = 119999, .failures = 1},
+    {"2nd failure", .q.failures = 1, .q.error = HBEAT_ERR_CONNECT,
+        .q.retry_after_s = HBEAT_NONE, .most = 239999, .failures = 2},
+    {"3rd failure", .q.failures = 2, .q.error = HBEAT_ERR_CONNECT,
+        .q.retry_after_s = HBEAT_NONE, .most = 479999, .failures = 3},
+    {"4th failure", .q.failures = 3, .q.error = HBEAT_ERR_CONNECT,
+        .q.retry_after_s = HBEAT_NONE, .most = 599999, .failures = 4},
+    {"5th failure", .q.failures = 4, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .most = 599999, .failures = 5},
+    {"31st failure", .q.failures = 30, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .most = 599999, .failures = 31},
+    {"32nd failure", .q.failures = 31, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .most = 599999, .failures = 32},
+    {"33rd failure", .q.failures = 32, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .most = 599999, .failures = 33},
+    {"64th failure", .q.failures = 63, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .most = 599999, .failures = 64},
+    {"65th failure", .q.failures = 64, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .most = 599999, .failures = 65},
+    {"the last failure that is counted", .q.failures = UINT32_MAX - 1,
+        .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER, .most = 599999,
+        .failures = UINT32_MAX},
+    {"and the one after it", .q.failures = UINT32_MAX,
+        .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER, .most = 599999,
+        .failures = UINT32_MAX},
+    {"failure, another interval", .q.policy.interval_ms = 1000,
+        .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER, .most = 1999,
+        .failures = 1},
+    {"failure, ten of another interval", .q.policy.interval_ms = 1000,
+        .q.failures = 9, .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER,
+        .most = 9999, .failures = 10},
+    {"failure, the most is below the interval", .q.policy.retry_max_ms = 500,
+        .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER, .most = 499,
+        .failures = 1},
     {"failure, ten intervals are over 32 bits",
-        {{UINT32_MAX, 0, 0, 0}, 0, HBEAT_ERR_TIMEOUT, NEVER, 0}, 0,
-        UINT32_MAX - 1, 1},
-    {"failure, 1 ms, for long",
-        {{1, 0, UINT32_MAX, 0}, 30, HBEAT_ERR_TLS, 0, 0}, 0,
-        (UINT32_C(1) << 31) - 1, 31},
-    {"failure, 1 ms, for ever",
-        {{1, 0, UINT32_MAX, 0}, UINT32_MAX, HBEAT_ERR_TLS, 0, 0}, 0,
-        (UINT32_C(1) << 31) - 1, UINT32_MAX},
+        .q.policy.interval_ms = UINT32_MAX, .q.error = HBEAT_ERR_TIMEOUT,
+        .q.status = NEVER, .most = UINT32_MAX - 1, .failures = 1},
+    {"failure, 1 ms, for long", .q.policy.interval_ms = 1,
+        .q.policy.retry_max_ms = UINT32_MAX, .q.failures = 30,
+        .q.error = HBEAT_ERR_TLS, .most = (UINT32_C(1) << 31) - 1,
+        .failures = 31},
+    {"failure, 1 ms, for ever", .q.policy.interval_ms = 1,
+        .q.policy.retry_max_ms = UINT32_MAX, .q.failures = UINT32_MAX,
+        .q.error = HBEAT_ERR_TLS, .most = (UINT32_C(1) << 31) - 1,
+        .failures = UINT32_MAX},
 
-    {"a person, 1st", {{0}, 0, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0, 119999, 1},
-    {"a person, 4th", {{0}, 3, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0, 959999, 4},
-    {"a person, 5th", {{0}, 4, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0, 1919999, 5},
-    {"a person, 6th", {{0}, 5, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0, 3599999, 6},
-    {"a person, for ever", {{0}, UINT32_MAX, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0,
-        3599999, UINT32_MAX},
-    {"a person, retry_max_ms is for others",
-        {{0, 0, 1, 0}, 9, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0, 3599999, 10},
-    {"a person, another maximum",
-        {{0, 0, 0, 7200000}, 9, HBEAT_ERR_CERT_TRUST, NEVER, 0}, 0, 7199999,
-        10},
-    {"rare_max_ms is for a person",
-        {{0, 0, 0, 7200000}, 9, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 599999, 10},
+    {"a person, 1st", .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER,
+        .most = 119999, .failures = 1},
+    {"a person, 4th", .q.failures = 3, .q.error = HBEAT_ERR_CERT_TRUST,
+        .q.status = NEVER, .most = 959999, .failures = 4},
+    {"a person, 5th", .q.failures = 4, .q.error = HBEAT_ERR_CERT_TRUST,
+        .q.status = NEVER, .most = 1919999, .failures = 5},
+    {"a person, 6th", .q.failures = 5, .q.error = HBEAT_ERR_CERT_TRUST,
+        .q.status = NEVER, .most = 3599999, .failures = 6},
+    {"a person, for ever", .q.failures = UINT32_MAX,
+        .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER, .most = 3599999,
+        .failures = UINT32_MAX},
+    {"a person, retry_max_ms is for others", .q.policy.retry_max_ms = 1,
+        .q.failures = 9, .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER,
+        .most = 3599999, .failures = 10},
+    {"a person, another maximum", .q.policy.rare_max_ms = 7200000,
+        .q.failures = 9, .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER,
+        .most = 7199999, .failures = 10},
+    {"rare_max_ms is for a person", .q.policy.rare_max_ms = 7200000,
+        .q.failures = 9, .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER,
+        .most = 599999, .failures = 10},
 
-    {"a proxy's 403 is not the server's", {{0}, 8, HBEAT_ERR_PROXY, 403, 0}, 0,
-        599999, 9},
-    {"a reply that broke off has no say", {{0}, 8, HBEAT_ERR_TRUNCATED, 401, 0},
-        0, 599999, 9},
+    {"a proxy's 403 is not the server's", .q.failures = 8,
+        .q.error = HBEAT_ERR_PROXY, .q.status = 403, .most = 599999,
+        .failures = 9},
+    {"a reply that broke off has no say", .q.failures = 8,
+        .q.error = HBEAT_ERR_TRUNCATED, .q.status = 401, .most = 599999,
+        .failures = 9},
 
-    {"Retry-After: 0", {{0}, 0, HBEAT_ERR_STATUS, 429, 0}, 0, 119999, 1},
-    {"Retry-After: 1", {{0}, 0, HBEAT_ERR_STATUS, 429, 1}, 1000, 120999, 1},
-    {"Retry-After, later", {{0}, 8, HBEAT_ERR_STATUS, 503, 120}, 120000, 719999,
-        9},
-    {"Retry-After, below the maximum", {{0}, 0, HBEAT_ERR_STATUS, 429, 3599},
-        3599000, 3718999, 1},
-    {"Retry-After, the maximum", {{0}, 0, HBEAT_ERR_STATUS, 429, 3600}, HOUR,
-        3719999, 1},
-    {"Retry-After, above the maximum", {{0}, 0, HBEAT_ERR_STATUS, 429, 3601},
-        HOUR, 3719999, 1},
-    {"Retry-After, the highest", {{0}, 0, HBEAT_ERR_STATUS, 429, INT64_MAX},
-        HOUR, 3719999, 1},
-    {"Retry-After, past", {{0}, 0, HBEAT_ERR_STATUS, 429, -1}, 0, 119999, 1},
-    {"Retry-After, long past", {{0}, 0, HBEAT_ERR_STATUS, 429, INT64_MIN + 1},
-        0, 119999, 1},
-    {"no Retry-After", {{0}, 0, HBEAT_ERR_STATUS, 429, HBEAT_NONE}, 0, 119999,
-        1},
-    {"Retry-After, and a person", {{0}, 8, HBEAT_ERR_STATUS, 403, 60}, MINUTE,
-        3659999, 9},
-    {"Retry-After, a broken body", {{0}, 0, HBEAT_ERR_JSON, 200, 10}, 10000,
-        129999, 1},
-    {"Retry-After, within a maximum of odd ms",
-        {{0, 0, 0, 1500}, 0, HBEAT_ERR_STATUS, 429, 1}, 1000, 120999, 1},
-    {"Retry-After, beyond a maximum of odd ms",
-        {{0, 0, 0, 1500}, 0, HBEAT_ERR_STATUS, 429, 2}, 1500, 121499, 1},
-    {"Retry-After, a maximum below 1 s",
-        {{0, 0, 0, 1}, 0, HBEAT_ERR_STATUS, 429, 1}, 1, 120000, 1},
-    {"Retry-After, the sum is over 32 bits",
-        {{UINT32_MAX, 0, 0, UINT32_MAX}, 0, HBEAT_ERR_STATUS, 429, INT64_MAX},
-        UINT32_MAX, UINT32_MAX, 1},
+    {"Retry-After: 0", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .most = 119999, .failures = 1},
+    {"Retry-After: 1", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = 1, .least = 1000, .most = 120999, .failures = 1},
+    {"Retry-After, later", .q.failures = 8, .q.error = HBEAT_ERR_STATUS,
+        .q.status = 503, .q.retry_after_s = 120, .least = 120000,
+        .most = 719999, .failures = 9},
+    {"Retry-After, below the maximum", .q.error = HBEAT_ERR_STATUS,
+        .q.status = 429, .q.retry_after_s = 3599, .least = 3599000,
+        .most = 3718999, .failures = 1},
+    {"Retry-After, the maximum", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = 3600, .least = HOUR, .most = 3719999, .failures = 1},
+    {"Retry-After, above the maximum", .q.error = HBEAT_ERR_STATUS,
+        .q.status = 429, .q.retry_after_s = 3601, .least = HOUR,
+        .most = 3719999, .failures = 1},
+    {"Retry-After, the highest", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = INT64_MAX, .least = HOUR, .most = 3719999,
+        .failures = 1},
+    {"Retry-After, past", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = -1, .most = 119999, .failures = 1},
+    {"Retry-After, long past", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = INT64_MIN + 1, .most = 119999, .failures = 1},
+    {"no Retry-After", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = HBEAT_NONE, .most = 119999, .failures = 1},
+    {"Retry-After, and a person", .q.failures = 8, .q.error = HBEAT_ERR_STATUS,
+        .q.status = 403, .q.retry_after_s = 60, .least = MINUTE,
+        .most = 3659999, .failures = 9},
+    {"Retry-After, a broken body", .q.error = HBEAT_ERR_JSON, .q.status = 200,
+        .q.retry_after_s = 10, .least = 10000, .most = 129999, .failures = 1},
+    {"Retry-After, within a maximum of odd ms", .q.policy.rare_max_ms = 1500,
+        .q.error = HBEAT_ERR_STATUS, .q.status = 429, .q.retry_after_s = 1,
+        .least = 1000, .most = 120999, .failures = 1},
+    {"Retry-After, beyond a maximum of odd ms", .q.policy.rare_max_ms = 1500,
+        .q.error = HBEAT_ERR_STATUS, .q.status = 429, .q.retry_after_s = 2,
+        .least = 1500, .most = 121499, .failures = 1},
+    {"Retry-After, a maximum below 1 s", .q.policy.rare_max_ms = 1,
+        .q.error = HBEAT_ERR_STATUS, .q.status = 429, .q.retry_after_s = 1,
+        .least = 1, .most = 120000, .failures = 1},
+    {"Retry-After, the sum is over 32 bits", .q.policy.interval_ms = UINT32_MAX,
+        .q.policy.rare_max_ms = UINT32_MAX, .q.error = HBEAT_ERR_STATUS,
+        .q.status = 429, .q.retry_after_s = INT64_MAX, .least = UINT32_MAX,
+        .most = UINT32_MAX, .failures = 1},
 };
 
 static void test_bounds(void **state) {
@@ -174,25 +220,25 @@ static const struct outcome_row {
   int error;
   bool person;
 } OUTCOMES[] = {
-    {"argument", HBEAT_ERR_ARGUMENT, true},
-    {"resolve", HBEAT_ERR_RESOLVE, false},
-    {"connect", HBEAT_ERR_CONNECT, false},
-    {"proxy", HBEAT_ERR_PROXY, false},
-    {"timeout", HBEAT_ERR_TIMEOUT, false},
-    {"tls-version", HBEAT_ERR_TLS_VERSION, false},
-    {"cert-name", HBEAT_ERR_CERT_NAME, true},
-    {"cert-trust", HBEAT_ERR_CERT_TRUST, true},
-    {"cert-time", HBEAT_ERR_CERT_TIME, false},
-    {"tls", HBEAT_ERR_TLS, false},
-    {"truncated", HBEAT_ERR_TRUNCATED, false},
-    {"http", HBEAT_ERR_HTTP, false},
-    {"status", HBEAT_ERR_STATUS, false},
-    {"refused", HBEAT_ERR_REFUSED, false},
-    {"json", HBEAT_ERR_JSON, false},
-    {"too-big", HBEAT_ERR_TOO_BIG, false},
-    {"memory", HBEAT_ERR_MEMORY, false},
-    {"a value past the last", HBEAT_ERR_MEMORY + 1, false},
-    {"a value that is none", 1000000, false},
+    {"argument", HBEAT_ERR_ARGUMENT, .person = true},
+    {"resolve", HBEAT_ERR_RESOLVE, .person = false},
+    {"connect", HBEAT_ERR_CONNECT, .person = false},
+    {"proxy", HBEAT_ERR_PROXY, .person = false},
+    {"timeout", HBEAT_ERR_TIMEOUT, .person = false},
+    {"tls-version", HBEAT_ERR_TLS_VERSION, .person = false},
+    {"cert-name", HBEAT_ERR_CERT_NAME, .person = true},
+    {"cert-trust", HBEAT_ERR_CERT_TRUST, .person = true},
+    {"cert-time", HBEAT_ERR_CERT_TIME, .person = false},
+    {"tls", HBEAT_ERR_TLS, .person = false},
+    {"truncated", HBEAT_ERR_TRUNCATED, .person = false},
+    {"http", HBEAT_ERR_HTTP, .person = false},
+    {"status", HBEAT_ERR_STATUS, .person = false},
+    {"refused", HBEAT_ERR_REFUSED, .person = false},
+    {"json", HBEAT_ERR_JSON, .person = false},
+    {"too-big", HBEAT_ERR_TOO_BIG, .person = false},
+    {"memory", HBEAT_ERR_MEMORY, .person = false},
+    {"a value past the last", HBEAT_ERR_MEMORY + 1, .person = false},
+    {"a value that is none", 1000000, .person = false},
 };
 
 static void test_every_outcome(void **state) {
@@ -206,7 +252,7 @@ static void test_outcome(void **state) {
       HBEAT_NONE, INT64_MIN + 1, -1, 0, 1, 90, INT64_MAX};
   static const int64_t ADDED[] = {0, 0, 0, 0, 1000, 90000, HOUR};
   const struct outcome_row *row = *state;
-  question q = {{0}, 9, (hbeat_error)row->error, 0, HBEAT_NONE};
+  question q = {.failures = 9, .error = (hbeat_error)row->error};
   int64_t most = row->person ? HOUR - 1 : 10 * MINUTE - 1;
   uint32_t failures;
 
@@ -225,7 +271,8 @@ static void test_outcome(void **state) {
 }
 
 static void test_statuses(void **state) {
-  question q = {{0}, 9, HBEAT_ERR_STATUS, 0, HBEAT_NONE};
+  question q = {
+      .failures = 9, .error = HBEAT_ERR_STATUS, .retry_after_s = HBEAT_NONE};
   char text[32];
   uint32_t failures;
 
@@ -246,30 +293,42 @@ static uint64_t lower(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
-/* What the header says, in 64 bits: from *least to *most. */
-static void model(const question *q, uint64_t *least, uint64_t *most) {
+static uint64_t value_or(uint64_t value, uint64_t otherwise) {
+  return value != 0 ? value : otherwise;
+}
+
+/* What the header says of a failure, in 64 bits: from *least to *most. */
+static void model_failure(
+    const question *q, uint64_t interval, uint64_t *least, uint64_t *most) {
   const hbeat_policy *p = &q->policy;
-  uint64_t interval = p->interval_ms ? p->interval_ms : MINUTE;
-  uint64_t rare = p->rare_max_ms ? p->rare_max_ms
-      : interval > MINUTE        ? 60 * interval
-                                 : HOUR;
-  uint64_t retry = p->retry_max_ms ? p->retry_max_ms : 10 * interval;
+  uint64_t hour_or_more = interval > MINUTE ? 60 * interval : HOUR;
+  uint64_t rare = value_or(p->rare_max_ms, hour_or_more);
+  uint64_t longest = value_or(p->retry_max_ms, 10 * interval);
   uint64_t window = interval, added = 0;
 
-  if (q->error == HBEAT_OK || q->error == HBEAT_AGAIN) {
-    *least = q->error == HBEAT_OK ? interval - interval / 10 : 0;
-    *most = q->error == HBEAT_OK ? interval
-        : p->splay_ms            ? p->splay_ms
-                                 : interval - interval / 10;
-    return;
-  }
   for (uint32_t n = 0; n <= q->failures && window <= MOST; n++) window *= 2;
-  if (q->error == HBEAT_ERR_CERT_NAME) retry = rare;
+  if (q->error == HBEAT_ERR_CERT_NAME) longest = rare;
   if (q->status != NEVER && q->retry_after_s > 0)
     added = lower((uint64_t)q->retry_after_s, rare / 1000 + 1) * 1000;
   added = lower(added, rare);
   *least = lower(added, MOST);
-  *most = lower(added + lower(window, retry), MOST);
+  *most = lower(added + lower(window, longest), MOST);
+}
+
+/* The same of any outcome. */
+static void model(const question *q, uint64_t *least, uint64_t *most) {
+  uint64_t interval = value_or(q->policy.interval_ms, MINUTE);
+  uint64_t nine_tenths = interval - interval / 10;
+
+  if (q->error == HBEAT_OK) {
+    *least = nine_tenths;
+    *most = interval;
+  } else if (q->error == HBEAT_AGAIN) {
+    *least = 0;
+    *most = value_or(q->policy.splay_ms, nine_tenths);
+  } else {
+    model_failure(q, interval, least, most);
+  }
 }
 
 static void expect_modelled(const question *q, uint32_t random) {
@@ -302,16 +361,19 @@ static void expect_policy_modelled(const hbeat_policy *policy) {
   static const int64_t AFTER[] = {
       HBEAT_NONE, -1, 0, 1, 3600, 4294967, 4294968, INT64_MAX};
   static const uint32_t RANDOMS[] = {0, 1, UINT32_MAX / 2, UINT32_MAX};
-  question q = {*policy, 0, HBEAT_OK, 0, 0};
+  question q = {.policy = *policy};
 
   for (size_t n = 0;
        n < COUNT(FAILURES) * COUNT(ERRORS) * COUNT(AFTER) * COUNT(RANDOMS);
        n++) {
     size_t i = n;
     uint32_t random = RANDOMS[i % COUNT(RANDOMS)];
-    q.retry_after_s = AFTER[(i /= COUNT(RANDOMS)) % COUNT(AFTER)];
-    q.error = ERRORS[(i /= COUNT(AFTER)) % COUNT(ERRORS)];
-    q.failures = FAILURES[i / COUNT(ERRORS)];
+    i /= COUNT(RANDOMS);
+    q.retry_after_s = AFTER[i % COUNT(AFTER)];
+    i /= COUNT(AFTER);
+    q.error = ERRORS[i % COUNT(ERRORS)];
+    i /= COUNT(ERRORS);
+    q.failures = FAILURES[i];
     expect_modelled(&q, random);
   }
 }
@@ -331,7 +393,7 @@ static void test_extremes(void **state) {
 }
 
 static void test_early_only(void **state) {
-  question q = {{0}, 0, HBEAT_OK, 200, HBEAT_NONE};
+  question q = {.error = HBEAT_OK, .status = 200, .retry_after_s = HBEAT_NONE};
   uint64_t seed = 1;
 
   (void)state;
@@ -347,15 +409,21 @@ enum { DRAWS = 100000, BINS = 20 };
 static const struct spread_row {
   const char *name;
   question q;
-  uint32_t from, range; /* of 20 equal parts each gets as many draws */
+  uint32_t from;  /* ms, the least */
+  uint32_t range; /* ms; of 20 equal parts of it each gets as many draws */
 } SPREADS[] = {
-    {"after a success", {{0}, 0, HBEAT_OK, 200, 0}, 54001, 6000},
-    {"the first one", {{0}, 0, HBEAT_AGAIN, NEVER, 0}, 0, 54000},
-    {"after a failure", {{0}, 0, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 2 * MINUTE},
-    {"after many", {{0}, 20, HBEAT_ERR_CONNECT, NEVER, 0}, 0, 10 * MINUTE},
-    {"for a person", {{0}, 20, HBEAT_ERR_ARGUMENT, NEVER, 0}, 0, HOUR},
-    {"behind a Retry-After", {{0}, 0, HBEAT_ERR_STATUS, 429, 100}, 100000,
-        2 * MINUTE},
+    {"after a success", .q.error = HBEAT_OK, .q.status = 200, .from = 54001,
+        .range = 6000},
+    {"the first one", .q.error = HBEAT_AGAIN, .q.status = NEVER, .from = 0,
+        .range = 54000},
+    {"after a failure", .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER,
+        .from = 0, .range = 2 * MINUTE},
+    {"after many", .q.failures = 20, .q.error = HBEAT_ERR_CONNECT,
+        .q.status = NEVER, .from = 0, .range = 10 * MINUTE},
+    {"for a person", .q.failures = 20, .q.error = HBEAT_ERR_ARGUMENT,
+        .q.status = NEVER, .from = 0, .range = HOUR},
+    {"behind a Retry-After", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = 100, .from = 100000, .range = 2 * MINUTE},
 };
 
 static void test_spread(void **state) {
@@ -386,26 +454,38 @@ static const struct silence_row {
   int64_t retry_after_s;
   uint32_t longest; /* ms, that no wait reaches */
 } SILENCES[] = {
-    {"no network", {0}, HBEAT_ERR_CONNECT, 0, HBEAT_NONE, 10 * MINUTE},
-    {"500", {0}, HBEAT_ERR_STATUS, 500, HBEAT_NONE, 10 * MINUTE},
-    {"429", {0}, HBEAT_ERR_STATUS, 429, 60, 11 * MINUTE},
-    {"503, and for a year", {0}, HBEAT_ERR_STATUS, 503, 31536000,
-        HOUR + 10 * MINUTE},
-    {"a proxy that refuses", {0}, HBEAT_ERR_PROXY, 407, HBEAT_NONE,
-        10 * MINUTE},
-    {"a captive portal", {0}, HBEAT_ERR_CERT_NAME, 0, HBEAT_NONE, HOUR},
-    {"401", {0}, HBEAT_ERR_STATUS, 401, HBEAT_NONE, HOUR},
-    {"404, and for a year", {0}, HBEAT_ERR_STATUS, 404, 31536000, 2 * HOUR},
-    {"an argument", {0}, HBEAT_ERR_ARGUMENT, 0, HBEAT_NONE, HOUR},
-    {"another policy", {5000, 0, 20000, 0}, HBEAT_ERR_TIMEOUT, 0, HBEAT_NONE,
-        20000},
-    {"another policy, a person", {5000, 0, 0, 60000}, HBEAT_ERR_CERT_TRUST, 0,
-        HBEAT_NONE, 60000},
+    {"no network", .error = HBEAT_ERR_CONNECT, .retry_after_s = HBEAT_NONE,
+        .longest = 10 * MINUTE},
+    {"500", .error = HBEAT_ERR_STATUS, .status = 500,
+        .retry_after_s = HBEAT_NONE, .longest = 10 * MINUTE},
+    {"429", .error = HBEAT_ERR_STATUS, .status = 429, .retry_after_s = 60,
+        .longest = 11 * MINUTE},
+    {"503, and for a year", .error = HBEAT_ERR_STATUS, .status = 503,
+        .retry_after_s = 31536000, .longest = HOUR + 10 * MINUTE},
+    {"a proxy that refuses", .error = HBEAT_ERR_PROXY, .status = 407,
+        .retry_after_s = HBEAT_NONE, .longest = 10 * MINUTE},
+    {"a captive portal", .error = HBEAT_ERR_CERT_NAME,
+        .retry_after_s = HBEAT_NONE, .longest = HOUR},
+    {"401", .error = HBEAT_ERR_STATUS, .status = 401,
+        .retry_after_s = HBEAT_NONE, .longest = HOUR},
+    {"404, and for a year", .error = HBEAT_ERR_STATUS, .status = 404,
+        .retry_after_s = 31536000, .longest = 2 * HOUR},
+    {"an argument", .error = HBEAT_ERR_ARGUMENT, .retry_after_s = HBEAT_NONE,
+        .longest = HOUR},
+    {"another policy", .policy.interval_ms = 5000, .policy.retry_max_ms = 20000,
+        .error = HBEAT_ERR_TIMEOUT, .retry_after_s = HBEAT_NONE,
+        .longest = 20000},
+    {"another policy, a person", .policy.interval_ms = 5000,
+        .policy.rare_max_ms = 60000, .error = HBEAT_ERR_CERT_TRUST,
+        .retry_after_s = HBEAT_NONE, .longest = 60000},
 };
 
 static void test_silence(void **state) {
   const struct silence_row *row = *state;
-  question q = {row->policy, 0, row->error, row->status, row->retry_after_s};
+  question q = {.policy = row->policy,
+      .error = row->error,
+      .status = row->status,
+      .retry_after_s = row->retry_after_s};
   const int64_t month = INT64_C(30) * 24 * HOUR;
   uint64_t seed = 1;
   int64_t now = 0, tries = 0;
