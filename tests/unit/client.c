@@ -140,11 +140,11 @@ static const struct token_row {
   const char *token;
   bool good;
 } TOKENS[] = {
-    {"a token", "a-secret", true},
-    {"no token", NULL, false},
-    {"an empty token", "", false},
-    {"a token of two lines", "a-secret\r\nX: y", false},
-    {"a token with a space", "a-secret a-secret", false},
+    {"a token", "a-secret", .good = true},
+    {"no token", NULL, .good = false},
+    {"an empty token", "", .good = false},
+    {"a token of two lines", "a-secret\r\nX: y", .good = false},
+    {"a token with a space", "a-secret a-secret", .good = false},
 };
 
 static void test_token(void **state) {
