@@ -12,23 +12,25 @@
 #define LCUID "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3"
 #define SECRET "s-e-c-r-e-t"
 
-/* A request's head up to Content-Length's value. */
-#define HEAD_OF(path, host, authorization)                                     \
+#define BEARER "Authorization: Bearer " TOKEN "\r\n"
+
+/* A whole request; `length` is its Content-Length. */
+#define REQUEST(path, host, authorization, length, body)                       \
   "POST /api/v3/" path " HTTP/1.1\r\n"                                         \
   "Host: " host "\r\n" authorization "AppIdV3: " APP "\r\n"                    \
   "User-Agent: heartbeat/" HBEAT_VERSION "\r\n"                                \
   "Accept: application/json\r\n"                                               \
   "Content-Type: application/json\r\n"                                         \
-  "Content-Length: "
-#define BEARER "Authorization: Bearer " TOKEN "\r\n"
+  "Content-Length: " length "\r\n\r\n" body
 
-/* A heartbeat's, for a host and port; a report's; a log-in's. */
-#define HEAD(host)                                                             \
-  HEAD_OF("analytics/lightning-devices/" DEVICE "/heartbeat", host, BEARER)
-#define REPORT(outcome)                                                        \
-  HEAD_OF("lightning/devices/" DEVICE "/instructions/" LCUID "/" outcome,      \
-      "api.lucit.app", BEARER)
-#define LOGIN HEAD_OF("auth", "api.lucit.app", "")
+/* A heartbeat, for a host and port; a report; a log-in. */
+#define BEAT(host, length, body)                                               \
+  REQUEST("analytics/lightning-devices/" DEVICE "/heartbeat", host, BEARER,    \
+      length, body)
+#define REPORT(outcome, length, body)                                          \
+  REQUEST("lightning/devices/" DEVICE "/instructions/" LCUID "/" outcome,      \
+      "api.lucit.app", BEARER, length, body)
+#define LOGIN(length, body) REQUEST("auth", "api.lucit.app", "", length, body)
 
 static char request[8 << 20]; /* the longest is a MiB of control characters */
 static fenced windows;
@@ -69,39 +71,42 @@ static const char *const AWKWARD[] = {"", "\"\\/", "caf\xC3\xA9",
 
 static const struct wire_row {
   const char *name;
-  const char *host;
-  uint16_t port;
+  const char *host; /* NULL: the default */
+  uint16_t port;    /* 0: the default */
   const char *const *info;
   size_t info_count;
   const char *expected;
 } WIRES[] = {
-    {"the reference's call", NULL, 0, TWO, 2,
-        HEAD("api.lucit.app") "53\r\n\r\n"
-                              "{\"lightning_version\":\"4.2.1\",\"device_"
-                              "info\":["
-                              "\"a\",\"b\"]}"},
-    {"one string", NULL, 0, TWO, 1,
-        HEAD("api.lucit.app") "49\r\n\r\n"
-                              "{\"lightning_version\":\"4.2.1\",\"device_"
-                              "info\":["
-                              "\"a\"]}"},
-    {"no device_info", NULL, 0, NULL, 0,
-        HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
-    {"no device_info: a count of zero", NULL, 0, TWO, 0,
-        HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
-    {"the default host by name", "api.lucit.app", 443, NULL, 0,
-        HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
-    {"another host", "stand-in.example", 0, NULL, 0,
-        HEAD("stand-in.example") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
-    {"a trailing dot", "api.lucit.app.", 443, NULL, 0,
-        HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
-    {"another port", NULL, 8443, NULL, 0,
-        HEAD("api.lucit.app:8443") "29\r\n\r\n"
-                                   "{\"lightning_version\":\"4.2.1\"}"},
-    {"a trailing dot and a port", "api.lucit.app.", 80, NULL, 0,
-        HEAD("api.lucit.app:80") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
-    {"the highest port", "localhost", 65535, NULL, 0,
-        HEAD("localhost:65535") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+    {"the reference's call", .info = TWO, .info_count = 2,
+        .expected = BEAT("api.lucit.app", "53",
+            "{\"lightning_version\":\"4.2.1\",\"device_info\":[\"a\",\"b\"]}")},
+    {"one string", .info = TWO, .info_count = 1,
+        .expected = BEAT("api.lucit.app", "49",
+            "{\"lightning_version\":\"4.2.1\",\"device_info\":[\"a\"]}")},
+    {"no device_info",
+        .expected =
+            BEAT("api.lucit.app", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"no device_info: a count of zero", .info = TWO,
+        .expected =
+            BEAT("api.lucit.app", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"the default host by name", .host = "api.lucit.app", .port = 443,
+        .expected =
+            BEAT("api.lucit.app", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"another host", .host = "stand-in.example",
+        .expected = BEAT(
+            "stand-in.example", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"a trailing dot", .host = "api.lucit.app.", .port = 443,
+        .expected =
+            BEAT("api.lucit.app", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"another port", .port = 8443,
+        .expected = BEAT(
+            "api.lucit.app:8443", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"a trailing dot and a port", .host = "api.lucit.app.", .port = 80,
+        .expected = BEAT(
+            "api.lucit.app:80", "29", "{\"lightning_version\":\"4.2.1\"}")},
+    {"the highest port", .host = "localhost", .port = 65535,
+        .expected =
+            BEAT("localhost:65535", "29", "{\"lightning_version\":\"4.2.1\"}")},
 };
 
 static hbeat_request beat_of(const char *const *info, size_t count) {
@@ -138,27 +143,28 @@ static const struct call_row {
   const char *expected;
 } CALLS[] = {
     {"acknowledged", {.call = HBEAT_ACKNOWLEDGE, .instruction = LCUID},
-        REPORT("acknowledge") "2\r\n\r\n{}"},
+        REPORT("acknowledge", "2", "{}")},
     {"acknowledged with data",
         {.call = HBEAT_ACKNOWLEDGE,
             .instruction = LCUID,
             .response_data = "{\"a\":1}"},
-        REPORT("acknowledge") "25\r\n\r\n{\"response_data\":{\"a\":1}}"},
+        REPORT("acknowledge", "25", "{\"response_data\":{\"a\":1}}")},
     {"acknowledged with data of nothing",
         {.call = HBEAT_ACKNOWLEDGE,
             .instruction = LCUID,
             .response_data = "{}"},
-        REPORT("acknowledge") "20\r\n\r\n{\"response_data\":{}}"},
+        REPORT("acknowledge", "20", "{\"response_data\":{}}")},
     {"data goes out as it is",
         {.call = HBEAT_ACKNOWLEDGE,
             .instruction = LCUID,
             .response_data =
                 " {\"a\" : [\"\\u00e9\xC3\xA9\\/\\\"\"],\r\n\"a\":-0e1} "},
-        REPORT("acknowledge") "55\r\n\r\n{\"response_data\": {\"a\" : "
-                              "[\"\\u00e9\xC3\xA9\\/\\\"\"],\r\n\"a\":-0e1} }"},
+        REPORT("acknowledge", "55",
+            "{\"response_data\": {\"a\" : "
+            "[\"\\u00e9\xC3\xA9\\/\\\"\"],\r\n\"a\":-0e1} }")},
     {"acknowledged: a message is left out",
         {.call = HBEAT_ACKNOWLEDGE, .instruction = LCUID, .message = "m"},
-        REPORT("acknowledge") "2\r\n\r\n{}"},
+        REPORT("acknowledge", "2", "{}")},
     {"acknowledged: what belongs to other calls is left out",
         {.call = HBEAT_ACKNOWLEDGE,
             .lightning_version = "4.2.1",
@@ -166,37 +172,38 @@ static const struct call_row {
             .instruction = LCUID,
             .login_token = "t",
             .login_secret = SECRET},
-        REPORT("acknowledge") "2\r\n\r\n{}"},
+        REPORT("acknowledge", "2", "{}")},
 
     {"failed", {.call = HBEAT_FAILED, .instruction = LCUID},
-        REPORT("failed") "2\r\n\r\n{}"},
+        REPORT("failed", "2", "{}")},
     {"failed with a message",
         {.call = HBEAT_FAILED, .instruction = LCUID, .message = "no screen"},
-        REPORT("failed") "23\r\n\r\n{\"message\":\"no screen\"}"},
+        REPORT("failed", "23", "{\"message\":\"no screen\"}")},
     {"failed with data",
         {.call = HBEAT_FAILED,
             .instruction = LCUID,
             .response_data = "{\"a\":1}"},
-        REPORT("failed") "25\r\n\r\n{\"response_data\":{\"a\":1}}"},
+        REPORT("failed", "25", "{\"response_data\":{\"a\":1}}")},
     {"failed with both",
         {.call = HBEAT_FAILED,
             .instruction = LCUID,
             .message = "no screen",
             .response_data = "{\"exit_status\":1}"},
-        REPORT(
-            "failed") "57\r\n\r\n{\"message\":\"no screen\",\"response_data\":{"
-                      "\"exit_status\":1}}"},
+        REPORT("failed", "57",
+            "{\"message\":\"no "
+            "screen\",\"response_data\":{\"exit_status\":1}}")},
     {"failed with an empty message",
         {.call = HBEAT_FAILED, .instruction = LCUID, .message = ""},
-        REPORT("failed") "14\r\n\r\n{\"message\":\"\"}"},
+        REPORT("failed", "14", "{\"message\":\"\"}")},
     {"failed with an awkward message",
         {.call = HBEAT_FAILED,
             .instruction = LCUID,
             .message =
                 "\"}\\\r\n\x1F\x7F caf\xC3\xA9 \xE9\xF0\x9F\x98\x80\xC3"},
-        REPORT("failed") "55\r\n\r\n{\"message\":\"\\\"}\\\\\\u000d\\u000a"
-                         "\\u001f\x7F caf\xC3\xA9 \xEF\xBF\xBD\xF0\x9F\x98\x80"
-                         "\xEF\xBF\xBD\"}"},
+        REPORT("failed", "55",
+            "{\"message\":\"\\\"}\\\\\\u000d\\u000a\\u001f\x7F caf\xC3\xA9 "
+            "\xEF\xBF\xBD\xF0\x9F\x98\x80"
+            "\xEF\xBF\xBD\"}")},
 
     {"a log-in",
         {.call = HBEAT_LOGIN,
@@ -204,15 +211,16 @@ static const struct call_row {
             .login_secret = SECRET,
             .token_buffer = reply_buffer,
             .token_buffer_size = sizeof reply_buffer},
-        LOGIN "36\r\n\r\n{\"token\":\"t\",\"secret\":\"" SECRET "\"}"},
+        LOGIN("36", "{\"token\":\"t\",\"secret\":\"" SECRET "\"}")},
     {"a log-in with awkward words",
         {.call = HBEAT_LOGIN,
             .login_token = "a\"b\\c\n",
             .login_secret = "\xFF, caf\xC3\xA9",
             .token_buffer = reply_buffer,
             .token_buffer_size = sizeof reply_buffer},
-        LOGIN "47\r\n\r\n{\"token\":\"a\\\"b\\\\c\\u000a\","
-              "\"secret\":\"\xEF\xBF\xBD, caf\xC3\xA9\"}"},
+        LOGIN("47",
+            "{\"token\":\"a\\\"b\\\\c\\u000a\",\"secret\":\"\xEF\xBF\xBD, "
+            "caf\xC3\xA9\"}")},
     {"a log-in: what belongs to other calls is left out",
         {.call = HBEAT_LOGIN,
             .device_info_count = 1,
@@ -223,13 +231,13 @@ static const struct call_row {
             .login_secret = SECRET,
             .token_buffer = reply_buffer,
             .token_buffer_size = sizeof reply_buffer},
-        LOGIN "36\r\n\r\n{\"token\":\"t\",\"secret\":\"" SECRET "\"}"},
+        LOGIN("36", "{\"token\":\"t\",\"secret\":\"" SECRET "\"}")},
     {"a beat: what belongs to other calls is left out",
         {.lightning_version = "4.2.1",
             .instruction = "a/b",
             .message = "m",
             .response_data = "["},
-        HEAD("api.lucit.app") "29\r\n\r\n{\"lightning_version\":\"4.2.1\"}"},
+        BEAT("api.lucit.app", "29", "{\"lightning_version\":\"4.2.1\"}")},
 };
 
 /* Through windows of all sizes, and of a size that changes each time. */
@@ -454,10 +462,10 @@ static const struct huge_row {
   char character;
   size_t escaped; /* bytes of it in JSON at most */
 } HUGES[] = {
-    {"1 MiB of letters", 'a', 1},
-    {"1 MiB of quotes", '"', 2},
-    {"1 MiB of control characters", '\x02', 6},
-    {"1 MiB of what is not UTF-8", '\xFF', 3},
+    {"1 MiB of letters", 'a', .escaped = 1},
+    {"1 MiB of quotes", '"', .escaped = 2},
+    {"1 MiB of control characters", '\x02', .escaped = 6},
+    {"1 MiB of what is not UTF-8", '\xFF', .escaped = 3},
 };
 
 static void test_huge_string(void **state) {
@@ -515,155 +523,156 @@ static const struct argument_row {
   const char *name;
   const char *text;
   bool good;
-} DEVICES[] =
-    {
-        {"an lcuid", DEVICE, true},
-        {"every unreserved character",
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
-            "~",
-            true},
-        {"three dots", "...", true},
-        {"a dot inside", "a.b", true},
-        {"no device", NULL, false},
-        {"an empty device", "", false},
-        {"this folder", ".", false},
-        {"the folder above", "..", false},
-        {"a space", "a b", false},
-        {"a space behind", "a ", false},
-        {"CR", "a\rb", false},
-        {"LF", "a\nb", false},
-        {"CR LF and a field", "a\r\nX: b", false},
-        {"a tab", "a\tb", false},
-        {"a slash", "a/b", false},
-        {"a backslash", "a\\b", false},
-        {"a question mark", "a?b", false},
-        {"a percent sign", "a%2Fb", false},
-        {"a number sign", "a#b", false},
-        {"a semicolon", "a;b", false},
-        {"a colon", "a:b", false},
-        {"an at sign", "a@b", false},
-        {"a plus sign", "a+b", false},
-        {"a quote", "a\"b", false},
-        {"a brace", "{lcuid}", false},
-        {"DEL", "a\x7F", false},
-        {"UTF-8", "caf\xC3\xA9", false},
-        {"Latin-1", "caf\xE9", false},
-},
-  VISIBLES[] =
-      {
-          {"a token", TOKEN, true},
-          {"every visible character",
-              "!\"#$%&'()*+,-./"
-              "0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
-              "abcdefghijklmnopqrstuvwxyz{|}~",
-              true},
-          {"nothing", NULL, false},
-          {"an empty string", "", false},
-          {"a space", "a b", false},
-          {"a space in front", " a", false},
-          {"a line's end, as editors leave it", "a\n", false},
-          {"CR", "a\r", false},
-          {"CR LF and a field", "a\r\nX: b", false},
-          {"a tab", "a\tb", false},
-          {"a control character", "a\x01", false},
-          {"DEL", "a\x7F", false},
-          {"UTF-8", "caf\xC3\xA9", false},
-          {"Latin-1", "\xFF", false},
-},
-  HOSTS[] =
-      {
-          {"the default", NULL, true},
-          {"a name", "api.lucit.app", true},
-          {"a name in upper case", "API.Lucit.App", true},
-          {"one label", "localhost", true},
-          {"a trailing dot", "localhost.", true},
-          {"underscores", "_a.b_c.example", true},
-          {"labels that begin with digits", "1.2a.3b.example", true},
-          {"a last label that begins with a digit", "a.1b", true},
-          {"a hyphen inside", "a--b.c-d", true},
-          {"one letter", "x", true},
-          {"labels of one letter", "a.b", true},
-          {"a last label of one letter", "kiosk.x", true},
-          {"a last label of one letter and a trailing dot", "kiosk.x.", true},
-          {"a last label of an underscore", "kiosk._", true},
-          {"a label of 63", LABEL63 ".example", true},
-          {"253 bytes", HOST253, true},
-          {"253 bytes and a trailing dot", HOST253 ".", true},
-          {"254 bytes", HOST253 "z", false},
-          {"254 bytes and a trailing dot", HOST253 "z.", false},
-          {"a label of 64", LABEL63 "z.example", false},
-          {"a last label of 64", "a." LABEL63 "z", false},
-          {"an empty name", "", false},
-          {"a dot alone", ".", false},
-          {"two dots alone", "..", false},
-          {"a dot in front", ".lucit.app", false},
-          {"an empty label", "api..app", false},
-          {"two trailing dots", "api.lucit.app..", false},
-          {"a hyphen in front", "-a.example", false},
-          {"a hyphen in front of a later label", "a.-b.example", false},
-          {"a hyphen behind", "a.example-", false},
-          {"a hyphen behind an earlier label", "a-.example", false},
-          {"a hyphen before the trailing dot", "a.example-.", false},
-          {"an IPv4 address", "192.0.2.1", false},
-          {"an IPv4 address with a trailing dot", "192.0.2.1.", false},
-          {"a short IPv4 address", "1.2", false},
-          {"an IPv4 address in one number", "3221225985", false},
-          {"a last label of digits", "api.lucit.1", false},
-          {"one digit", "1", false},
-          {"an IPv6 address", "2001:db8::1", false},
-          {"an IPv6 address in brackets", "[::1]", false},
-          {"a port", "api.lucit.app:443", false},
-          {"a path", "api.lucit.app/api", false},
-          {"a URL", "https://api.lucit.app", false},
-          {"a user", "me@api.lucit.app", false},
-          {"a wildcard", "*.lucit.app", false},
-          {"a space", "api lucit.app", false},
-          {"a space behind", "api.lucit.app ", false},
-          {"CR LF and a field", "api.lucit.app\r\nX: b", false},
-          {"a percent sign", "api%2Elucit.app", false},
-          {"a tilde", "api~1.lucit.app", false},
-          {"a tilde in front", "~api.lucit.app", false},
-          {"a tilde behind", "api.lucit.app~", false},
-          {"a tilde alone", "~", false},
-          {"UTF-8", "caf\xC3\xA9.example", false},
-},
-  WORDS[] =
-      {
-          {"a word", "4.2.1", true},
-          {"any text", "\"\r\n\xFF", true},
-          {"no word", NULL, false},
-          {"an empty word", "", false},
-},
-  DATAS[] = {
-      {"no data", NULL, true},
-      {"an object of nothing", "{}", true},
-      {"an object", "{\"a\":[{},null,\"\\u00e9\",1.5e3],\"b\":false}", true},
-      {"an object with white space around", " \t\r\n{ } \n", true},
-      {"a name twice", "{\"a\":1,\"a\":2}", true},
-      {"an empty text", "", false},
-      {"white space", " ", false},
-      {"null", "null", false},
-      {"true", "true", false},
-      {"a number", "1", false},
-      {"a string", "\"{}\"", false},
-      {"an array", "[]", false},
-      {"an array of an object", "[{}]", false},
-      {"a word", "ok", false},
-      {"half an object", "{", false},
-      {"an object that breaks off", "{\"a\":1", false},
-      {"a string that breaks off", "{\"a\":\"", false},
-      {"two objects", "{}{}", false},
-      {"what would end the body", "{}}", false},
-      {"what would add a member", "{},\"message\":\"m\"", false},
-      {"a comma too many", "{\"a\":1,}", false},
-      {"a name without quotes", "{a:1}", false},
-      {"single quotes", "{'a':1}", false},
-      {"a comment", "{/**/}", false},
-      {"a byte order mark", "\xEF\xBB\xBF{}", false},
-      {"a line's end in a string", "{\"a\":\"\n\"}", false},
-      {"a lone surrogate", "{\"a\":\"\\ud800\"}", false},
-      {"what is not UTF-8", "{\"a\":\"\xFF\"}", false},
-      {"infinity", "{\"a\":Infinity}", false},
+} DEVICES[] = {
+    {"an lcuid", DEVICE, .good = true},
+    {"every unreserved character",
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
+        "~",
+        .good = true},
+    {"three dots", "...", .good = true},
+    {"a dot inside", "a.b", .good = true},
+    {"no device", NULL, .good = false},
+    {"an empty device", "", .good = false},
+    {"this folder", ".", .good = false},
+    {"the folder above", "..", .good = false},
+    {"a space", "a b", .good = false},
+    {"a space behind", "a ", .good = false},
+    {"CR", "a\rb", .good = false},
+    {"LF", "a\nb", .good = false},
+    {"CR LF and a field", "a\r\nX: b", .good = false},
+    {"a tab", "a\tb", .good = false},
+    {"a slash", "a/b", .good = false},
+    {"a backslash", "a\\b", .good = false},
+    {"a question mark", "a?b", .good = false},
+    {"a percent sign", "a%2Fb", .good = false},
+    {"a number sign", "a#b", .good = false},
+    {"a semicolon", "a;b", .good = false},
+    {"a colon", "a:b", .good = false},
+    {"an at sign", "a@b", .good = false},
+    {"a plus sign", "a+b", .good = false},
+    {"a quote", "a\"b", .good = false},
+    {"a brace", "{lcuid}", .good = false},
+    {"DEL", "a\x7F", .good = false},
+    {"UTF-8", "caf\xC3\xA9", .good = false},
+    {"Latin-1", "caf\xE9", .good = false},
+};
+
+static const struct argument_row VISIBLES[] = {
+    {"a token", TOKEN, .good = true},
+    {"every visible character",
+        "!\"#$%&'()*+,-./"
+        "0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+        "abcdefghijklmnopqrstuvwxyz{|}~",
+        .good = true},
+    {"nothing", NULL, .good = false},
+    {"an empty string", "", .good = false},
+    {"a space", "a b", .good = false},
+    {"a space in front", " a", .good = false},
+    {"a line's end, as editors leave it", "a\n", .good = false},
+    {"CR", "a\r", .good = false},
+    {"CR LF and a field", "a\r\nX: b", .good = false},
+    {"a tab", "a\tb", .good = false},
+    {"a control character", "a\x01", .good = false},
+    {"DEL", "a\x7F", .good = false},
+    {"UTF-8", "caf\xC3\xA9", .good = false},
+    {"Latin-1", "\xFF", .good = false},
+};
+
+static const struct argument_row HOSTS[] = {
+    {"the default", NULL, .good = true},
+    {"a name", "api.lucit.app", .good = true},
+    {"a name in upper case", "API.Lucit.App", .good = true},
+    {"one label", "localhost", .good = true},
+    {"a trailing dot", "localhost.", .good = true},
+    {"underscores", "_a.b_c.example", .good = true},
+    {"labels that begin with digits", "1.2a.3b.example", .good = true},
+    {"a last label that begins with a digit", "a.1b", .good = true},
+    {"a hyphen inside", "a--b.c-d", .good = true},
+    {"one letter", "x", .good = true},
+    {"labels of one letter", "a.b", .good = true},
+    {"a last label of one letter", "kiosk.x", .good = true},
+    {"a last label of one letter and a trailing dot", "kiosk.x.", .good = true},
+    {"a last label of an underscore", "kiosk._", .good = true},
+    {"a label of 63", LABEL63 ".example", .good = true},
+    {"253 bytes", HOST253, .good = true},
+    {"253 bytes and a trailing dot", HOST253 ".", .good = true},
+    {"254 bytes", HOST253 "z", .good = false},
+    {"254 bytes and a trailing dot", HOST253 "z.", .good = false},
+    {"a label of 64", LABEL63 "z.example", .good = false},
+    {"a last label of 64", "a." LABEL63 "z", .good = false},
+    {"an empty name", "", .good = false},
+    {"a dot alone", ".", .good = false},
+    {"two dots alone", "..", .good = false},
+    {"a dot in front", ".lucit.app", .good = false},
+    {"an empty label", "api..app", .good = false},
+    {"two trailing dots", "api.lucit.app..", .good = false},
+    {"a hyphen in front", "-a.example", .good = false},
+    {"a hyphen in front of a later label", "a.-b.example", .good = false},
+    {"a hyphen behind", "a.example-", .good = false},
+    {"a hyphen behind an earlier label", "a-.example", .good = false},
+    {"a hyphen before the trailing dot", "a.example-.", .good = false},
+    {"an IPv4 address", "192.0.2.1", .good = false},
+    {"an IPv4 address with a trailing dot", "192.0.2.1.", .good = false},
+    {"a short IPv4 address", "1.2", .good = false},
+    {"an IPv4 address in one number", "3221225985", .good = false},
+    {"a last label of digits", "api.lucit.1", .good = false},
+    {"one digit", "1", .good = false},
+    {"an IPv6 address", "2001:db8::1", .good = false},
+    {"an IPv6 address in brackets", "[::1]", .good = false},
+    {"a port", "api.lucit.app:443", .good = false},
+    {"a path", "api.lucit.app/api", .good = false},
+    {"a URL", "https://api.lucit.app", .good = false},
+    {"a user", "me@api.lucit.app", .good = false},
+    {"a wildcard", "*.lucit.app", .good = false},
+    {"a space", "api lucit.app", .good = false},
+    {"a space behind", "api.lucit.app ", .good = false},
+    {"CR LF and a field", "api.lucit.app\r\nX: b", .good = false},
+    {"a percent sign", "api%2Elucit.app", .good = false},
+    {"a tilde", "api~1.lucit.app", .good = false},
+    {"a tilde in front", "~api.lucit.app", .good = false},
+    {"a tilde behind", "api.lucit.app~", .good = false},
+    {"a tilde alone", "~", .good = false},
+    {"UTF-8", "caf\xC3\xA9.example", .good = false},
+};
+
+static const struct argument_row WORDS[] = {
+    {"a word", "4.2.1", .good = true},
+    {"any text", "\"\r\n\xFF", .good = true},
+    {"no word", NULL, .good = false},
+    {"an empty word", "", .good = false},
+};
+
+static const struct argument_row DATAS[] = {
+    {"no data", NULL, .good = true},
+    {"an object of nothing", "{}", .good = true},
+    {"an object", "{\"a\":[{},null,\"\\u00e9\",1.5e3],\"b\":false}",
+        .good = true},
+    {"an object with white space around", " \t\r\n{ } \n", .good = true},
+    {"a name twice", "{\"a\":1,\"a\":2}", .good = true},
+    {"an empty text", "", .good = false},
+    {"white space", " ", .good = false},
+    {"null", "null", .good = false},
+    {"true", "true", .good = false},
+    {"a number", "1", .good = false},
+    {"a string", "\"{}\"", .good = false},
+    {"an array", "[]", .good = false},
+    {"an array of an object", "[{}]", .good = false},
+    {"a word", "ok", .good = false},
+    {"half an object", "{", .good = false},
+    {"an object that breaks off", "{\"a\":1", .good = false},
+    {"a string that breaks off", "{\"a\":\"", .good = false},
+    {"two objects", "{}{}", .good = false},
+    {"what would end the body", "{}}", .good = false},
+    {"what would add a member", "{},\"message\":\"m\"", .good = false},
+    {"a comma too many", "{\"a\":1,}", .good = false},
+    {"a name without quotes", "{a:1}", .good = false},
+    {"single quotes", "{'a':1}", .good = false},
+    {"a comment", "{/**/}", .good = false},
+    {"a byte order mark", "\xEF\xBB\xBF{}", .good = false},
+    {"a line's end in a string", "{\"a\":\"\n\"}", .good = false},
+    {"a lone surrogate", "{\"a\":\"\\ud800\"}", .good = false},
+    {"what is not UTF-8", "{\"a\":\"\xFF\"}", .good = false},
+    {"infinity", "{\"a\":Infinity}", .good = false},
 };
 
 /* A refusal has a reason, and never tells the token. */
