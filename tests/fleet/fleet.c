@@ -308,14 +308,21 @@ static void settle(fleet *f) {
   }
 }
 
+/* Switches a region's devices off or on, where this is the time. */
+static void cut_power(fleet *f, uint32_t now) {
+  size_t i = find_event(f->plan, now / 1000);
+  const event *e;
+
+  if (i == 0) return;
+  e = &f->plan->events[i - 1];
+  if (e->trouble != POWER_CUT) return;
+  if (now == e->begin_s * 1000) switch_off(f);
+  if (now == end_of(e) * 1000) switch_on(f, now);
+}
+
 static void live(fleet *f) {
   for (uint32_t now = 0; now < f->plan->end_s * 1000; now++) {
-    size_t i = find_event(f->plan, now / 1000);
-    const event *e = i > 0 ? &f->plan->events[i - 1] : NULL;
-    if (e != NULL && e->trouble == POWER_CUT) {
-      if (now == e->begin_s * 1000) switch_off(f);
-      if (now == end_of(e) * 1000) switch_on(f, now);
-    }
+    cut_power(f, now);
     for (int region = 0; region < 2; region++)
       for (uint32_t failures = 0; failures < FAILURES; failures++)
         if (f->population[region][failures] > 0) beat(f, now, region, failures);
