@@ -15,15 +15,22 @@ static br_x509_minimal_context original, *verifying;
 static uint32_t good_ecdsa(const br_ec_impl *ec, const void *hash,
     size_t hash_size, const br_ec_public_key *key, const void *signature,
     size_t size) {
-  (void)ec, (void)hash, (void)hash_size;
-  (void)key, (void)signature, (void)size;
+  (void)ec;
+  (void)hash;
+  (void)hash_size;
+  (void)key;
+  (void)signature;
+  (void)size;
   return 1;
 }
 
 /* Hands back the hash that is expected. */
 static uint32_t good_rsa(const byte *x, size_t size, const byte *oid,
     size_t hash_size, const br_rsa_public_key *key, byte *hash) {
-  (void)x, (void)size, (void)oid, (void)key;
+  (void)x;
+  (void)size;
+  (void)oid;
+  (void)key;
   memcpy(hash, verifying->tbs_hash, hash_size);
   return 1;
 }
@@ -76,6 +83,18 @@ static span next_certificate(span *chain, bool shorter) {
   return all;
 }
 
+/* What the client notes of the certificates that it sees is as in the middle of
+ * others (STALE), or as nothing was seen yet. */
+static void reset_notes(bool stale) {
+  int64_t noted_s = stale ? LAST_S : 0;
+  memset(client.certs.window, stale ? 0x7F : 0, sizeof client.certs.window);
+  client.certs.not_before_s = noted_s;
+  client.tls.server_not_after_s = noted_s;
+  client.certs.dates_seen = stale;
+  client.certs.count = 0;
+  client.certs.not_for_servers = false;
+}
+
 /* Shows a chain to the client's class, or to BearSSL's own. */
 static outcome show(
     br_x509_minimal_context *x, span chain, byte kind, byte choice) {
@@ -87,13 +106,7 @@ static outcome show(
   int n;
   verifying = x;
   memset(&o, 0, sizeof o);
-  memset(
-      client.certs.window, kind & STALE ? 0x7F : 0, sizeof client.certs.window);
-  client.certs.not_before_s = client.tls.server_not_after_s =
-      kind & STALE ? LAST_S : 0;
-  client.certs.dates_seen = kind & STALE;
-  client.certs.count = 0;
-  client.certs.not_for_servers = false;
+  reset_notes(kind & STALE);
   br_x509_minimal_set_time(
       x, (uint32_t)(now_s / DAY_S + DAYS_TO_1970), (uint32_t)(now_s % DAY_S));
   class->start_chain(x509, host);
@@ -168,6 +181,12 @@ static void check_dates(span certificate, int64_t leaf_until_s) {
       ((int64_t)d.notafter_days - DAYS_TO_1970) * DAY_S + d.notafter_seconds);
 }
 
+/* What the client says of a chain that BearSSL finds good. */
+static unsigned error_beyond_bearssl(const outcome *o, span leaf) {
+  if (o->name_status == 0) return BR_ERR_X509_BAD_SERVER_NAME;
+  return for_others(leaf) ? BR_ERR_WRONG_KEY_USAGE : 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   span in = span_of(data, size), leaf;
   byte kind = control(&in), choice = control(&in);
@@ -182,10 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
   }
   leaf = next_certificate(&in, kind & SHORT);
-  EXPECT(whole.error ==
-      (whole.name_status == 0    ? BR_ERR_X509_BAD_SERVER_NAME
-              : for_others(leaf) ? BR_ERR_WRONG_KEY_USAGE
-                                 : 0));
+  EXPECT(whole.error == error_beyond_bearssl(&whole, leaf));
   if (whole.error == 0) check_dates(leaf, whole.leaf_until_s);
   return 0;
 }

@@ -18,13 +18,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What must hold.  libFuzzer keeps the input where it does not. */
-#define EXPECT(condition)                                                      \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);  \
-      abort();                                                                 \
-    }                                                                          \
-  } while (0)
+#define EXPECT(condition) expect_that(condition, #condition, __FILE__, __LINE__)
+
+static inline void expect_that(
+    bool holds, const char *condition, const char *file, int line) {
+  if (holds) return;
+  fprintf(stderr, "%s:%d: not so: %s\n", file, line, condition);
+  abort();
+}
 
 /* Takes a control byte off the input: zero where there is none. */
 static inline byte control(span *in) {

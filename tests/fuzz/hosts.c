@@ -4,35 +4,57 @@
 
 static const char *const names[] = {"localhost", "api.lucit.app", "a"};
 
+enum { WORD_MAX = 255 };
+
+/* Takes the next line off a file, without its end. */
+static span next_line(span *in) {
+  const byte *feed = memchr(in->at, '\n', length_of(*in));
+  span line = {in->at, feed ? feed : in->end};
+  in->at = feed ? feed + 1 : in->end;
+  return line;
+}
+
+/* Takes off what is behind a comment's sign. */
+static void drop_comment(span *line) {
+  for (const byte *at = line->at; at < line->end; at++)
+    if (*at == '#' || *at == ';') line->end = at;
+}
+
+static bool is_gap(byte b) {
+  return b <= ' ';
+}
+
+/* Takes the next word off a line, cut where it is too long; returns its size,
+ * which is zero behind the last one. */
+static size_t plain_word(span *line, char word[WORD_MAX + 1]) {
+  span rest = *line, taken;
+  size_t size;
+  while (rest.at < rest.end && is_gap(*rest.at)) rest.at++;
+  taken = rest;
+  while (rest.at < rest.end && !is_gap(*rest.at)) rest.at++;
+  taken.end = rest.at;
+  *line = rest;
+  size = length_of(taken) > WORD_MAX ? WORD_MAX : length_of(taken);
+  memcpy(word, taken.at, size);
+  word[size] = '\0';
+  return size;
+}
+
 /* What hosts(5) says, a line at a time.  A word of more than 255 bytes is no
  * name, and no address. */
 static void read_plainly(span in, const char *name, hbeat_addresses *a) {
   while (in.at < in.end) {
-    const byte *end = memchr(in.at, '\n', length_of(in));
+    span line = next_line(&in);
+    char word[WORD_MAX + 1];
     byte ip[16];
-    unsigned number = 0;
-    bool valid = false, comment = false;
-    if (!end) end = in.end;
-    while (in.at < end && !comment) {
-      const byte *start = in.at;
-      char word[256];
-      size_t size;
-      while (in.at<end && * in.at> ' ' && *in.at != '#' && *in.at != ';')
-        in.at++;
-      comment = in.at<end && * in.at> ' ';
-      size = (size_t)(in.at - start);
-      if (in.at < end) in.at++;
-      if (size == 0) continue;
-      number++;
-      if (size > 255) size = 255;
-      memcpy(word, start, size);
-      word[size] = '\0';
-      if (number == 1) valid = read_ip(word, ip);
+    size_t size;
+    drop_comment(&line);
+    plain_word(&line, word);
+    if (!read_ip(word, ip)) continue;
+    while ((size = plain_word(&line, word)) > 0) {
       if (size > 1 && word[size - 1] == '.') word[--size] = '\0';
-      if (number > 1 && valid && same_word(word, size, name))
-        add_address(a, ip);
+      if (same_word(word, size, name)) add_address(a, ip);
     }
-    in.at = end < in.end ? end + 1 : end;
   }
 }
 

@@ -65,15 +65,16 @@ static void check_number(const hbeat_json *value, unsigned decimals) {
   char *digits = memory(value->size + decimals + 1);
   const char *at = value->text, *end = at + value->size;
   size_t n = 0;
-  unsigned i;
   long long expected;
+  bool is_fixed = !memchr(value->text, 'e', value->size) &&
+      !memchr(value->text, 'E', value->size);
   while (at < end && (*at == '-' || is_digit(*at))) digits[n++] = *at++;
-  if (memchr(value->text, 'e', value->size) ||
-      memchr(value->text, 'E', value->size) || (decimals == 0 && at < end)) {
+  if (!is_fixed || (decimals == 0 && at < end)) {
     EXPECT(e == HBEAT_ERR_JSON);
   } else {
     if (at < end) at++;
-    for (i = 0; i < decimals; i++) digits[n++] = at < end ? *at++ : '0';
+    for (unsigned i = 0; i < decimals; i++)
+      digits[n++] = at < end ? *at++ : '0';
     errno = 0;
     expected = strtoll(digits, NULL, 10);
     EXPECT(e == (errno == 0 ? HBEAT_OK : HBEAT_ERR_TOO_BIG));
@@ -109,6 +110,21 @@ static const char *expect_between(
   return to;
 }
 
+/* What is to come before a container's end, where `marks` was to come before
+ * its next value. */
+static const char *last_marks(const char *marks, bool object) {
+  if (*marks == ',') return object ? "}" : "]";
+  return object ? "{}" : "[]";
+}
+
+/* Checks a name or a value that is behind `marks`; returns where it ends. */
+static const char *check_part(
+    const char *at, const hbeat_json *part, const char *marks, bool good) {
+  if (good) expect_between(at, part->text, marks);
+  check_value(part);
+  return part->text + part->size;
+}
+
 /* Walks what is in a container.  Of one that was not parsed before only the
  * beginning may be good. */
 static void walk(hbeat_json container, bool good, int depth) {
@@ -124,26 +140,16 @@ static void walk(hbeat_json container, bool good, int depth) {
     EXPECT(container.size == (size_t)(end - container.text));
     EXPECT(key.type == (object ? HBEAT_JSON_STRING : HBEAT_JSON_NONE));
     if (object) {
-      if (good) expect_between(at, key.text, marks);
-      check_value(&key);
-      at = key.text + key.size;
+      at = check_part(at, &key, marks, good);
       marks = ":";
     }
-    if (good) expect_between(at, value.text, marks);
-    check_value(&value);
-    if (value.type >= HBEAT_JSON_ARRAY) walk(value, true, depth + 1);
-    at = value.text + value.size;
+    at = check_part(at, &value, marks, good);
     marks = ",";
+    if (value.type >= HBEAT_JSON_ARRAY) walk(value, true, depth + 1);
   }
   EXPECT(!hbeat_json_next(&blind, NULL, &same) && same.size == 0);
   EXPECT(!hbeat_json_next(&container, &key, &value) && value.size == 0);
-  if (!good) return;
-  if (*marks == ',') marks = "";
-  expect_between(at, end,
-      *marks == '{'       ? "{}"
-          : *marks == '[' ? "[]"
-          : object        ? "}"
-                          : "]");
+  if (good) expect_between(at, end, last_marks(marks, object));
 }
 
 /* What is bad stays bad however the text goes on; what is good was not whole
@@ -156,16 +162,29 @@ static void check_prefixes(
     hbeat_error e = hbeat_json_parse((char *)at_end(text, n), n, &part);
     if (e == HBEAT_ERR_JSON || e == HBEAT_ERR_TOO_BIG) EXPECT(whole == e);
     if (whole != HBEAT_OK || value->type == HBEAT_JSON_NUMBER) continue;
-    EXPECT(e ==
-        (text + n < value->text + value->size ? HBEAT_ERR_TRUNCATED
-                                              : HBEAT_OK));
+    bool whole_value = text + n >= value->text + value->size;
+    EXPECT(e == (whole_value ? HBEAT_OK : HBEAT_ERR_TRUNCATED));
   }
 }
 
-/* As a report's data it goes out if it is one object, as it is; as a message
- * it always could. */
-static void check_in_report(const char *text, size_t size, bool object) {
-  char *copy = memory(size + 1), buffer[1], *body;
+/* The report's body is JSON, a message and data where it is an object: unless
+ * they are deeper now than may be. */
+static void check_body(const char *body, size_t size, bool object) {
+  hbeat_json root, key, value;
+  hbeat_error e = hbeat_json_parse(body, size, &root);
+  EXPECT(e == HBEAT_OK || (object && e == HBEAT_ERR_TOO_BIG));
+  if (e != HBEAT_OK) return;
+  EXPECT(hbeat_json_next(&root, &key, &value));
+  same_text(&key, "message");
+  EXPECT(hbeat_json_next(&root, &key, &value) == object);
+  if (object) same_text(&key, "response_data");
+  EXPECT(!hbeat_json_next(&root, &key, &value));
+}
+
+/* As a report's data a text goes out if it is one object, as it is; as a
+ * message it always could. */
+static void check_in_report(const char *text, bool object) {
+  char buffer[1], *wire;
   hbeat_config cfg = {.device = "d",
       .app = "a",
       .token = "t",
@@ -173,58 +192,51 @@ static void check_in_report(const char *text, size_t size, bool object) {
       .reply_buffer_size = 1};
   hbeat_request report = {.call = HBEAT_FAILED,
       .instruction = "i",
-      .message = copy,
-      .response_data = copy};
-  size_t n = 0, got;
+      .message = text,
+      .response_data = text};
+  size_t n = 0, got, body_size;
   hbeat_exchange x;
   hbeat_reply reply;
-  hbeat_json root = {HBEAT_JSON_NONE, NULL, 0}, key, value;
-  hbeat_error e;
-  if (size > 0) memcpy(copy, text, size);
-  if (strlen(copy) == size) {
-    e = hbeat_begin(&x, &cfg, &report, &reply);
-    EXPECT(e == (object ? HBEAT_OK : HBEAT_ERR_ARGUMENT));
-    report.response_data = object ? copy : NULL;
-    EXPECT(hbeat_begin(&x, &cfg, &report, &reply) == HBEAT_OK);
-    body = memory((size_t)x.body_size + 1000);
-    while ((got = hbeat_pull(&x, body + n, 16)) > 0) n += got;
-    EXPECT(n > x.body_size);
-    e = hbeat_json_parse(body + n - x.body_size, (size_t)x.body_size, &root);
-    EXPECT(e == HBEAT_OK || (object && e == HBEAT_ERR_TOO_BIG));
-    if (e == HBEAT_OK) {
-      EXPECT(hbeat_json_next(&root, &key, &value));
-      same_text(&key, "message");
-      EXPECT(hbeat_json_next(&root, &key, &value) == object);
-      if (object) same_text(&key, "response_data");
-      EXPECT(!hbeat_json_next(&root, &key, &value));
-    }
-    free(body);
+  hbeat_error e = hbeat_begin(&x, &cfg, &report, &reply);
+  EXPECT(e == (object ? HBEAT_OK : HBEAT_ERR_ARGUMENT));
+  report.response_data = object ? text : NULL;
+  EXPECT(hbeat_begin(&x, &cfg, &report, &reply) == HBEAT_OK);
+  body_size = (size_t)x.body_size;
+  wire = memory(body_size + 1000);
+  while ((got = hbeat_pull(&x, wire + n, 16)) > 0) n += got;
+  EXPECT(n > body_size);
+  check_body(wire + n - body_size, body_size, object);
+  free(wire);
+}
+
+/* The same twice gives the same. */
+static void check_whole(const char *text, size_t size, hbeat_json *value) {
+  uint64_t first = 0;
+  EXPECT(value->text >= text && value->size <= size);
+  expect_between(text, value->text, "");
+  expect_between(value->text + value->size, text + size, "");
+  for (int i = 0; i < 2; i++) {
+    first = digest;
+    digest = 0;
+    check_value(value);
+    if (value->type >= HBEAT_JSON_ARRAY) walk(*value, true, 1);
   }
-  free(copy);
+  EXPECT(digest == first);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *text = (const char *)data;
+  char *copy = memory(size + 1); /* with a NUL behind it */
   hbeat_json value, raw = {HBEAT_JSON_OBJECT, text, size};
   hbeat_error e = hbeat_json_parse(text, size, &value);
-  uint64_t first;
-  int i;
   EXPECT(e == HBEAT_OK || e == HBEAT_ERR_JSON || e == HBEAT_ERR_TRUNCATED ||
       e == HBEAT_ERR_TOO_BIG);
   check_prefixes(text, size, e, &value);
-  check_in_report(text, size, e == HBEAT_OK && value.type == HBEAT_JSON_OBJECT);
-  if (e == HBEAT_OK) {
-    EXPECT(value.text >= text && value.size <= size);
-    expect_between(text, value.text, "");
-    expect_between(value.text + value.size, text + size, "");
-    for (i = 0; i < 2; i++) {
-      first = digest;
-      digest = 0;
-      check_value(&value);
-      if (value.type >= HBEAT_JSON_ARRAY) walk(value, true, 1);
-    }
-    EXPECT(digest == first);
-  }
+  if (size > 0) memcpy(copy, text, size);
+  if (strlen(copy) == size)
+    check_in_report(copy, e == HBEAT_OK && value.type == HBEAT_JSON_OBJECT);
+  free(copy);
+  if (e == HBEAT_OK) check_whole(text, size, &value);
   walk(raw, false, 0); /* as a body that breaks off is searched */
   raw.type = HBEAT_JSON_ARRAY;
   walk(raw, false, 0);
