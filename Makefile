@@ -28,7 +28,7 @@ COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
-SHARED = peer nameserver virtual
+SHARED = peer loopback nameserver virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out $(SHARED:%=tests/network/%.c),\
             $(wildcard tests/network/*.c)))
@@ -75,8 +75,10 @@ $B/command/%: tests/command/%.c tests/unit/cases.h $(PARTS) \
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
-$B/network/%: tests/network/%.c tests/network/peer.c tests/network/peer.h \
-              $B/heartbeat.o
+# The two ends of every network test, and what servers are made of.
+ENDS = $(addprefix tests/network/,peer.c peer.h loopback.c loopback.h)
+
+$B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
@@ -225,7 +227,7 @@ $B/stack/heartbeat.o: heartbeat.c heartbeat.h
 
 # What stands in front of the C library's gets other names, or else it would be
 # measured in its place.
-$B/stack/stack: tests/bench/stack.c tests/network/peer.c tests/network/peer.h \
+$B/stack/stack: tests/bench/stack.c $(ENDS) \
                 tests/network/nameserver.c tests/network/nameserver.h \
                 tests/network/virtual.c tests/network/virtual.h \
                 $B/stack/heartbeat.o

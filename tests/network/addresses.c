@@ -3,15 +3,12 @@
  * is said where none is of use.
  */
 #define _DEFAULT_SOURCE
+#include "loopback.h"
 #include "nameserver.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What there is at an address. */
@@ -33,7 +30,7 @@ struct place {
   enum manner manner;
 };
 
-enum { PLACES = 8, FILL = 4 };
+enum { PLACES = 8 };
 
 /* The time of a beat; n shares of it, where there is one for each address. */
 #define WHOLE_MS 480
@@ -41,67 +38,39 @@ enum { PLACES = 8, FILL = 4 };
 
 static struct player player;
 static pid_t stub_pid;
-static int holes[PLACES * (FILL + 1)];
+static struct black_hole holes[PLACES];
 static size_t hole_count;
+static int mutes[PLACES]; /* those that listen, and never accept */
+static size_t mute_count;
 
 /* ---- Places ----------------------------------------------------------- */
 
-static int listen_at(const char *text, uint16_t port, int backlog) {
-  union ns_address a;
-  socklen_t size = ns_read_address(&a, text, port);
-  int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+static int listen_at(const char *address, uint16_t port) {
+  int fd = bind_socket(SOCK_STREAM, address, port, 8);
 
-  if (fd < 0 || bind(fd, &a.any, size) != 0 || listen(fd, backlog) != 0)
-    fail_msg("cannot listen at %s: %s", text, strerror(errno));
+  if (fd < 0) fail_msg("cannot listen at %s: %s", address, strerror(errno));
   return fd;
-}
-
-/*
- * Fills the queue of a socket that nobody accepts from: what then arrives is
- * dropped.  The last connection to it must hang.
- */
-static void make_hole(const char *text, uint16_t port) {
-  union ns_address a;
-  socklen_t size = ns_read_address(&a, text, port);
-  struct pollfd last;
-
-  holes[hole_count++] = listen_at(text, port, 0);
-  for (int i = 0; i < FILL; i++) {
-    int fd =
-        socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    connect(fd, &a.any, size);
-    holes[hole_count++] = fd;
-  }
-  last = (struct pollfd){holes[hole_count - 1], POLLOUT, 0};
-  if (poll(&last, 1, 20) != 0) fail_msg("%s takes connections", text);
-}
-
-static void reset(int fd) {
-  struct linger at_once = {1, 0};
-
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  close(fd);
 }
 
 /* Takes a connection, and does with it as the place's manner is. */
 static void receive(int listener, enum manner manner) {
   static const char http[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
   char hello[4096];
-  int fd = accept(listener, NULL, NULL);
+  int fd = accept_client(listener);
 
-  if (fd < 0) return;
   if (manner == SLAMS) {
-    reset(fd);
+    reset_on_close(fd);
+    close(fd);
     return;
   }
   while (recv(fd, hello, sizeof hello, 0) < 0 && errno == EINTR)
     ;
   if (manner == IS_PLAIN) send(fd, http, sizeof http - 1, MSG_NOSIGNAL);
   if (manner == STARTS || manner == STOPS) send(fd, "\x16", 1, MSG_NOSIGNAL);
-  if (manner == STOPS) poll(NULL, 0, 20);
+  if (manner == STOPS) nap_ms(20);
   if (manner == STOPS || manner == RESETS) {
-    reset(fd);
+    reset_on_close(fd);
+    close(fd);
   } else if (manner != STARTS) {
     shutdown(fd, SHUT_WR);
   }
@@ -120,12 +89,9 @@ static void serve_places(const struct place *places, const int *listeners) {
 }
 
 static int stop_places(void **state) {
-  if (stub_pid > 0) {
-    kill(stub_pid, SIGKILL);
-    waitpid(stub_pid, NULL, 0);
-    stub_pid = 0;
-  }
-  while (hole_count > 0) close(holes[--hole_count]);
+  kill_server(&stub_pid);
+  while (hole_count > 0) close_black_hole(&holes[--hole_count]);
+  while (mute_count > 0) close(mutes[--mute_count]);
   ns_stop(NULL);
   return peer_stop(state);
 }
@@ -136,19 +102,14 @@ static void start_places(const struct place places[PLACES], uint16_t port) {
 
   for (int i = 0; i < PLACES; i++) {
     listeners[i] = -1;
-    if (places[i].manner == HOLE) make_hole(places[i].address, port);
+    if (places[i].manner == HOLE)
+      open_black_hole(&holes[hole_count++], places[i].address, port);
     else if (places[i].manner == MUTE)
-      holes[hole_count++] = listen_at(places[i].address, port, 8);
+      mutes[mute_count++] = listen_at(places[i].address, port);
     else if (places[i].manner > MUTE)
-      listeners[i] = listen_at(places[i].address, port, 8);
+      listeners[i] = listen_at(places[i].address, port);
   }
-  fflush(stdout);
-  stub_pid = fork();
-  if (stub_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    serve_places(places, listeners);
-  }
-  assert_true(stub_pid > 0);
+  if (fork_server(&stub_pid)) serve_places(places, listeners);
   for (int i = 0; i < PLACES; i++)
     if (listeners[i] >= 0) close(listeners[i]);
 }

@@ -1,18 +1,16 @@
 #define _DEFAULT_SOURCE
 #include "peer.h"
+#include "loopback.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +53,34 @@ const char *certs_file(const char *name, const char *type, size_t *size) {
   *size = fread(text, 1, sizeof text, f);
   fclose(f);
   return text;
+}
+
+static struct {
+  char paths[64][32];
+  size_t count;
+  pid_t owner; /* servers leave them alone */
+} text_files;
+
+static void remove_text_files(void) {
+  if (getpid() != text_files.owner) return;
+  while (text_files.count > 0) unlink(text_files.paths[--text_files.count]);
+}
+
+const char *text_file(const char *text) {
+  char *path = text_files.paths[text_files.count];
+  size_t size = strlen(text);
+  int fd;
+
+  assert_true(text_files.count < COUNT(text_files.paths));
+  if (!text_files.owner) atexit(remove_text_files);
+  text_files.owner = getpid();
+  strcpy(path, "/tmp/heartbeat-test-XXXXXX");
+  fd = mkstemp(path);
+  assert_true(fd >= 0);
+  text_files.count++;
+  assert_int_equal(write(fd, text, size), size);
+  close(fd);
+  return path;
 }
 
 /* All that the PEM objects of a file decode to, one behind the other. */
@@ -118,10 +144,6 @@ static void load_identity(const struct peer_script *script) {
 
 /* ---- The wire, in the peer's process ---------------------------------- */
 
-static void nap_us(long us) {
-  nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
-}
-
 /* Sends bytes as the script would have it; false when the line is cut. */
 static bool put(struct line *l, const unsigned char *bytes, size_t size) {
   while (size > 0) {
@@ -152,9 +174,7 @@ static size_t take(struct line *l, unsigned char *bytes, size_t size) {
 }
 
 static void reset(struct line *l) {
-  struct linger at_once = {1, 0};
-
-  setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  reset_on_close(l->fd);
   close(l->fd);
 }
 
@@ -383,45 +403,60 @@ static void end(struct line *l, const struct peer_turn *turn, bool follows) {
   if (turn->end != PEER_RESETS) finish(l);
 }
 
-/* Takes turns on one connection, from the given one on; returns the next. */
-static size_t serve(struct line *l, size_t at) {
+/* The turn of this number; the last one is kept. */
+static const struct peer_turn *turn_at(const struct peer_script *s, size_t at) {
   static const struct peer_turn good;
+
+  if (s->turn_count == 0) return &good;
+  return &s->turns[at < s->turn_count ? at : s->turn_count - 1];
+}
+
+/* What has become of a connection behind a turn. */
+enum turn_outcome { TURN_GOES_ON, TURN_ENDS, CLIENT_LEAVES };
+
+static enum turn_outcome take_turn(
+    struct line *l, const struct peer_turn *turn) {
+  if (turn->together) cork(l, 1);
+  if (!answer(l, turn)) return CLIENT_LEAVES;
+  while (turn->waits && shared_log->go == shared_log->gone) nap_us(200);
+  if (turn->stray) say(l, turn->stray);
+  if (turn->end) {
+    end(l, turn, turn->waits);
+    return TURN_ENDS;
+  }
+  if (turn->together) cork(l, 0);
+  if (turn->waits) shared_log->gone++;
+  return TURN_GOES_ON;
+}
+
+/* The client has left, or the script has cut the line. */
+static void note_end(struct line *l) {
   const struct peer_script *s = l->script;
 
-  for (;; at++) {
-    const struct peer_turn *turn = &good;
-
-    if (s->turn_count > 0)
-      turn = &s->turns[at < s->turn_count ? at : s->turn_count - 1];
-    if (turn->together) cork(l, 1);
-    if (!answer(l, turn)) break;
-    while (turn->waits && shared_log->go == shared_log->gone) nap_us(200);
-    if (turn->stray) say(l, turn->stray);
-    if (turn->end) {
-      end(l, turn, turn->waits);
-      return at + 1;
-    }
-    if (turn->together) cork(l, 0);
-    if (turn->waits) shared_log->gone++;
-  }
   shared_log->notified += l->tls.eng.shutdown_recv;
   shared_log->broken += br_ssl_engine_last_error(&l->tls.eng) != BR_ERR_OK;
   if (s->cut == PEER_RESETS && l->sent == s->cut_at) reset(l);
   else finish(l);
-  return at;
+}
+
+/* Takes turns on one connection, from the given one on; returns the next. */
+static size_t serve(struct line *l, size_t at) {
+  for (;;) {
+    switch (take_turn(l, turn_at(l->script, at))) {
+    case TURN_GOES_ON: at++; break;
+    case TURN_ENDS: return at + 1;
+    case CLIENT_LEAVES: note_end(l); return at;
+    }
+  }
 }
 
 static void serve_all(const struct peer_script *script, int listener) {
   static struct line l;
   size_t turn = 0;
-  int at_once = 1;
 
-  signal(SIGPIPE, SIG_IGN);
   begin_memory(&l);
   for (;;) {
-    l.fd = accept(listener, NULL, NULL);
-    if (l.fd < 0) continue;
-    setsockopt(l.fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
+    l.fd = accept_client(listener);
     shared_log->accepted++;
     l.script = script;
     l.sent = 0;
@@ -442,50 +477,21 @@ static void serve_all(const struct peer_script *script, int listener) {
 
 /* ---- The peer, seen from the test ------------------------------------- */
 
-/* Listens, and says where; -1 where this machine does not speak IPv6. */
-static int listen_on_loopback(const struct peer_script *s, uint16_t *port) {
-  union {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-  } a;
-  socklen_t size = s->ipv6 ? sizeof a.v6 : sizeof a.v4;
-  int window = 16384, fd;
-
-  memset(&a, 0, sizeof a);
-  a.any.sa_family = s->ipv6 ? AF_INET6 : AF_INET;
-  if (s->ipv6) a.v6.sin6_addr = in6addr_loopback;
-  else a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (s->slow) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
-  if (bind(fd, &a.any, size) == 0 && listen(fd, 8) == 0 &&
-      getsockname(fd, &a.any, &size) == 0) {
-    *port = ntohs(s->ipv6 ? a.v6.sin6_port : a.v4.sin_port);
-    return fd;
-  }
-  if (!s->ipv6) fail_msg("cannot listen on loopback: %s", strerror(errno));
-  if (fd >= 0) close(fd);
-  return -1;
-}
-
 uint16_t peer_start(const struct peer_script *script) {
+  const char *address = script->ipv6 ? "::1" : "127.0.0.1";
+  int listener, window = 16384;
   uint16_t port;
-  int listener;
 
   peer_stop(NULL);
   load_identity(script);
-  listener = listen_on_loopback(script, &port);
-  if (listener < 0) return 0;
-  shared_log = mmap(NULL, sizeof *shared_log, PROT_READ | PROT_WRITE,
-      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  assert_true(shared_log != MAP_FAILED);
-  fflush(stdout);
-  peer_pid = fork();
-  if (peer_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    serve_all(script, listener);
-  }
-  assert_true(peer_pid > 0);
+  listener = bind_socket(SOCK_STREAM, address, 0, 8);
+  if (listener < 0 && script->ipv6) return 0;
+  if (listener < 0) fail_msg("cannot listen on loopback: %s", strerror(errno));
+  if (script->slow)
+    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+  port = port_of(listener);
+  shared_log = share_memory(sizeof *shared_log);
+  if (fork_server(&peer_pid)) serve_all(script, listener);
   close(listener);
   return port;
 }
@@ -502,10 +508,7 @@ uint16_t peer_start_openssl(const char *leaf, const char *option) {
   snprintf(certificate, sizeof certificate, "%s.pem", leaf ? leaf : "server");
   snprintf(key_file, sizeof key_file, "%s.key", leaf ? leaf : "server");
   assert_int_equal(pipe(out), 0);
-  fflush(stdout);
-  peer_pid = fork();
-  if (peer_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (fork_server(&peer_pid)) {
     if (chdir(folder) == 0 && dup2(out[1], 1) == 1 &&
         freopen("/dev/null", "w", stderr))
       execlp("openssl", "openssl", "s_server", "-rev", "-accept", "127.0.0.1:0",
@@ -513,7 +516,6 @@ uint16_t peer_start_openssl(const char *leaf, const char *option) {
           option, (char *)NULL);
     _exit(127);
   }
-  assert_true(peer_pid > 0);
   close(out[1]);
   said = fdopen(out[0], "r");
   while (strncmp(line, ready, sizeof ready - 1) != 0)
@@ -551,47 +553,39 @@ static void configure_nginx(
   fclose(f);
 }
 
-/* A free port, which nginx may share with the socket that holds it. */
-static int reserve_port(uint16_t *port) {
-  struct sockaddr_in a = {.sin_family = AF_INET};
-  socklen_t size = sizeof a;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+/* A socket at a free port, which nginx may have beside it. */
+static int reserve_port(void) {
+  union socket_address a;
+  socklen_t size = read_address(&a, "127.0.0.1", 0);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
 
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  assert_int_equal(bind(fd, (struct sockaddr *)&a, size), 0);
-  assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-  *port = ntohs(a.sin_port);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
+  assert_int_equal(bind(fd, &a.any, size), 0);
   return fd;
 }
 
 uint16_t peer_start_nginx(const char *directives) {
   const char *b = getenv("B");
   char folder[256], pid_file[300];
-  uint16_t port;
-  int holder;
+  int holder = reserve_port();
+  uint16_t port = port_of(holder);
 
   peer_stop(NULL);
-  holder = reserve_port(&port);
   snprintf(folder, sizeof folder, "%s/nginx.%d", b ? b : "build",
       (int)getpid()); /* tests may run side by side */
   snprintf(pid_file, sizeof pid_file, "%s/pid", folder);
   configure_nginx(folder, port, directives);
   unlink(pid_file);
-  fflush(stdout);
-  peer_pid = fork();
-  if (peer_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (fork_server(&peer_pid)) {
     if (chdir(folder) == 0 && freopen("said", "w", stderr))
       execl("/usr/sbin/nginx", "nginx", "-p", ".", "-e", "log", "-c", "conf",
           (char *)NULL);
     _exit(127);
   }
-  assert_true(peer_pid > 0);
   /* It writes its number once it listens. */
   for (int i = 0; access(pid_file, F_OK) != 0; i++) {
     if (i == HANG_MS) fail_msg("nginx does not start, see %s", folder);
-    nap_us(1000);
+    nap_ms(1);
   }
   close(holder);
   return port;
@@ -604,17 +598,13 @@ const volatile struct peer_log *peer_log(void) {
 void peer_go(void) {
   shared_log->go++;
   for (int i = 0; i < HANG_MS && shared_log->gone != shared_log->go; i++)
-    nap_us(1000);
+    nap_ms(1);
   assert_int_equal(shared_log->gone, shared_log->go);
 }
 
 int peer_stop(void **state) {
   (void)state;
-  if (peer_pid > 0) {
-    kill(peer_pid, SIGKILL);
-    waitpid(peer_pid, NULL, 0);
-    peer_pid = 0;
-  }
+  kill_server(&peer_pid);
   if (shared_log) {
     munmap((void *)(uintptr_t)shared_log, sizeof *shared_log);
     shared_log = NULL;
@@ -632,7 +622,8 @@ uint32_t peer_sum(uint32_t sum, const void *data, size_t size) {
 uint32_t peer_patience(void) {
   const char *wrap = getenv("WRAP");
 
-  return UNDER_ASAN ? 3 : wrap && *wrap ? 10 : 1;
+  if (UNDER_ASAN) return 3;
+  return wrap && *wrap ? 10 : 1;
 }
 
 /* ---- The player ------------------------------------------------------- */
@@ -678,6 +669,14 @@ void player_configure(struct player *p, uint16_t port) {
           .tls_buffer_size = sizeof p->tls,
           .reply_buffer = p->body,
           .reply_buffer_size = sizeof p->body};
+}
+
+void player_configure_proxy(struct player *p, uint16_t port) {
+  player_configure(p, 0);
+  p->cfg.address = NULL;
+  p->cfg.proxy = "127.0.0.1";
+  p->cfg.proxy_port = port;
+  p->cfg.hosts_path = p->cfg.resolv_path = "/dev/null";
 }
 
 void player_open(struct player *p, uint16_t port) {

@@ -141,6 +141,9 @@ uint32_t peer_patience(void);
 /* The text of a file of the certificate folder; it lasts until the next. */
 const char *certs_file(const char *name, const char *type, size_t *size);
 
+/* The path of a new file of this text; it is there until the program ends. */
+const char *text_file(const char *text);
+
 struct player {
   hbeat_config cfg;
   hbeat_client client;
@@ -158,6 +161,9 @@ const hbeat_anchors *player_anchors(const char *name);
 /* A player that trusts ca.pem, not yet initialised / initialised. */
 void player_configure(struct player *p, uint16_t port);
 void player_open(struct player *p, uint16_t port);
+
+/* The same, but all that it has is a proxy at this port of 127.0.0.1. */
+void player_configure_proxy(struct player *p, uint16_t port);
 
 /* One beat; fails the test unless it ends in `want`, explained if an error. */
 void player_expect(

@@ -1,12 +1,8 @@
 /* TLS: which servers a player talks to, and what it says of the others. */
 #define _POSIX_C_SOURCE 200809L
+#include "loopback.h"
 #include "peer.h"
 #include "virtual.h"
-
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* A server that a player gets its reply from. */
 struct good_row {
@@ -352,24 +348,12 @@ static void expect_timeout(struct player *p, uint16_t port) {
 /* The queue of a listener is full: what knocks now gets no answer at all. */
 static void nobody_accepts(void **state) {
   static struct player p;
-  struct sockaddr_in a = {0};
-  socklen_t size = sizeof a;
-  int listener = socket(AF_INET, SOCK_STREAM, 0), queue[4];
+  struct black_hole hole;
 
   (void)state;
-  a.sin_family = AF_INET;
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  assert_int_equal(bind(listener, (struct sockaddr *)&a, size), 0);
-  assert_int_equal(listen(listener, 0), 0);
-  assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &size), 0);
-  for (size_t i = 0; i < COUNT(queue); i++) {
-    queue[i] = socket(AF_INET, SOCK_STREAM, 0);
-    fcntl(queue[i], F_SETFL, O_NONBLOCK);
-    (void)!connect(queue[i], (struct sockaddr *)&a, size);
-  }
-  expect_timeout(&p, ntohs(a.sin_port));
-  for (size_t i = 0; i < COUNT(queue); i++) close(queue[i]);
-  close(listener);
+  open_black_hole(&hole, "127.0.0.1", 0);
+  expect_timeout(&p, port_of(hole.listener));
+  close_black_hole(&hole);
 }
 
 struct silent_row {
