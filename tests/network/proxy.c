@@ -1,26 +1,19 @@
 /*
  * A proxy between the client and the server: what it is asked, what it may
- * answer, and that it sees nothing but TLS.  The proxy is a process of its own
- * that follows a script; behind it stands the peer.
+ * answer, and that it sees nothing but TLS.  The relay is that proxy; behind it
+ * stands the peer.
  */
 #define _DEFAULT_SOURCE
+#include "loopback.h"
 #include "peer.h"
+#include "relay.h"
 #include "virtual.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define ESTABLISHED "HTTP/1.1 200 Connection established\r\n\r\n"
+#define ESTABLISHED RELAY_ESTABLISHED
 #define CONNECT(where) "CONNECT " where " HTTP/1.1\r\nHost: " where "\r\n"
 #define TO_API CONNECT("api.lucit.app:443")
 #define BASIC "Proxy-Authorization: Basic "
@@ -30,255 +23,44 @@
 #define LOGIN "kiosk:" PASSWORD
 #define LOGIN_BASE64 "a2lvc2s6b3BlbiBzZXNhbWU="
 
-/* ---- The proxy, in its process ---------------------------------------- */
-
-/* What the proxy does behind its reply, or to a tunnel. */
-enum proxy_then { TUNNELS, STAYS, FINISHES, RESETS };
-
-/* What it does with one connection; all zero is a good proxy. */
-struct proxy_turn {
-  const char *reply;    /* to the CONNECT; NULL: ESTABLISHED ... */
-  const char *again;    /* ... then this ... */
-  size_t times;         /* ... as often ... */
-  const char *tail;     /* ... and this */
-  enum proxy_then then; /* what follows it all */
-  long drip_ms;         /* the reply goes byte by byte, this far apart, ... */
-  bool virtually;       /* ... by the test's clock */
-  enum proxy_then cut;  /* the tunnel's end, where the script makes it ... */
-  size_t cut_at;        /* ... behind so many bytes of the server's */
-};
-
-struct proxy_script {
-  const struct proxy_turn *turns; /* a connection each; the last is kept */
-  size_t turn_count;              /* 0: a good proxy */
-  bool splits;         /* the reply is in two: on connection N behind byte N */
-  const char *address; /* NULL: 127.0.0.1 */
-};
-
-/* What it saw, as it goes on. */
-static struct proxy_log {
-  volatile unsigned accepted, ended; /* connections */
-  volatile size_t size;              /* all that clients sent */
-  volatile size_t early; /* bytes behind a head before it was answered */
-  char came[65536];
-} * seen;
-
-static pid_t proxy_pid;
-
-static void nap_ms(long ms) {
-  nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-}
-
-/* Takes from the client; returns how much, 0 at its end. */
-static size_t take(int fd, int flags) {
-  ssize_t n = recv(
-      fd, seen->came + seen->size, sizeof seen->came - 1 - seen->size, flags);
-
-  if (n <= 0) return 0;
-  seen->size += (size_t)n;
-  return (size_t)n;
-}
-
-/* All that the client still says. */
-static void listen_on(int fd) {
-  while (take(fd, 0) > 0) continue;
-}
-
-static bool put(int fd, const char *bytes, size_t size) {
-  return send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size;
-}
-
-/* Reads the CONNECT, and waits whether more comes uninvited. */
-static bool read_head(int fd) {
-  const char *head = seen->came + seen->size, *end;
-
-  do
-    if (take(fd, 0) == 0) return false;
-  while ((end = strstr(head, "\r\n\r\n")) == NULL);
-  nap_ms(1);
-  take(fd, MSG_DONTWAIT);
-  seen->early += (size_t)(seen->came + seen->size - (end + 4));
-  return true;
-}
-
-static void answer(int fd, const struct proxy_turn *turn, size_t split) {
-  static char text[65536];
-  char *at = text;
-
-  at += sprintf(at, "%s", turn->reply ? turn->reply : ESTABLISHED);
-  for (size_t i = 0; i < turn->times; i++) at += sprintf(at, "%s", turn->again);
-  if (turn->tail) at += sprintf(at, "%s", turn->tail);
-  if (split > 0) {
-    put(fd, text, split);
-    nap_ms(1);
-  }
-  for (const char *from = text + split; from < at;) {
-    size_t size = turn->drip_ms ? 1 : (size_t)(at - from);
-    if (!put(fd, from, size)) return;
-    if (turn->virtually) clock_nap_ms(turn->drip_ms);
-    else nap_ms(turn->drip_ms);
-    from += size;
-  }
-}
-
-static void end(int fd, enum proxy_then how) {
-  struct linger at_once = {1, 0};
-
-  if (how == RESETS) {
-    nap_ms(2); /* or what was said would be lost with it */
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    return;
-  }
-  if (how != STAYS) shutdown(fd, SHUT_WR);
-  listen_on(fd);
-}
-
-/* Carries bytes both ways until one end, or the script, has had enough. */
-static void carry(int fd, int server, const struct proxy_turn *turn) {
-  struct pollfd ends[2] = {{fd, POLLIN, 0}, {server, POLLIN, 0}};
-  size_t left = turn->cut ? turn->cut_at : SIZE_MAX;
-  char down[4096];
-
-  while (left > 0 && poll(ends, 2, -1) > 0) {
-    if (ends[0].revents) {
-      size_t size = take(fd, 0);
-      if (size == 0) return;
-      put(server, seen->came + seen->size - size, size);
-    }
-    if (ends[1].revents) {
-      size_t room = left < sizeof down ? left : sizeof down;
-      ssize_t n = recv(server, down, room, 0);
-      if (n <= 0 || !put(fd, down, (size_t)n)) break;
-      left -= (size_t)n;
-    }
-  }
-  end(fd, turn->cut);
-}
-
-static void serve(
-    int fd, uint16_t port, const struct proxy_turn *turn, size_t split) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-  int server, one = 1;
-
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (!read_head(fd)) return;
-  answer(fd, turn, split);
-  if (turn->then != TUNNELS) {
-    end(fd, turn->then);
-    return;
-  }
-  server = socket(AF_INET, SOCK_STREAM, 0);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(server, (const struct sockaddr *)&to, sizeof to) == 0)
-    carry(fd, server, turn);
-  close(server);
-}
-
-static void serve_all(
-    const struct proxy_script *s, int listener, uint16_t server) {
-  static const struct proxy_turn good;
-
-  for (;;) {
-    int fd = accept(listener, NULL, NULL);
-    const struct proxy_turn *turn = &good;
-    unsigned n = seen->accepted;
-
-    if (fd < 0) continue;
-    if (s->turn_count > 0)
-      turn = &s->turns[n < s->turn_count ? n : s->turn_count - 1];
-    seen->accepted++;
-    serve(fd, server, turn, s->splits ? seen->accepted : 0);
-    close(fd);
-    seen->ended++;
-  }
-}
-
-/* ---- The proxy, seen from the test ------------------------------------ */
-
-static void proxy_stop(void) {
-  if (proxy_pid > 0) {
-    kill(proxy_pid, SIGKILL);
-    waitpid(proxy_pid, NULL, 0);
-  }
-  proxy_pid = 0;
-}
-
-/* -1 where this machine has no such address. */
-static int listen_at(const char *address, uint16_t *port) {
-  struct sockaddr_in a = {.sin_family = AF_INET};
-  struct sockaddr_in6 b = {.sin6_family = AF_INET6};
-  bool v6 = inet_pton(AF_INET, address, &a.sin_addr) != 1;
-  struct sockaddr *any = v6 ? (void *)&b : (void *)&a;
-  socklen_t size = v6 ? sizeof b : sizeof a;
-  int fd = socket(any->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  if (v6) assert_int_equal(inet_pton(AF_INET6, address, &b.sin6_addr), 1);
-  if (bind(fd, any, size) == 0 && listen(fd, 8) == 0 &&
-      getsockname(fd, any, &size) == 0) {
-    *port = ntohs(v6 ? b.sin6_port : a.sin_port);
-    return fd;
-  }
-  if (fd >= 0) close(fd);
-  return -1;
-}
-
-/* The port of a proxy that leads to the server's; 0 where it cannot be. */
-static uint16_t proxy_start(const struct proxy_script *s, uint16_t server) {
-  uint16_t port = 0;
-  int listener;
-
-  proxy_stop();
-  if (!seen)
-    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE,
-        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  assert_true((void *)seen != MAP_FAILED);
-  memset(seen, 0, sizeof *seen);
-  listener = listen_at(s->address ? s->address : "127.0.0.1", &port);
-  if (listener < 0) return 0;
-  fflush(stdout);
-  proxy_pid = fork();
-  if (proxy_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    serve_all(s, listener, server);
-  }
-  assert_true(proxy_pid > 0);
-  close(listener);
-  return port;
-}
+/* ---- What the proxy saw ------------------------------------------------ */
 
 /* Waits until the proxy has seen the last of so many connections. */
 static void await_end_of(unsigned count) {
-  for (int i = 0; i < 30000 && seen->ended < count; i++) nap_ms(1);
-  assert_int_equal(seen->ended, count);
-  assert_int_equal(seen->accepted, count);
+  for (int i = 0; i < 30000 && relay_log()->ended < count; i++) nap_ms(1);
+  assert_int_equal(relay_log()->ended, count);
+  assert_int_equal(relay_log()->accepted, count);
 }
 
 static bool came(const char *text) {
+  const struct relay_log *log = relay_log();
   size_t size = strlen(text), at = 0;
 
-  while (at + size <= seen->size && memcmp(seen->came + at, text, size) != 0)
+  while (at + size <= log->size && memcmp(log->came + at, text, size) != 0)
     at++;
-  return at + size <= seen->size;
+  return at + size <= log->size;
 }
 
 /* How often the proxy was asked for a tunnel. */
 static unsigned asked(void) {
+  const struct relay_log *log = relay_log();
   unsigned count = 0;
 
-  for (size_t at = 0; at + 8 <= seen->size; at++)
-    count += memcmp(seen->came + at, "CONNECT ", 8) == 0;
+  for (size_t at = 0; at + 8 <= log->size; at++)
+    count += memcmp(log->came + at, "CONNECT ", 8) == 0;
   return count;
 }
 
 /* The first CONNECT is this, and TLS or, if `alone`, nothing follows it. */
 static void check_connect(const char *lines, const char *fields, bool alone) {
+  const struct relay_log *log = relay_log();
   char want[1024];
   size_t size = (size_t)snprintf(want, sizeof want, "%s%s\r\n", lines, fields);
 
-  if (seen->size < size || memcmp(seen->came, want, size) != 0)
-    fail_msg("the proxy was asked:\n%.600s\nand not:\n%s", seen->came, want);
-  if (alone) assert_int_equal(seen->size, size);
-  else assert_int_equal(seen->came[size], 0x16); /* a handshake record */
+  if (log->size < size || memcmp(log->came, want, size) != 0)
+    fail_msg("the proxy was asked:\n%.600s\nand not:\n%s", log->came, want);
+  if (alone) assert_int_equal(log->size, size);
+  else assert_int_equal(log->came[size], 0x16); /* a handshake record */
 }
 
 /* Whatever happened, the proxy got the heads it should and TLS, no more. */
@@ -286,21 +68,12 @@ static void check_secrets(struct player *p) {
   const char *const secrets[] = {
       player_token, "Bearer", p->cfg.device, p->cfg.app, "lightning"};
 
-  assert_int_equal(seen->early, 0);
+  assert_int_equal(relay_log()->early, 0);
   for (size_t i = 0; i < COUNT(secrets); i++)
     if (came(secrets[i])) fail_msg("the proxy was told %s", secrets[i]);
   if (strstr(hbeat_explain(&p->client), PASSWORD) ||
       strstr(hbeat_explain(&p->client), LOGIN_BASE64))
     fail_msg("the login is told: %s", hbeat_explain(&p->client));
-}
-
-/* A player that has the proxy alone: no address, hosts or nameserver. */
-static void configure(struct player *p, uint16_t port) {
-  player_configure(p, 0);
-  p->cfg.address = NULL;
-  p->cfg.proxy = "127.0.0.1";
-  p->cfg.proxy_port = port;
-  p->cfg.hosts_path = p->cfg.resolv_path = "/dev/null";
 }
 
 static void init(struct player *p) {
@@ -324,7 +97,7 @@ static void check_empty(const struct player *p, int status) {
 }
 
 static const struct peer_script good_server = {0};
-static const struct proxy_script good_proxy = {0};
+static const struct relay_script good_proxy = {0};
 
 /* ---- What the proxy is asked ------------------------------------------ */
 
@@ -348,7 +121,8 @@ static void is_asked_for(void **state) {
   const struct host_row *row = *state;
   static struct player p;
 
-  configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
+  player_configure_proxy(
+      &p, relay_start(&good_proxy, peer_start(&good_server)));
   p.cfg.host = row->host;
   p.cfg.port = row->port;
   init(&p);
@@ -389,15 +163,16 @@ static const struct login_row login_rows[] = {
 };
 
 static void is_login(void **state) {
-  static const struct proxy_turn refuses = {
-      .reply = "HTTP/1.1 407 No\r\n\r\n", .then = STAYS};
-  static const struct proxy_script script = {&refuses, 1, false, NULL};
+  static const struct relay_turn refuses = {
+      .reply = "HTTP/1.1 407 No\r\n\r\n", .then = RELAY_STAYS};
+  static const struct relay_script script = {
+      .turns = &refuses, .turn_count = 1};
   const struct login_row *row = *state;
   static struct player p;
   char login[300], fields[512];
   size_t n, k;
 
-  configure(&p, proxy_start(&script, 0));
+  player_configure_proxy(&p, relay_start(&script, 0));
   n = (size_t)snprintf(login, sizeof login, "%s", row->login);
   k = (size_t)snprintf(fields, sizeof fields, BASIC "%s", row->base64);
   for (unsigned i = 0; i < row->more; i++, n += 3, k += 4) {
@@ -423,7 +198,7 @@ static void is_login(void **state) {
 
 struct reply_row {
   const char *name;
-  struct proxy_turn turn;
+  struct relay_turn turn;
   int status; /* where it is no tunnel: what the player is told */
 };
 
@@ -472,11 +247,11 @@ static const struct reply_row open_rows[] = {
 static void is_open(void **state) {
   static const struct peer_script no_server = {.raw = "no", .raw_size = 2};
   const struct reply_row *row = *state;
-  struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
+  struct relay_script script = {.turns = &row->turn, .turn_count = 1};
   static struct player p;
   int before;
 
-  configure(&p, proxy_start(&script, peer_start(&no_server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&no_server)));
   before = open_descriptors();
   init(&p);
   player_expect(&p, &player_beat, HBEAT_ERR_TLS);
@@ -491,15 +266,15 @@ static void is_open(void **state) {
 /* ---- Replies that do not ---------------------------------------------- */
 
 #define REFUSES(text)                                                          \
-  { .reply = text, .then = STAYS }
+  { .reply = text, .then = RELAY_STAYS }
 #define LEAVES(text)                                                           \
-  { .reply = text, .then = FINISHES }
+  { .reply = text, .then = RELAY_FINISHES }
 #define BREAKS(text)                                                           \
-  { .reply = text, .then = RESETS }
+  { .reply = text, .then = RELAY_RESETS }
 #define REPEATS(first, piece, count, last)                                     \
   {                                                                            \
     .reply = first, .again = piece, .times = count, .tail = last,              \
-    .then = STAYS                                                              \
+    .then = RELAY_STAYS                                                        \
   }
 #define NO "HTTP/1.1 407 No\r\n\r\n"
 
@@ -513,7 +288,7 @@ static const struct reply_row refusal_rows[] = {
     {"407 behind 199", REFUSES(HEAD("199 Well", "") NO), 407},
     {"407 in 30 KB", REPEATS("HTTP/1.1 407 No\r\n", FIELD_100, 300, "\r\n"),
         407},
-    {"407 byte by byte", {.reply = NO, .drip_ms = 1, .then = STAYS}, 407},
+    {"407 byte by byte", {.reply = NO, .drip_ms = 1, .then = RELAY_STAYS}, 407},
     {"403 and a page", LEAVES(HEAD("403 Forbidden", "") "<!DOCTYPE html>"),
         403},
     {"403 of HTTP/1.0", LEAVES("HTTP/1.0 403 Forbidden\r\n\r\n"), 403},
@@ -578,11 +353,11 @@ static const struct reply_row refusal_rows[] = {
 
 static void is_refusal(void **state) {
   const struct reply_row *row = *state;
-  struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
+  struct relay_script script = {.turns = &row->turn, .turn_count = 1};
   static struct player p;
   int before;
 
-  configure(&p, proxy_start(&script, 0));
+  player_configure_proxy(&p, relay_start(&script, 0));
   p.cfg.proxy_login = LOGIN;
   before = open_descriptors();
   init(&p);
@@ -596,14 +371,14 @@ static void is_refusal(void **state) {
 }
 
 static void the_text_says_what_the_proxy_wants(void **state) {
-  static const struct proxy_turn turns[] = {
+  static const struct relay_turn turns[] = {
       REFUSES(NO), REFUSES(HEAD("403 No", ""))};
-  static const struct proxy_script script = {.turns = turns, .turn_count = 2};
+  static const struct relay_script script = {.turns = turns, .turn_count = 2};
   static struct player p;
   const char *text;
 
   (void)state;
-  configure(&p, proxy_start(&script, 0));
+  player_configure_proxy(&p, relay_start(&script, 0));
   init(&p);
   player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
   text = hbeat_explain(&p.client);
@@ -620,13 +395,13 @@ static void the_text_says_what_the_proxy_wants(void **state) {
 /* The reply comes in two pieces, of every size in turn. */
 static void a_reply_may_be_split_anywhere(void **state) {
   static const char reply[] = HEAD("100", "") HEAD("407 No", "Date: x\r\n");
-  static const struct proxy_turn turn = {.reply = reply, .then = STAYS};
-  static const struct proxy_script script = {
+  static const struct relay_turn turn = {.reply = reply, .then = RELAY_STAYS};
+  static const struct relay_script script = {
       .turns = &turn, .turn_count = 1, .splits = true};
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&script, 0));
+  player_configure_proxy(&p, relay_start(&script, 0));
   init(&p);
   for (size_t at = 1; at < sizeof reply - 1; at++) {
     player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
@@ -640,7 +415,7 @@ static void a_reply_may_be_split_anywhere(void **state) {
 
 struct silent_row {
   const char *name;
-  struct proxy_turn turn;
+  struct relay_turn turn;
   const char *during;
 };
 
@@ -650,19 +425,19 @@ static const struct silent_row silent_rows[] = {
     {"half a head", REFUSES("HTTP/1.1 200 OK\r\nX"), "proxy"},
     {"100 only", REFUSES("HTTP/1.1 100 Continue\r\n\r\n"), "proxy"},
     {"a byte now and then",
-        {.reply = ESTABLISHED, .drip_ms = 25, .virtually = true}, "proxy"},
+        {.reply = ESTABLISHED, .drip_ms = 25, .nap_ms = clock_nap_ms}, "proxy"},
     {"no word behind the head", REFUSES(ESTABLISHED), "TLS"},
 };
 
 static void is_silent(void **state) {
   const struct silent_row *row = *state;
-  struct proxy_script script = {.turns = &row->turn, .turn_count = 1};
+  struct relay_script script = {.turns = &row->turn, .turn_count = 1};
   static struct player p;
   uint32_t timeout_ms = 150;
   int64_t took;
   int before;
 
-  configure(&p, proxy_start(&script, 0));
+  player_configure_proxy(&p, relay_start(&script, 0));
   p.cfg.timeout_ms = timeout_ms;
   before = open_descriptors();
   init(&p);
@@ -685,7 +460,8 @@ static void one_tunnel_serves_many_beats(void **state) {
   int before;
 
   (void)state;
-  configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
+  player_configure_proxy(
+      &p, relay_start(&good_proxy, peer_start(&good_server)));
   p.cfg.proxy_login = LOGIN;
   before = open_descriptors();
   init(&p);
@@ -711,7 +487,7 @@ static void a_new_connection_is_asked_for_anew(void **state) {
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  player_configure_proxy(&p, relay_start(&good_proxy, peer_start(&server)));
   p.cfg.proxy_login = LOGIN;
   init(&p);
   for (int i = 0; i < 3; i++) {
@@ -727,14 +503,14 @@ static void a_new_connection_is_asked_for_anew(void **state) {
 
 /* What proxies say about themselves is not about the tunnel. */
 static void a_tunnel_is_kept_whatever_its_head_said(void **state) {
-  static const struct proxy_turn turn = {
+  static const struct relay_turn turn = {
       .reply = "HTTP/1.0 200 OK\r\nConnection: close\r\n"
                "Proxy-Connection: close\r\nContent-Length: 0\r\n\r\n"};
-  static const struct proxy_script script = {.turns = &turn, .turn_count = 1};
+  static const struct relay_script script = {.turns = &turn, .turn_count = 1};
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&good_server)));
   init(&p);
   player_expect(&p, &player_beat, HBEAT_OK);
   player_expect(&p, &player_beat, HBEAT_OK);
@@ -745,10 +521,10 @@ static void a_tunnel_is_kept_whatever_its_head_said(void **state) {
 
 /* Certificates would have expired by the date that this proxy gives. */
 static void the_date_of_a_proxy_is_not_learnt(void **state) {
-  static const struct proxy_turn turns[] = {
-      {.reply = HEAD("407 No", IN_2100), .then = STAYS},
+  static const struct relay_turn turns[] = {
+      {.reply = HEAD("407 No", IN_2100), .then = RELAY_STAYS},
       {.reply = HEAD("200 OK", IN_2100)}};
-  static const struct proxy_script script = {.turns = turns, .turn_count = 2};
+  static const struct relay_script script = {.turns = turns, .turn_count = 2};
   static const struct peer_turn ends = {
       .reply = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" PEER_BODY,
       .end = PEER_FINISHES};
@@ -756,7 +532,7 @@ static void the_date_of_a_proxy_is_not_learnt(void **state) {
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&script, peer_start(&server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&server)));
   init(&p);
   player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
   for (int i = 0; i < 2; i++) {
@@ -769,28 +545,28 @@ static void the_date_of_a_proxy_is_not_learnt(void **state) {
 
 struct cut_row {
   const char *name;
-  enum proxy_then cut;
+  enum relay_then cut;
   size_t cut_at;
 };
 
 /* The server's flight is of about 700 bytes, then 51, and its reply 140. */
 static const struct cut_row cut_rows[] = {
-    {"FIN behind the head", FINISHES, 0},
-    {"RST behind the head", RESETS, 0},
-    {"FIN behind a byte", FINISHES, 1},
-    {"FIN in the handshake", FINISHES, 300},
-    {"RST in the handshake", RESETS, 300},
+    {"FIN behind the head", RELAY_FINISHES, 0},
+    {"RST behind the head", RELAY_RESETS, 0},
+    {"FIN behind a byte", RELAY_FINISHES, 1},
+    {"FIN in the handshake", RELAY_FINISHES, 300},
+    {"RST in the handshake", RELAY_RESETS, 300},
 };
 
 static void is_cut(void **state) {
   const struct cut_row *row = *state;
-  struct proxy_turn turns[] = {
-      {.cut = row->cut, .cut_at = row->cut_at}, {.then = TUNNELS}};
-  struct proxy_script script = {.turns = turns, .turn_count = 2};
+  struct relay_turn turns[] = {
+      {.cut = row->cut, .cut_at = row->cut_at}, {.then = RELAY_TUNNELS}};
+  struct relay_script script = {.turns = turns, .turn_count = 2};
   static struct player p;
   int before;
 
-  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&good_server)));
   before = open_descriptors();
   init(&p);
   player_expect(&p, &player_beat, HBEAT_ERR_TRUNCATED);
@@ -811,7 +587,7 @@ static void a_tunnel_that_died_is_replaced(void **state) {
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  player_configure_proxy(&p, relay_start(&good_proxy, peer_start(&server)));
   init(&p);
   player_expect(&p, &player_beat, HBEAT_OK);
   peer_go();
@@ -834,7 +610,7 @@ static void a_tunnel_that_dies_under_a_request_is_replaced(void **state) {
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  player_configure_proxy(&p, relay_start(&good_proxy, peer_start(&server)));
   p.cfg.proxy_login = LOGIN;
   init(&p);
   player_expect(&p, &player_beat, HBEAT_OK);
@@ -852,13 +628,14 @@ static void a_replacement_may_be_refused(void **state) {
   static const struct peer_turn turns[] = {
       {.end = PEER_STAYS}, {.reply = "", .end = PEER_FINISHES}};
   static const struct peer_script server = {.turns = turns, .turn_count = 2};
-  static const struct proxy_turn proxies[] = {{.then = TUNNELS},
-      {.reply = "HTTP/1.1 503 Busy\r\nRetry-After: 9\r\n\r\n", .then = STAYS}};
-  static const struct proxy_script script = {.turns = proxies, .turn_count = 2};
+  static const struct relay_turn proxies[] = {{.then = RELAY_TUNNELS},
+      {.reply = "HTTP/1.1 503 Busy\r\nRetry-After: 9\r\n\r\n",
+          .then = RELAY_STAYS}};
+  static const struct relay_script script = {.turns = proxies, .turn_count = 2};
   static struct player p;
 
   (void)state;
-  configure(&p, proxy_start(&script, peer_start(&server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&server)));
   init(&p);
   player_expect(&p, &player_beat, HBEAT_OK);
   player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
@@ -886,7 +663,7 @@ static void is_spy(void **state) {
   const hbeat_anchors *anchors = player_anchors(row->anchors);
   static struct player p;
 
-  configure(&p, proxy_start(&good_proxy, peer_start(&server)));
+  player_configure_proxy(&p, relay_start(&good_proxy, peer_start(&server)));
   p.cfg.anchors = anchors->list;
   p.cfg.anchor_count = anchors->count;
   init(&p);
@@ -900,31 +677,16 @@ static void is_spy(void **state) {
 
 /* ---- Where the proxy is ----------------------------------------------- */
 
-static char file_path[32];
-
-/* The path of a file with this text, which lasts until the next. */
-static const char *file_with(const char *text) {
-  int fd;
-
-  if (file_path[0]) unlink(file_path);
-  strcpy(file_path, "/tmp/heartbeat-proxy-XXXXXX");
-  fd = mkstemp(file_path);
-  assert_true(fd >= 0);
-  assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-  close(fd);
-  return file_path;
-}
-
 /* The first address of the name refuses connections. */
 static void a_proxy_has_a_name_and_two_addresses(void **state) {
-  static const struct proxy_script script = {.address = "127.0.0.3"};
+  static const struct relay_script script = {.address = "127.0.0.3"};
   static struct player p;
-  uint16_t port = proxy_start(&script, peer_start(&good_server));
+  uint16_t port = relay_start(&script, peer_start(&good_server));
 
   (void)state;
-  configure(&p, port);
+  player_configure_proxy(&p, port);
   p.cfg.proxy = "Proxy.test";
-  p.cfg.hosts_path = file_with("127.0.0.1 api.lucit.app\n"
+  p.cfg.hosts_path = text_file("127.0.0.1 api.lucit.app\n"
                                "127.0.0.2 proxy.test\n"
                                "127.0.0.3 other proxy.test # kept\n");
   init(&p);
@@ -936,16 +698,16 @@ static void a_proxy_has_a_name_and_two_addresses(void **state) {
 }
 
 static void a_proxy_has_an_ipv6_address(void **state) {
-  static const struct proxy_script script = {.address = "::1"};
+  static const struct relay_script script = {.address = "::1"};
   static struct player p;
-  uint16_t port = proxy_start(&script, peer_start(&good_server));
+  uint16_t port = relay_start(&script, peer_start(&good_server));
 
   (void)state;
   if (port == 0) {
     puts("# note: no IPv6 on this machine's loopback, so it was not tried");
     return;
   }
-  configure(&p, port);
+  player_configure_proxy(&p, port);
   p.cfg.proxy = "::1";
   init(&p);
   player_expect(&p, &player_beat, HBEAT_OK);
@@ -955,13 +717,13 @@ static void a_proxy_has_an_ipv6_address(void **state) {
 }
 
 static void nobody_is_there(void **state) {
-  static const struct proxy_script script = {0};
+  static const struct relay_script script = {0};
   static struct player p;
   int before = open_descriptors();
 
   (void)state;
-  configure(&p, proxy_start(&script, 0));
-  proxy_stop();
+  player_configure_proxy(&p, relay_start(&script, 0));
+  relay_stop(NULL);
   init(&p);
   player_expect(&p, &player_beat, HBEAT_ERR_CONNECT);
   check_empty(&p, 0);
@@ -975,20 +737,19 @@ static void nobody_is_there(void **state) {
  */
 static void the_api_is_not_looked_up(void **state) {
   static struct player p;
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53)};
-  int dns = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   unsigned pid = (unsigned)getpid(); /* another run has another address */
   char nameserver[32], query[512];
+  int dns;
 
   (void)state;
   snprintf(
       nameserver, sizeof nameserver, "127.99.%u.%u", pid >> 8 & 255, pid & 255);
-  assert_int_equal(inet_pton(AF_INET, nameserver, &a.sin_addr), 1);
-  if (bind(dns, (struct sockaddr *)&a, sizeof a) != 0)
-    fail_msg("cannot listen on port 53: %s", strerror(errno));
-  configure(&p, proxy_start(&good_proxy, peer_start(&good_server)));
+  dns = bind_socket(SOCK_DGRAM, nameserver, 53, 0);
+  if (dns < 0) fail_msg("cannot listen on port 53: %s", strerror(errno));
+  player_configure_proxy(
+      &p, relay_start(&good_proxy, peer_start(&good_server)));
   snprintf(query, sizeof query, "nameserver %s\n", nameserver);
-  p.cfg.resolv_path = file_with(query);
+  p.cfg.resolv_path = text_file(query);
   init(&p);
   player_expect(&p, &player_beat, HBEAT_OK);
   hbeat_close(&p.client);
@@ -1008,13 +769,13 @@ static void the_api_is_not_looked_up(void **state) {
 
 /* However far an exchange has come, the next one is as good as any. */
 static void a_start_gives_up_what_was_under_way(void **state) {
-  static const struct proxy_turn slow = {.drip_ms = 1};
-  static const struct proxy_script script = {.turns = &slow, .turn_count = 1};
+  static const struct relay_turn slow = {.drip_ms = 1};
+  static const struct relay_script script = {.turns = &slow, .turn_count = 1};
   static struct player p;
   int before;
 
   (void)state;
-  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&good_server)));
   before = open_descriptors();
   for (int steps = 0; steps < 8; steps++) {
     init(&p);
@@ -1034,13 +795,13 @@ static void a_start_gives_up_what_was_under_way(void **state) {
 
 /* A step never waits, also while the proxy does. */
 static void steps_without_a_poll(void **state) {
-  static const struct proxy_turn slow = {.drip_ms = 1};
-  static const struct proxy_script script = {.turns = &slow, .turn_count = 1};
+  static const struct relay_turn slow = {.drip_ms = 1};
+  static const struct relay_script script = {.turns = &slow, .turn_count = 1};
   static struct player p;
   hbeat_error e;
 
   (void)state;
-  configure(&p, proxy_start(&script, peer_start(&good_server)));
+  player_configure_proxy(&p, relay_start(&script, peer_start(&good_server)));
   init(&p);
   assert_int_equal(hbeat_start(&p.client, &player_beat, &p.reply), HBEAT_OK);
   while ((e = hbeat_step(&p.client)) == HBEAT_AGAIN) continue;
@@ -1088,7 +849,7 @@ static void is_argument(void **state) {
   char login[512];
   hbeat_error e;
 
-  configure(&p, 3128);
+  player_configure_proxy(&p, 3128);
   memset(login, 'x', sizeof login);
   login[1] = ':';
   login[row->login_size] = '\0';
@@ -1139,7 +900,6 @@ int main(void) {
   to = ROWS(to, is_spy, spy_rows);
   ROWS(to, is_argument, argument_rows);
   failed = cmocka_run_group_tests(tests, NULL, NULL);
-  proxy_stop();
-  unlink(file_path);
+  relay_stop(NULL);
   return failed;
 }
