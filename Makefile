@@ -28,7 +28,7 @@ COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
-SHARED = peer loopback relay nameserver virtual
+SHARED = peer loopback relay nameserver syscalls virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out $(SHARED:%=tests/network/%.c),\
             $(wildcard tests/network/*.c)))
@@ -83,13 +83,16 @@ $B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
 # What a test has beside them: hostile nameservers; a clock of its own, which
-# servers share; a proxy or a slow line between the client and its server.
+# servers share; a proxy or a slow line between the client and its server; all
+# system calls in its hands (none of the first two then).
 NAMED = files resolve answers addresses
 TIMED = $(NAMED) proxy tls
-RELAYED = proxy
+RELAYED = proxy clock
+CALLED = clock faults kept session
 $(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
 $(TIMED:%=$B/network/%): tests/network/virtual.c tests/network/virtual.h
 $(RELAYED:%=$B/network/%): tests/network/relay.c tests/network/relay.h
+$(CALLED:%=$B/network/%): tests/network/syscalls.c tests/network/syscalls.h
 
 $B/fuzz/memory: tests/unit/memory_rules.h
 

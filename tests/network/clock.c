@@ -1,37 +1,21 @@
 /*
  * Clocks: by which one certificates are judged, what the operator is told of
- * it, and what the player learns from the server's.  The two functions below
- * stand before the C library's own: the system's clock says what a test wants
- * it to, and time goes by when a test says so.
+ * it, and what the player learns from the server's.  The system's clock says
+ * what a test wants it to, and time goes by when a test says so.
  */
 #define _DEFAULT_SOURCE
 #include "peer.h"
-
-#include <arpa/inet.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include "relay.h"
+#include "syscalls.h"
 
 static int64_t system_s; /* what the system's clock says */
 static time_t gone_by_s; /* beside what really has */
 
-time_t time(time_t *to) {
-  time_t now = (time_t)system_s;
-
-  if (to) *to = now;
-  return now;
-}
-
-int clock_gettime(clockid_t clock, struct timespec *t) {
-  int error = (int)syscall(SYS_clock_gettime, clock, t);
-
-  if (error == 0 && clock == CLOCK_MONOTONIC) t->tv_sec += gone_by_s;
-  return error;
+static void see_to(struct call *c) {
+  make_call(c);
+  if (c->name == CALL_TIME) c->result = system_s;
+  if (c->name == CALL_CLOCK && c->in.clock.id == CLOCK_MONOTONIC)
+    c->in.clock.now->tv_sec += gone_by_s;
 }
 
 #define Y2020_S 1577836800
@@ -360,73 +344,20 @@ static void a_new_client_has_learnt_nothing(void **state) {
 
 /* ---- Not the server's clock ------------------------------------------- */
 
-static pid_t proxy_pid;
-
 static int stop_both(void **state) {
-  if (proxy_pid > 0) {
-    kill(proxy_pid, SIGKILL);
-    waitpid(proxy_pid, NULL, 0);
-    proxy_pid = 0;
-  }
+  relay_stop(state);
   return peer_stop(state);
 }
 
-static int listen_anywhere(uint16_t *port) {
-  struct sockaddr_in a = {0};
-  socklen_t size = sizeof a;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  a.sin_family = AF_INET;
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  assert_int_equal(bind(fd, (struct sockaddr *)&a, size), 0);
-  assert_int_equal(listen(fd, 8), 0);
-  assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-  *port = ntohs(a.sin_port);
-  return fd;
-}
-
-/* Carries bytes both ways until one end is done. */
-static void relay(int one, int other) {
-  struct pollfd p[2] = {{one, POLLIN, 0}, {other, POLLIN, 0}};
-  char bytes[4096];
-
-  while (poll(p, 2, -1) > 0) {
-    for (int i = 0; i < 2; i++) {
-      ssize_t n;
-
-      if (!p[i].revents) continue;
-      n = read(p[i].fd, bytes, sizeof bytes);
-      if (n <= 0 || write(p[1 - i].fd, bytes, (size_t)n) != n) return;
-    }
-  }
-}
+#define IN_2099 "Date: Thu, 01 Jan 2099 00:00:00 GMT\r\n"
 
 /* A proxy that lives in 2099, and refuses the first who asks. */
-static void serve_proxy(int listener, uint16_t to) {
-  static const char *const replies[] = {
-      "HTTP/1.1 502 Bad Gateway\r\n"
-      "Date: Thu, 01 Jan 2099 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n",
-      "HTTP/1.1 200 OK\r\n"
-      "Date: Thu, 01 Jan 2099 00:00:00 GMT\r\n\r\n",
-  };
-  struct sockaddr_in a = {0};
-
-  a.sin_family = AF_INET;
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  a.sin_port = htons(to);
-  for (int i = 0;; i = 1) {
-    int client = accept(listener, NULL, NULL);
-    int server = socket(AF_INET, SOCK_STREAM, 0);
-    char head[1024];
-
-    if (read(client, head, sizeof head) > 0 &&
-        write(client, replies[i], strlen(replies[i])) > 0 && i == 1 &&
-        connect(server, (struct sockaddr *)&a, sizeof a) == 0)
-      relay(client, server);
-    close(client);
-    close(server);
-  }
-}
+static const struct relay_turn proxy_turns[] = {
+    {.reply =
+            "HTTP/1.1 502 Bad Gateway\r\n" IN_2099 "Content-Length: 0\r\n\r\n",
+        .then = RELAY_FINISHES},
+    {.reply = "HTTP/1.1 200 OK\r\n" IN_2099 "\r\n"},
+};
 
 /* Its words came without TLS: anybody's. */
 static void a_proxy_does_not_tell_the_time(void **state) {
@@ -439,24 +370,12 @@ static void a_proxy_does_not_tell_the_time(void **state) {
       .turns = turns, .turn_count = COUNT(turns)};
   static const int64_t times_s[] = {HBEAT_NONE, HBEAT_NONE, PEER_TIME_S};
   static const int64_t offsets_s[] = {HBEAT_NONE, HBEAT_NONE, 0};
+  static const struct relay_script proxy = {
+      .turns = proxy_turns, .turn_count = COUNT(proxy_turns)};
   static struct player p;
-  uint16_t server = peer_start(&script), port;
-  int listener = listen_anywhere(&port);
 
   (void)state;
-  fflush(stdout);
-  proxy_pid = fork();
-  if (proxy_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGPIPE, SIG_IGN);
-    serve_proxy(listener, server);
-  }
-  close(listener);
-  player_configure(&p, port);
-  p.cfg.address = NULL;
-  p.cfg.address_port = 0;
-  p.cfg.proxy = "127.0.0.1";
-  p.cfg.proxy_port = port;
+  player_configure_proxy(&p, relay_start(&proxy, peer_start(&script)));
   assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
   system_s = Y2026_S;
   for (int i = 0; i < 3; i++) {
@@ -571,6 +490,7 @@ int main(void) {
       COUNT(offset_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
+  syscalls_go_through(see_to);
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_row, system_rows);
   to = ROWS(to, is_row, floor_rows);

@@ -1,18 +1,12 @@
 /*
- * System calls that fail, or do less than they were asked for.  The functions
- * below stand before the C library's own of the same names: they count what
- * the library calls, and let it go wrong as a test says.
+ * System calls that fail, or do less than they were asked for: what is read
+ * and written goes wrong as a test says, and is counted.
  */
 #define _DEFAULT_SOURCE
 #include "peer.h"
+#include "syscalls.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
 
 static const struct peer_script good = {0};
 
@@ -32,8 +26,8 @@ static struct net {
   int connect_errno;
   bool struck; /* one of the faults has happened */
   size_t largest_write;
-  /* A letter a call: (r)ead, or (a) when there was nothing to read,
-       (w)rite, or (b) when there was no room, (p)oll. */
+  /* A letter a call: (r)ead, or (a) when there was nothing to read, (w)rite, or
+     (b) when there was no room, (p)oll. */
   char trace[4096];
   size_t traced;
 } net;
@@ -43,10 +37,9 @@ static void trace(char call) {
 }
 
 /* Fails a call for the reason given. */
-static ssize_t strike(int error_number) {
+static void strike(struct call *c, int error_number) {
   net.struck = true;
-  errno = error_number;
-  return -1;
+  fail_call(c, error_number);
 }
 
 /* Whether this call is one that is to fail. */
@@ -71,10 +64,10 @@ static void shorten(struct iovec *to, struct msghdr *m, size_t most) {
 }
 
 /* The input's end, once: what is read behind it comes from the peer again. */
-static ssize_t end_input(void) {
+static void end_input(struct call *c) {
   net.input_ends = false;
-  strike(net.input_errno);
-  return net.input_errno ? -1 : 0;
+  strike(c, net.input_errno);
+  if (net.input_errno == 0) c->result = 0;
 }
 
 /* Flips bits of the input, if their byte is in what was just read. */
@@ -93,87 +86,64 @@ static void flip(const struct msghdr *m, size_t size) {
   net.struck = true;
 }
 
-static ssize_t do_read(int fd, struct msghdr m, int flags) {
-  struct iovec pieces[8];
+enum { PIECES_MAX = 8 }; /* of one message */
+
+static void read_message(struct call *c) {
+  struct msghdr *m = &c->in.message.header;
+  struct iovec pieces[PIECES_MAX];
   size_t most = net.read_most ? net.read_most : SIZE_MAX;
-  ssize_t n;
 
-  if (!net.watched) return syscall(SYS_recvmsg, fd, &m, flags);
-  assert_true(m.msg_iovlen <= COUNT(pieces));
+  assert_true(m->msg_iovlen <= COUNT(pieces));
   if (net.input_ends && most > net.input_left) most = net.input_left;
-  shorten(pieces, &m, most);
-  if (is_due()) n = strike(net.fail_errno);
-  else if (most == 0) n = end_input();
-  else n = syscall(SYS_recvmsg, fd, &m, flags);
-  if (n > 0 && net.input_ends) net.input_left -= (size_t)n;
-  if (n > 0 && net.flips) flip(&m, (size_t)n);
-  trace(n < 0 ? 'a' : 'r');
-  return n;
+  shorten(pieces, m, most);
+  if (is_due()) strike(c, net.fail_errno);
+  else if (most == 0) end_input(c);
+  else make_call(c);
+  if (c->result > 0 && net.input_ends) net.input_left -= (size_t)c->result;
+  if (c->result > 0 && net.flips) flip(m, (size_t)c->result);
+  trace(c->result < 0 ? 'a' : 'r');
 }
 
-static ssize_t do_write(int fd, struct msghdr m, int flags) {
-  struct iovec pieces[8];
-  ssize_t n;
+static void write_message(struct call *c) {
+  struct msghdr *m = &c->in.message.header;
+  struct iovec pieces[PIECES_MAX];
 
-  if (!net.watched) return syscall(SYS_sendmsg, fd, &m, flags);
-  assert_true(flags & MSG_NOSIGNAL);
-  assert_true(m.msg_iovlen <= COUNT(pieces));
-  shorten(pieces, &m, net.write_most ? net.write_most : SIZE_MAX);
-  if (net.write_errno && !net.struck) n = strike(net.write_errno);
-  else if (is_due()) n = strike(net.fail_errno);
-  else n = syscall(SYS_sendmsg, fd, &m, flags);
-  if (n > 0 && (size_t)n > net.largest_write) net.largest_write = (size_t)n;
-  trace(n < 0 ? 'b' : 'w');
-  return n;
+  assert_true(c->in.message.flags & MSG_NOSIGNAL);
+  assert_true(m->msg_iovlen <= COUNT(pieces));
+  shorten(pieces, m, net.write_most ? net.write_most : SIZE_MAX);
+  if (net.write_errno && !net.struck) strike(c, net.write_errno);
+  else if (is_due()) strike(c, net.fail_errno);
+  else make_call(c);
+  if (c->result > 0 && (size_t)c->result > net.largest_write)
+    net.largest_write = (size_t)c->result;
+  trace(c->result < 0 ? 'b' : 'w');
 }
 
-static struct msghdr message(struct iovec *pieces, size_t count) {
-  struct msghdr m = {0};
-
-  m.msg_iov = pieces;
-  m.msg_iovlen = count;
-  return m;
+static void wait_for_events(struct call *c) {
+  trace('p');
+  if (is_due() && net.fail_errno == EINTR) strike(c, EINTR);
+  else make_call(c);
 }
 
-ssize_t recv(int fd, void *bytes, size_t size, int flags) {
-  struct iovec piece = {bytes, size};
-
-  return do_read(fd, message(&piece, 1), flags);
+static void connect_or_fail(struct call *c) {
+  if (net.connect_errno) strike(c, net.connect_errno);
+  else make_call(c);
 }
 
-ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
-  return do_read(fd, *m, flags);
-}
-
-ssize_t readv(int fd, const struct iovec *pieces, int count) {
-  return do_read(
-      fd, message((struct iovec *)(uintptr_t)pieces, (size_t)count), 0);
-}
-
-ssize_t send(int fd, const void *bytes, size_t size, int flags) {
-  struct iovec piece = {(void *)(uintptr_t)bytes, size};
-
-  return do_write(fd, message(&piece, 1), flags);
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
-  return do_write(fd, *m, flags);
-}
-
-int connect(int fd, const struct sockaddr *address, socklen_t size) {
-  if (net.watched && net.connect_errno) return (int)strike(net.connect_errno);
-  return (int)syscall(SYS_connect, fd, address, size);
-}
-
-int poll(struct pollfd *p, nfds_t count, int timeout_ms) {
-  struct timespec t = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
-
-  if (net.watched) {
-    trace('p');
-    if (is_due() && net.fail_errno == EINTR) return (int)strike(EINTR);
+static void see_to(struct call *c) {
+  if (!net.watched) {
+    make_call(c);
+    return;
   }
-  return (int)syscall(
-      SYS_ppoll, p, count, timeout_ms < 0 ? NULL : &t, NULL, (size_t)0);
+  switch (c->name) {
+  case CALL_RECV:
+  case CALL_READV: read_message(c); break;
+  case CALL_SEND:
+  case CALL_SENDMSG: write_message(c); break;
+  case CALL_POLL: wait_for_events(c); break;
+  case CALL_CONNECT: connect_or_fail(c); break;
+  default: make_call(c);
+  }
 }
 
 /* ---- One exchange under faults ---------------------------------------- */
@@ -507,6 +477,7 @@ int main(void) {
       COUNT(broken_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
+  syscalls_go_through(see_to);
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_harmless, harmless_rows);
   to = ROWS(to, is_each_call, each_call_rows);

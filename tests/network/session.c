@@ -2,22 +2,21 @@
  * TLS sessions: when they are resumed, when they must not be, and what becomes
  * of them as bytes.
  *
- * The functions of the C library below stand in front of its own: they lead
- * every connection to the port of the server that now runs, so that a client
- * finds the next one where the last one was, and look at what goes by.
+ * Every connection is led to the port of the server that now runs, so that a
+ * client finds the next one where the last one was; and what goes by is looked
+ * at.
  */
 #define _DEFAULT_SOURCE
+#include "loopback.h"
 #include "peer.h"
+#include "syscalls.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { DAY_S = 86400, ID_SIZE = 32 };
+
+/* In a ClientHello that is alone in its record: the session ID's length. */
+enum { ID_SIZE_AT = 5 + 4 + 2 + 32 };
 
 static uint16_t server_port;
 static int64_t clock_s; /* what the system's clock says; 0: the time of day */
@@ -31,76 +30,69 @@ static struct wire {
   bool was_cut;
 } wire;
 
-static int64_t time_of_day_s(void) {
-  struct timespec now;
+/* ---- The client's calls ----------------------------------------------- */
 
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec;
-}
+static void connect_to_server(struct call *c) {
+  union socket_address a;
 
-time_t time(time_t *result) {
-  time_t now = (time_t)(clock_s ? clock_s : time_of_day_s());
-
-  if (result) *result = now;
-  return now;
-}
-
-int connect(int fd, const struct sockaddr *address, socklen_t size) {
-  struct sockaddr_in to = {.sin_family = AF_INET};
-
-  (void)address;
-  (void)size;
-  to.sin_port = htons(server_port);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  c->in.connect.size = read_address(&a, "127.0.0.1", server_port);
+  c->in.connect.address = &a.any;
   wire.fresh = true;
-  return (int)syscall(SYS_connect, fd, &to, sizeof to);
+  make_call(c);
 }
 
-/* In a ClientHello that is alone in its record: the session ID's length. */
-#define ID_SIZE_AT (5 + 4 + 2 + 32)
+/* Of a write in two parts: leaves the beginning of the first one alone. */
+static void cut_message(struct call *c, struct iovec *beginning) {
+  struct msghdr *m = &c->in.message.header;
+  const struct iovec *parts = m->msg_iov;
 
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
-  const struct iovec *first = m->msg_iov;
-  ssize_t n;
+  if (wire.cut == 0 || m->msg_iovlen < 2) return;
+  if (parts[0].iov_len <= wire.cut || parts[1].iov_len == 0) return;
+  beginning->iov_base = parts[0].iov_base;
+  beginning->iov_len = wire.cut;
+  m->msg_iov = beginning;
+  m->msg_iovlen = 1;
+  wire.was_cut = true;
+}
 
-  if (wire.cut && m->msg_iovlen > 1 && first[1].iov_len > 0 &&
-      first->iov_len > wire.cut) {
-    n = syscall(SYS_sendto, fd, first->iov_base, wire.cut, flags, NULL, 0);
-    wire.was_cut = true;
-  } else {
-    n = syscall(SYS_sendmsg, fd, m, flags);
-  }
-  if (n <= 0) return n;
-  wire.sent += (size_t)n;
-  while (first->iov_len == 0) first++;
-  if (wire.fresh && first->iov_len > ID_SIZE_AT) {
-    wire.id_size = ((const unsigned char *)first->iov_base)[ID_SIZE_AT];
-    wire.offers += wire.id_size > 0;
-  }
+/* Looks at a ClientHello. */
+static void note_hello(const struct iovec *part) {
+  while (part->iov_len == 0) part++;
+  if (part->iov_len <= ID_SIZE_AT) return;
+  wire.id_size = ((const unsigned char *)part->iov_base)[ID_SIZE_AT];
+  wire.offers += wire.id_size > 0;
+}
+
+static void send_message(struct call *c) {
+  const struct iovec *parts = c->in.message.header.msg_iov;
+  struct iovec beginning;
+
+  cut_message(c, &beginning);
+  make_call(c);
+  if (c->result <= 0) return;
+  wire.sent += (size_t)c->result;
+  if (wire.fresh) note_hello(parts);
   wire.fresh = false;
-  return n;
 }
 
-ssize_t send(int fd, const void *bytes, size_t size, int flags) {
-  struct iovec piece = {(void *)(uintptr_t)bytes, size};
-  struct msghdr m = {0};
-
-  m.msg_iov = &piece;
-  m.msg_iovlen = 1;
-  return sendmsg(fd, &m, flags);
+static void receive_message(struct call *c) {
+  make_call(c);
+  if (c->result > 0) wire.received += (size_t)c->result;
 }
 
-static ssize_t count_received(ssize_t n) {
-  if (n > 0) wire.received += (size_t)n;
-  return n;
-}
-
-ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
-  return count_received(syscall(SYS_recvmsg, fd, m, flags));
-}
-
-ssize_t readv(int fd, const struct iovec *pieces, int count) {
-  return count_received(syscall(SYS_readv, fd, pieces, count));
+static void see_to(struct call *c) {
+  switch (c->name) {
+  case CALL_CONNECT: connect_to_server(c); break;
+  case CALL_SEND:
+  case CALL_SENDMSG: send_message(c); break;
+  case CALL_RECV:
+  case CALL_READV: receive_message(c); break;
+  case CALL_TIME:
+    make_call(c);
+    if (clock_s) c->result = clock_s;
+    break;
+  default: make_call(c);
+  }
 }
 
 /* ---- Players ---------------------------------------------------------- */
@@ -224,14 +216,18 @@ static const struct server_row server_rows[] = {
     {"nginx, cache off", "nknk", NGINX("off", "off")},
 };
 
+static uint16_t start_server(const struct server_row *row) {
+  if (row->openssl) return peer_start_openssl(NULL, row->openssl);
+  if (row->nginx) return peer_start_nginx(row->nginx);
+  return peer_start(&row->script);
+}
+
 static void is_server(void **state) {
   const struct server_row *row = *state;
   static struct player p;
 
   clock_s = 0; /* as nginx has it */
-  server_port = row->openssl ? peer_start_openssl(NULL, row->openssl)
-      : row->nginx           ? peer_start_nginx(row->nginx)
-                             : peer_start(&row->script);
+  server_port = start_server(row);
   open_player(&p);
   for (const char *w = row->ways; *w; w++)
     beat(&p, row->openssl ? HBEAT_ERR_HTTP : HBEAT_OK, *w);
@@ -1131,6 +1127,7 @@ int main(void) {
       COUNT(owner_rows) + COUNT(age_rows) + COUNT(craft_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
+  syscalls_go_through(see_to);
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_server, server_rows);
   to = ROWS(to, is_change, change_rows);
