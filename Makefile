@@ -28,7 +28,7 @@ COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
-SHARED = peer loopback relay nameserver syscalls virtual
+SHARED = peer loopback relay dns nameserver syscalls failures virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out $(SHARED:%=tests/network/%.c),\
             $(wildcard tests/network/*.c)))
@@ -84,15 +84,20 @@ $B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 
 # What a test has beside them: hostile nameservers; a clock of its own, which
 # servers share; a proxy or a slow line between the client and its server; all
-# system calls in its hands (none of the first two then).
+# system calls in its hands (none of the first two then), and a plan of how
+# they fail; the one nameserver that goes with that.
 NAMED = files resolve answers addresses
 TIMED = $(NAMED) proxy tls
-RELAYED = proxy clock
-CALLED = clock faults kept session
+RELAYED = proxy clock slow walk
+CALLED = clock faults kept session slow walk
+FAILED = walk
+ANSWERED = slow walk
 $(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
 $(TIMED:%=$B/network/%): tests/network/virtual.c tests/network/virtual.h
 $(RELAYED:%=$B/network/%): tests/network/relay.c tests/network/relay.h
 $(CALLED:%=$B/network/%): tests/network/syscalls.c tests/network/syscalls.h
+$(FAILED:%=$B/network/%): tests/network/failures.c tests/network/failures.h
+$(ANSWERED:%=$B/network/%): tests/network/dns.c tests/network/dns.h
 
 $B/fuzz/memory: tests/unit/memory_rules.h
 
