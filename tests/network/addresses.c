@@ -122,10 +122,17 @@ static const struct peer_script ends = {.turns = &ends_turn, .turn_count = 1};
 static const struct peer_script ends_v6 = {
     .turns = &ends_turn, .turn_count = 1, .ipv6 = true};
 
+/* Whether the machine has IPv6; says so where it has not. */
+static bool has_ipv6(void) {
+  if (peer_start(&ends_v6) > 0) return true;
+  puts("# note: no IPv6 on this machine's loopback, so it was not tried");
+  return false;
+}
+
 /* A player with these places in its hosts file; false: no IPv6 for them. */
 static bool open_player(const struct place places[PLACES]) {
   char hosts[512] = "";
-  const struct peer_script *script = &ends;
+  bool peer_is_v6 = false;
   size_t size = 0;
   uint16_t port;
 
@@ -134,14 +141,10 @@ static bool open_player(const struct place places[PLACES]) {
     size += (size_t)snprintf(hosts + size, sizeof hosts - size,
         "%s api.lucit.app\n", places[i].address);
     if (places[i].manner == GOOD && strchr(places[i].address, ':'))
-      script = &ends_v6;
+      peer_is_v6 = true;
   }
-  port = peer_start(&ends_v6);
-  if (port == 0 && strchr(hosts, ':')) {
-    puts("# note: no IPv6 on this machine's loopback, so it was not tried");
-    return false;
-  }
-  if (script != &ends_v6) port = peer_start(script);
+  if (strchr(hosts, ':') && !has_ipv6()) return false;
+  port = peer_start(peer_is_v6 ? &ends_v6 : &ends);
   start_places(places, port);
   player_configure_name(&player, ns_text("hosts", hosts), NULL);
   player.cfg.address_port = port;

@@ -282,14 +282,18 @@ static const hbeat_anchors *trust(const char *name) {
   return &a;
 }
 
+static void check_ascii(const char *text) {
+  for (const char *c = text; *c; c++)
+    if (*c < ' ' || *c > '~')
+      fail_msg("byte %d of \"%s\" is not ASCII", (int)(c - text), text);
+}
+
 /* One line of ASCII, whatever the certificate holds, with words and code. */
 static void check_words(struct player *p, const char *const says[2], int code) {
   const char *text = hbeat_explain(&p->client);
   char number[32];
 
-  for (const char *c = text; *c; c++)
-    if (*c < ' ' || *c > '~')
-      fail_msg("byte %d of \"%s\" is not ASCII", (int)(c - text), text);
+  check_ascii(text);
   for (int i = 0; i < 2; i++)
     if (says[i] && !strstr(text, says[i]))
       fail_msg("no \"%s\" in: %s", says[i], text);

@@ -155,69 +155,82 @@ static int walk(hbeat_json value) {
   return count;
 }
 
-/* A client's whole life: good beats, a dead connection, errors, a report and a
- * log-in, the end. */
-static void no_call_allocates(void **state) {
-  static char token[16];
+/* What the calls of a client's whole life come to. */
+static struct {
+  hbeat_error loaded, begun, learnt, ended;
+  hbeat_error sent[6];
+  int parameters;
+  bool due, reports;
+  size_t explained; /* bytes of text */
+  uint32_t next_ms;
+} life;
+
+/* Good beats, a dead connection, errors, a report and a log-in, the end. */
+static void live(struct player *p, const char *pem, size_t pem_size,
+    const hbeat_request *login) {
+  static unsigned char arena[4096];
   static hbeat_memory memory;
+  hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
   hbeat_instruction instruction;
   hbeat_request report;
+  uint32_t failures = 0;
+
+  life.loaded = hbeat_anchors_pem(&anchors, pem, pem_size);
+  p->cfg.anchors = anchors.list;
+  life.begun = hbeat_init(&p->client, &p->cfg);
+  life.sent[0] = hbeat_send(&p->client, &player_beat, &p->reply);
+  life.parameters = walk(p->reply.instruction.parameters);
+  life.learnt = hbeat_memory_load(&memory, NULL, 0, NULL);
+  if (life.learnt == HBEAT_OK)
+    life.learnt =
+        hbeat_memory_learn(&memory, &player_beat, &p->reply, life.sent[0]);
+  life.due = hbeat_memory_due(&memory, PEER_TIME_S, 0, &instruction);
+  hbeat_memory_end(
+      &memory, "LCUID-LDRI-1", HBEAT_FAILED, "no \"screen\"", "{\"a\":[1]}");
+  life.reports = hbeat_memory_report(&memory, &report);
+  life.sent[1] = hbeat_send(&p->client, &player_beat, &p->reply);
+  life.explained = strlen(hbeat_explain(&p->client));
+  life.sent[2] = hbeat_send(&p->client, &player_beat, &p->reply);
+  life.sent[3] = hbeat_send(&p->client, &report, &p->reply);
+  life.next_ms =
+      hbeat_next_ms(&(hbeat_policy){0}, &failures, life.sent[3], &p->reply, 0);
+  life.sent[4] = hbeat_send(&p->client, login, &p->reply);
+  life.sent[5] = hbeat_start(&p->client, &player_beat, &p->reply);
+  while ((life.ended = hbeat_step(&p->client)) == HBEAT_AGAIN)
+    ;
+  hbeat_close(&p->client);
+}
+
+static void no_call_allocates(void **state) {
+  static char token[16];
   static const hbeat_request login = {.call = HBEAT_LOGIN,
       .login_token = "t",
       .login_secret = "s",
       .token_buffer = token,
       .token_buffer_size = sizeof token};
   static struct player p;
-  static unsigned char arena[4096];
-  hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
   const char *pem;
-  size_t pem_size, explained;
-  hbeat_error loaded, ended, begun, learnt, sent[6];
-  bool due, reports;
-  uint32_t failures = 0, next_ms;
-  int parameters;
+  size_t pem_size;
 
   (void)state;
   player_configure(&p, peer_start(&script));
   pem = certs_file("ca", "pem", &pem_size);
-
   forbidden = true;
-  loaded = hbeat_anchors_pem(&anchors, pem, pem_size);
-  p.cfg.anchors = anchors.list;
-  begun = hbeat_init(&p.client, &p.cfg);
-  sent[0] = hbeat_send(&p.client, &player_beat, &p.reply);
-  parameters = walk(p.reply.instruction.parameters);
-  learnt = hbeat_memory_load(&memory, NULL, 0, NULL);
-  if (learnt == HBEAT_OK)
-    learnt = hbeat_memory_learn(&memory, &player_beat, &p.reply, sent[0]);
-  due = hbeat_memory_due(&memory, PEER_TIME_S, 0, &instruction);
-  hbeat_memory_end(
-      &memory, "LCUID-LDRI-1", HBEAT_FAILED, "no \"screen\"", "{\"a\":[1]}");
-  reports = hbeat_memory_report(&memory, &report);
-  sent[1] = hbeat_send(&p.client, &player_beat, &p.reply);
-  explained = strlen(hbeat_explain(&p.client));
-  sent[2] = hbeat_send(&p.client, &player_beat, &p.reply);
-  sent[3] = hbeat_send(&p.client, &report, &p.reply);
-  next_ms = hbeat_next_ms(&(hbeat_policy){0}, &failures, sent[3], &p.reply, 0);
-  sent[4] = hbeat_send(&p.client, &login, &p.reply);
-  sent[5] = hbeat_start(&p.client, &player_beat, &p.reply);
-  while ((ended = hbeat_step(&p.client)) == HBEAT_AGAIN)
-    ;
-  hbeat_close(&p.client);
+  live(&p, pem, pem_size, &login);
   forbidden = false;
 
-  assert_int_equal(loaded, HBEAT_OK);
-  assert_int_equal(begun, HBEAT_OK);
-  assert_int_equal(sent[0], HBEAT_OK);
-  assert_int_equal(parameters, 4);
-  assert_int_equal(learnt, HBEAT_OK);
-  assert_true(due && reports);
-  assert_in_range(next_ms, 1, 60000);
-  assert_int_equal(sent[1], HBEAT_ERR_JSON);
-  assert_true(explained > 0);
-  assert_int_equal(sent[2], HBEAT_OK);
-  for (int i = 3; i < 6; i++) assert_int_equal(sent[i], HBEAT_OK);
-  assert_int_equal(ended, HBEAT_ERR_REFUSED); /* a log-in's reply again */
+  assert_int_equal(life.loaded, HBEAT_OK);
+  assert_int_equal(life.begun, HBEAT_OK);
+  assert_int_equal(life.sent[0], HBEAT_OK);
+  assert_int_equal(life.parameters, 4);
+  assert_int_equal(life.learnt, HBEAT_OK);
+  assert_true(life.due && life.reports);
+  assert_in_range(life.next_ms, 1, 60000);
+  assert_int_equal(life.sent[1], HBEAT_ERR_JSON);
+  assert_true(life.explained > 0);
+  assert_int_equal(life.sent[2], HBEAT_OK);
+  for (int i = 3; i < 6; i++) assert_int_equal(life.sent[i], HBEAT_OK);
+  assert_int_equal(life.ended, HBEAT_ERR_REFUSED); /* a log-in's reply again */
   assert_string_equal(token, "t");
   assert_int_equal(peer_log()->accepted, 3);
 }
