@@ -165,7 +165,7 @@ static void test_token(void **state) {
   cfg.token = row->token;
   expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
   for (size_t i = 0; i < COUNT(requests); i++) {
-    bool fit = row->good || requests[i] == &login;
+    bool fit = row->good || requests[i]->call == HBEAT_LOGIN;
     expect_error("a start", hbeat_start(&client, requests[i], &reply),
         fit ? HBEAT_OK : HBEAT_ERR_ARGUMENT);
     if (fit) continue;
