@@ -44,14 +44,9 @@ static void open_with(const char *first, const struct peer_script *script) {
   assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
 }
 
-/* Whether memory holds 8 bytes in a row of a text. */
+/* Whether memory holds a part of a text. */
 static bool holds(const void *memory, size_t size, const char *text) {
-  const char *at = memory;
-
-  for (size_t i = 0; i + 8 <= size; i++)
-    for (size_t k = 0; k + 8 <= strlen(text); k++)
-      if (memcmp(at + i, text + k, 8) == 0) return true;
-  return false;
+  return holds_part(memory, size, text, strlen(text));
 }
 
 static void expect_no_secret(void) {

@@ -716,6 +716,16 @@ struct CMUnitTest *rows_to_tests(struct CMUnitTest *to,
   return to;
 }
 
+bool holds_part(
+    const void *bytes, size_t size, const void *secret, size_t secret_size) {
+  const unsigned char *at = bytes, *part = secret;
+
+  for (size_t i = 0; i + 8 <= size; i++)
+    for (size_t k = 0; k + 8 <= secret_size; k++)
+      if (memcmp(at + i, part + k, 8) == 0) return true;
+  return false;
+}
+
 int open_descriptors(void) {
   DIR *d = opendir("/proc/self/fd");
   int count = -3; /* ".", ".." and the folder's own */

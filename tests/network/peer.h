@@ -181,6 +181,10 @@ void player_check_text(struct player *p);
 struct CMUnitTest *rows_to_tests(struct CMUnitTest *to,
     CMUnitTestFunction check, const void *rows, size_t row_size, size_t count);
 
+/* Whether some bytes hold eight in a row of a secret. */
+bool holds_part(
+    const void *bytes, size_t size, const void *secret, size_t secret_size);
+
 /* Descriptors that this process has open. */
 int open_descriptors(void);
 
