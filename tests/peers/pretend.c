@@ -1,10 +1,17 @@
-/* A library to preload: another clock, and chance that is no chance.
+/*
+ * A library to preload: another clock, and chance that is no chance.  It is for
+ * one program alone, not for those that this one starts.
  *
- *     AHEAD=FILE   seconds, which the clock is ahead while the file is there
- *     DICE=FILE    is read for /dev/urandom
- *     SLOWLY=N     a second of time that passes takes N
+ *     AHEAD=FILE   seconds, which the time of day is ahead while the file is
+ *                  there
+ *     SLOWLY=N     a second of monotonic time takes N
+ *     DICE=FILE    is read for /dev/urandom, and for getrandom()
  *
- * It is for one program alone, not for those that this one starts. */
+ * Each pretence is a part below: what is pretended, and a table or functions
+ * of where a program asks for it.  Another clock is one more row of `clocks`,
+ * another call one more function.  Nothing is pretended of CLOCK_BOOTTIME and
+ * of adjtimex(): they go to the system, as nothing under test calls them.
+ */
 #define _GNU_SOURCE
 
 #include <fcntl.h>
@@ -16,61 +23,67 @@
 #include <time.h>
 #include <unistd.h>
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 __attribute__((constructor)) static void stay_alone(void) {
   unsetenv("LD_PRELOAD");
 }
 
-static int open_as(const char *path, int flags, int mode) {
-  const char *dice = getenv("DICE");
-  if (dice && strcmp(path, "/dev/urandom") == 0) path = dice;
+/* The system's own, which no pretence stands before. */
+static int real_open(const char *path, int flags, int mode) {
   return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-int open(const char *path, int flags, ...) {
-  va_list rest;
-  va_start(rest, flags);
-  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
-  va_end(rest);
-  return open_as(path, flags, mode);
-}
+/* ---- Clocks ----------------------------------------------------------- */
 
-int open64(const char *path, int flags, ...) {
-  va_list rest;
-  va_start(rest, flags);
-  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
-  va_end(rest);
-  return open_as(path, flags, mode);
-}
-
+/* AHEAD: the seconds in the file, or 0. */
 static long ahead_s(void) {
   char text[32] = "";
   const char *path = getenv("AHEAD");
-  int fd = path ? open_as(path, O_RDONLY | O_CLOEXEC, 0) : -1;
-  if (fd < 0 || read(fd, text, sizeof text - 1) < 0) text[0] = '\0';
-  if (fd >= 0) close(fd);
+  int fd = path ? real_open(path, O_RDONLY | O_CLOEXEC, 0) : -1;
+
+  if (fd < 0) return 0;
+  if (read(fd, text, sizeof text - 1) < 0) text[0] = '\0';
+  close(fd);
   return strtol(text, NULL, 10);
 }
 
+static void put_ahead(struct timespec *t) {
+  t->tv_sec += ahead_s();
+}
+
+/* SLOWLY: counted from the first look on. */
 static void slow_down(struct timespec *t) {
-  static long long start;
+  static long long start_ns;
   const char *slowly = getenv("SLOWLY");
   long long ns = t->tv_sec * 1000000000LL + t->tv_nsec;
+
   if (!slowly) return;
-  if (start == 0) start = ns;
-  ns = start + (ns - start) / strtol(slowly, NULL, 10);
+  if (start_ns == 0) start_ns = ns;
+  ns = start_ns + (ns - start_ns) / strtol(slowly, NULL, 10);
   t->tv_sec = (time_t)(ns / 1000000000);
   t->tv_nsec = (long)(ns % 1000000000);
 }
 
-int clock_gettime(clockid_t clock, struct timespec *out) {
-  int result = (int)syscall(SYS_clock_gettime, clock, out);
-  if (result == 0 && clock == CLOCK_MONOTONIC) slow_down(out);
-  if (result == 0 && clock == CLOCK_REALTIME) out->tv_sec += ahead_s();
+static const struct {
+  clockid_t id;
+  void (*change)(struct timespec *t);
+} clocks[] = {
+    {CLOCK_REALTIME, put_ahead},
+    {CLOCK_MONOTONIC, slow_down},
+};
+
+int clock_gettime(clockid_t id, struct timespec *out) {
+  int result = (int)syscall(SYS_clock_gettime, id, out);
+
+  for (size_t i = 0; result == 0 && i < COUNT(clocks); i++)
+    if (clocks[i].id == id) clocks[i].change(out);
   return result;
 }
 
 time_t time(time_t *out) {
   struct timespec t;
+
   clock_gettime(CLOCK_REALTIME, &t);
   if (out) *out = t.tv_sec;
   return t.tv_sec;
@@ -78,8 +91,62 @@ time_t time(time_t *out) {
 
 int gettimeofday(struct timeval *restrict out, void *restrict unused) {
   struct timespec t;
+
   (void)unused;
   clock_gettime(CLOCK_REALTIME, &t);
   *out = (struct timeval){t.tv_sec, t.tv_nsec / 1000};
   return 0;
+}
+
+/* ---- Files ------------------------------------------------------------ */
+
+/* Files that another one is opened for, if the environment names it. */
+static const struct {
+  const char *path, *variable;
+} files[] = {
+    {"/dev/urandom", "DICE"},
+};
+
+static int open_for(const char *path, int flags, va_list rest) {
+  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
+
+  for (size_t i = 0; i < COUNT(files); i++) {
+    const char *other = getenv(files[i].variable);
+    if (other && strcmp(path, files[i].path) == 0) path = other;
+  }
+  return real_open(path, flags, mode);
+}
+
+int open(const char *path, int flags, ...) {
+  va_list rest;
+  int fd;
+
+  va_start(rest, flags);
+  fd = open_for(path, flags, rest);
+  va_end(rest);
+  return fd;
+}
+
+int open64(const char *path, int flags, ...) {
+  va_list rest;
+  int fd;
+
+  va_start(rest, flags);
+  fd = open_for(path, flags, rest);
+  va_end(rest);
+  return fd;
+}
+
+/* ---- Chance ----------------------------------------------------------- */
+
+ssize_t getrandom(void *out, size_t size, unsigned flags) {
+  const char *dice = getenv("DICE");
+  int fd = dice ? real_open(dice, O_RDONLY | O_CLOEXEC, 0) : -1;
+  ssize_t n;
+
+  if (!dice) return syscall(SYS_getrandom, out, size, flags);
+  if (fd < 0) return -1;
+  n = read(fd, out, size);
+  close(fd);
+  return n;
 }
