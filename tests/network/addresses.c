@@ -192,63 +192,82 @@ struct place_row {
 };
 
 #define OK_AFTER(addresses, ms)                                                \
-  { HBEAT_OK, addresses, NULL, ms }
+  { .tried = addresses, .takes_ms = ms }
 #define OK_WITH(addresses) OK_AFTER(addresses, 0)
 
 static const struct place_row place_rows[] = {
-    {"one that is good", {{"127.0.0.1", GOOD}}, OK_WITH("127.0.0.1"),
-        OK_WITH("127.0.0.1")},
-    {"the second is not needed", {{"127.0.0.1", GOOD}, {"127.0.0.2", HOLE}},
-        OK_WITH("127.0.0.1"), OK_WITH("127.0.0.1")},
-    {"a black hole first", {{"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}},
-        OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)), OK_WITH("127.0.0.1")},
+    {"one that is good", .places = {{"127.0.0.1", GOOD}},
+        .first = OK_WITH("127.0.0.1"), .second = OK_WITH("127.0.0.1")},
+    {"the second is not needed",
+        .places = {{"127.0.0.1", GOOD}, {"127.0.0.2", HOLE}},
+        .first = OK_WITH("127.0.0.1"), .second = OK_WITH("127.0.0.1")},
+    {"a black hole first", .places = {{"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}},
+        .first = OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)),
+        .second = OK_WITH("127.0.0.1")},
     {"two black holes first",
-        {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE}, {"127.0.0.1", GOOD}},
-        OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.1", SHARES(2, 3)),
-        OK_WITH("127.0.0.1")},
-    {"a black hole of IPv6 first", {{"127.0.0.1", GOOD}, {"::1", HOLE}},
-        OK_AFTER("::1 127.0.0.1", SHARES(1, 2)), OK_WITH("127.0.0.1")},
-    {"IPv6 goes first", {{"127.0.0.2", HOLE}, {"::1", GOOD}}, OK_WITH("::1"),
-        OK_WITH("::1")},
+        .places = {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE},
+            {"127.0.0.1", GOOD}},
+        .first = OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.1", SHARES(2, 3)),
+        .second = OK_WITH("127.0.0.1")},
+    {"a black hole of IPv6 first",
+        .places = {{"127.0.0.1", GOOD}, {"::1", HOLE}},
+        .first = OK_AFTER("::1 127.0.0.1", SHARES(1, 2)),
+        .second = OK_WITH("127.0.0.1")},
+    {"IPv6 goes first", .places = {{"127.0.0.2", HOLE}, {"::1", GOOD}},
+        .first = OK_WITH("::1"), .second = OK_WITH("::1")},
     {"IPv6 that is refused",
-        {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}, {"::1", NOBODY}},
-        OK_WITH("::1 127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
-    {"refused first", {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}},
-        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
-    {"no way to the first", {{"255.255.255.255", NOBODY}, {"127.0.0.1", GOOD}},
-        OK_WITH("255.255.255.255 127.0.0.1"), OK_WITH("127.0.0.1")},
+        .places = {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}, {"::1", NOBODY}},
+        .first = OK_WITH("::1 127.0.0.2 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
+    {"refused first", .places = {{"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}},
+        .first = OK_WITH("127.0.0.2 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
+    {"no way to the first",
+        .places = {{"255.255.255.255", NOBODY}, {"127.0.0.1", GOOD}},
+        .first = OK_WITH("255.255.255.255 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
     {"refused by seven",
-        {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY}, {"127.0.0.4", NOBODY},
-            {"127.0.0.5", NOBODY}, {"127.0.0.6", NOBODY}, {"127.0.0.7", NOBODY},
-            {"127.0.0.8", NOBODY}, {"127.0.0.1", GOOD}},
-        OK_WITH("127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 "
-                "127.0.0.8 127.0.0.1"),
-        OK_WITH("127.0.0.1")},
-    {"a mute one first", {{"127.0.0.2", MUTE}, {"127.0.0.1", GOOD}},
-        OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)), OK_WITH("127.0.0.1")},
-    {"RST first", {{"127.0.0.2", RESETS}, {"127.0.0.1", GOOD}},
-        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
-    {"RST at once first", {{"127.0.0.2", SLAMS}, {"127.0.0.1", GOOD}},
-        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
-    {"FIN first", {{"127.0.0.2", ENDS}, {"127.0.0.1", GOOD}},
-        OK_WITH("127.0.0.2 127.0.0.1"), OK_WITH("127.0.0.1")},
+        .places = {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY},
+            {"127.0.0.4", NOBODY}, {"127.0.0.5", NOBODY}, {"127.0.0.6", NOBODY},
+            {"127.0.0.7", NOBODY}, {"127.0.0.8", NOBODY}, {"127.0.0.1", GOOD}},
+        .first = OK_WITH(
+            "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7 "
+            "127.0.0.8 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
+    {"a mute one first", .places = {{"127.0.0.2", MUTE}, {"127.0.0.1", GOOD}},
+        .first = OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)),
+        .second = OK_WITH("127.0.0.1")},
+    {"RST first", .places = {{"127.0.0.2", RESETS}, {"127.0.0.1", GOOD}},
+        .first = OK_WITH("127.0.0.2 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
+    {"RST at once first", .places = {{"127.0.0.2", SLAMS}, {"127.0.0.1", GOOD}},
+        .first = OK_WITH("127.0.0.2 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
+    {"FIN first", .places = {{"127.0.0.2", ENDS}, {"127.0.0.1", GOOD}},
+        .first = OK_WITH("127.0.0.2 127.0.0.1"),
+        .second = OK_WITH("127.0.0.1")},
     {"one of each kind first",
-        {{"127.0.0.2", NOBODY}, {"127.0.0.3", RESETS}, {"127.0.0.4", ENDS},
-            {"127.0.0.5", MUTE}, {"127.0.0.1", GOOD}},
-        OK_AFTER(
+        .places = {{"127.0.0.2", NOBODY}, {"127.0.0.3", RESETS},
+            {"127.0.0.4", ENDS}, {"127.0.0.5", MUTE}, {"127.0.0.1", GOOD}},
+        .first = OK_AFTER(
             "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.1", SHARES(1, 2)),
-        OK_WITH("127.0.0.1")},
+        .second = OK_WITH("127.0.0.1")},
     /* What has spoken is not left for another within one beat. */
-    {"plain HTTP first", {{"127.0.0.2", IS_PLAIN}, {"127.0.0.1", GOOD}},
-        {HBEAT_ERR_TLS, "127.0.0.2", "does not speak TLS", 0},
-        OK_WITH("127.0.0.1")},
+    {"plain HTTP first",
+        .places = {{"127.0.0.2", IS_PLAIN}, {"127.0.0.1", GOOD}},
+        .first = {.error = HBEAT_ERR_TLS,
+            .tried = "127.0.0.2",
+            .says = "does not speak TLS"},
+        .second = OK_WITH("127.0.0.1")},
     {"one that speaks, then RST, first",
-        {{"127.0.0.2", STOPS}, {"127.0.0.1", GOOD}},
-        {HBEAT_ERR_TRUNCATED, "127.0.0.2", NULL, 0}, {0}},
+        .places = {{"127.0.0.2", STOPS}, {"127.0.0.1", GOOD}},
+        .first = {.error = HBEAT_ERR_TRUNCATED, .tried = "127.0.0.2"}},
     {"one that speaks, then falls silent, first",
-        {{"127.0.0.2", STARTS}, {"127.0.0.1", GOOD}},
-        {HBEAT_ERR_TIMEOUT, "127.0.0.2", "in the TLS handshake", WHOLE_MS},
-        {0}},
+        .places = {{"127.0.0.2", STARTS}, {"127.0.0.1", GOOD}},
+        .first = {.error = HBEAT_ERR_TIMEOUT,
+            .tried = "127.0.0.2",
+            .says = "in the TLS handshake",
+            .takes_ms = WHOLE_MS}},
 };
 
 /* ---- None is good ----------------------------------------------------- */
@@ -257,27 +276,52 @@ static const struct place_row place_rows[] = {
 
 static const struct place_row none_rows[] = {
     {"all refuse",
-        {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY}, {"127.0.0.4", NOBODY}},
-        {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", 0},
-        {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", 0}},
+        .places = {{"127.0.0.2", NOBODY}, {"127.0.0.3", NOBODY},
+            {"127.0.0.4", NOBODY}},
+        .first = {.error = HBEAT_ERR_CONNECT,
+            .tried = ALL_THREE,
+            .says = "connection refused"},
+        .second = {.error = HBEAT_ERR_CONNECT,
+            .tried = ALL_THREE,
+            .says = "connection refused"}},
     {"all are black holes",
-        {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE}, {"127.0.0.4", HOLE}},
-        {HBEAT_ERR_TIMEOUT, ALL_THREE, "while connecting", WHOLE_MS}, {0}},
+        .places = {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE},
+            {"127.0.0.4", HOLE}},
+        .first = {.error = HBEAT_ERR_TIMEOUT,
+            .tried = ALL_THREE,
+            .says = "while connecting",
+            .takes_ms = WHOLE_MS}},
     {"all are mute",
-        {{"127.0.0.2", MUTE}, {"127.0.0.3", MUTE}, {"127.0.0.4", MUTE}},
-        {HBEAT_ERR_TIMEOUT, ALL_THREE, "in the TLS handshake", WHOLE_MS}, {0}},
+        .places = {{"127.0.0.2", MUTE}, {"127.0.0.3", MUTE},
+            {"127.0.0.4", MUTE}},
+        .first = {.error = HBEAT_ERR_TIMEOUT,
+            .tried = ALL_THREE,
+            .says = "in the TLS handshake",
+            .takes_ms = WHOLE_MS}},
     {"all reset",
-        {{"127.0.0.2", RESETS}, {"127.0.0.3", RESETS}, {"127.0.0.4", RESETS}},
-        {HBEAT_ERR_TRUNCATED, ALL_THREE, "", 0}, {0}},
+        .places = {{"127.0.0.2", RESETS}, {"127.0.0.3", RESETS},
+            {"127.0.0.4", RESETS}},
+        .first = {.error = HBEAT_ERR_TRUNCATED,
+            .tried = ALL_THREE,
+            .says = ""}},
     {"the last refuses",
-        {{"127.0.0.2", MUTE}, {"127.0.0.3", RESETS}, {"127.0.0.4", NOBODY}},
-        {HBEAT_ERR_CONNECT, ALL_THREE, "connection refused", SHARES(1, 3)},
-        {0}},
+        .places = {{"127.0.0.2", MUTE}, {"127.0.0.3", RESETS},
+            {"127.0.0.4", NOBODY}},
+        .first = {.error = HBEAT_ERR_CONNECT,
+            .tried = ALL_THREE,
+            .says = "connection refused",
+            .takes_ms = SHARES(1, 3)}},
     {"the last is a black hole",
-        {{"127.0.0.2", NOBODY}, {"127.0.0.3", ENDS}, {"127.0.0.4", HOLE}},
-        {HBEAT_ERR_TIMEOUT, ALL_THREE, "while connecting", WHOLE_MS}, {0}},
-    {"no way to any", {{"255.255.255.255", NOBODY}},
-        {HBEAT_ERR_CONNECT, "255.255.255.255", "unreachable", 0}, {0}},
+        .places = {{"127.0.0.2", NOBODY}, {"127.0.0.3", ENDS},
+            {"127.0.0.4", HOLE}},
+        .first = {.error = HBEAT_ERR_TIMEOUT,
+            .tried = ALL_THREE,
+            .says = "while connecting",
+            .takes_ms = WHOLE_MS}},
+    {"no way to any", .places = {{"255.255.255.255", NOBODY}},
+        .first = {.error = HBEAT_ERR_CONNECT,
+            .tried = "255.255.255.255",
+            .says = "unreachable"}},
 };
 
 static void is_place(void **state) {
@@ -304,8 +348,10 @@ static void each_address_has_its_share(void **state) {
   (void)state;
   assert_true(open_player(places));
   start = now_ms();
-  check_beat(&(struct beat){HBEAT_ERR_TIMEOUT,
-      "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5", "while connecting", WHOLE_MS});
+  check_beat(&(struct beat){.error = HBEAT_ERR_TIMEOUT,
+      .tried = "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5",
+      .says = "while connecting",
+      .takes_ms = WHOLE_MS});
   for (size_t i = 0; i < COUNT(want); i++) {
     int64_t at = tried_ms()[i] - start;
 
@@ -334,8 +380,9 @@ static void a_wrong_certificate_is_the_outcome(void **state) {
       NULL);
   player.cfg.address_port = port;
   assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-  check_beat(
-      &(struct beat){HBEAT_ERR_CERT_NAME, "127.0.0.1", "api.lucit.app", 0});
+  check_beat(&(struct beat){.error = HBEAT_ERR_CERT_NAME,
+      .tried = "127.0.0.1",
+      .says = "api.lucit.app"});
   hbeat_close(&player.client);
 }
 
@@ -357,11 +404,12 @@ static void all_are_tried_where_a_kept_connection_is_dead(void **state) {
       NULL);
   player.cfg.address_port = port;
   assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-  check_beat(&(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, 0});
-  check_beat(&(struct beat){HBEAT_OK, "", NULL, 0});
+  check_beat(&(struct beat){.tried = "127.0.0.2 127.0.0.1"});
+  check_beat(&(struct beat){.tried = ""});
   peer_stop(NULL);
-  check_beat(&(struct beat){
-      HBEAT_ERR_CONNECT, "127.0.0.1 127.0.0.2", "connection refused", 0});
+  check_beat(&(struct beat){.error = HBEAT_ERR_CONNECT,
+      .tried = "127.0.0.1 127.0.0.2",
+      .says = "connection refused"});
   hbeat_close(&player.client);
 }
 
@@ -389,11 +437,11 @@ static void the_one_that_worked_goes_first_after_its_ttl(void **state) {
   (void)state;
   open_player_with(&server, 1, places, "nameserver $0\n");
   check_beat(
-      &(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, SHARES(1, 2)});
-  check_beat(&(struct beat){HBEAT_OK, "127.0.0.1", NULL, 0});
+      &(struct beat){.tried = "127.0.0.2 127.0.0.1", .takes_ms = SHARES(1, 2)});
+  check_beat(&(struct beat){.tried = "127.0.0.1"});
   assert_string_equal(ns_asked(), "0");
   clock_skip_s(61);
-  check_beat(&(struct beat){HBEAT_OK, "127.0.0.1", NULL, 0});
+  check_beat(&(struct beat){.tried = "127.0.0.1"});
   assert_string_equal(ns_asked(), "0 0");
   assert_int_equal(player.reply.http_status, 200);
   hbeat_close(&player.client);
@@ -410,7 +458,7 @@ static void names_and_addresses_share_the_time(void **state) {
   open_player_with(
       servers, 2, places, "nameserver $0\nnameserver $1\noptions attempts:1\n");
   check_beat(
-      &(struct beat){HBEAT_OK, "127.0.0.2 127.0.0.1", NULL, SHARES(2, 3)});
+      &(struct beat){.tried = "127.0.0.2 127.0.0.1", .takes_ms = SHARES(2, 3)});
   hbeat_close(&player.client);
 }
 
@@ -425,7 +473,7 @@ static void a_kept_connection_needs_no_name(void **state) {
   player.cfg.address_port = peer_start(&keeps);
   assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
   for (int i = 0; i < 3; i++)
-    check_beat(&(struct beat){HBEAT_OK, i == 0 ? "127.0.0.1" : "", NULL, 0});
+    check_beat(&(struct beat){.tried = i == 0 ? "127.0.0.1" : ""});
   assert_string_equal(ns_asked(), "0");
   hbeat_close(&player.client);
 }

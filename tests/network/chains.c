@@ -334,8 +334,8 @@ static void is_row(void **state) {
 
 static const struct row openssl_rows[] = {
     /* It is understood, and sends the request's lines back to front. */
-    {"openssl, a leaf and a root of RSA-4096", "rsa4096", HBEAT_ERR_HTTP,
-        .anchor = "rsa4096-ca"},
+    {"openssl, a leaf and a root of RSA-4096", .chain = "rsa4096",
+        .error = HBEAT_ERR_HTTP, .anchor = "rsa4096-ca"},
     /* It has nothing to show to a client that does not ask for Ed25519. */
     {"openssl, a leaf of Ed25519", .chain = "ed25519", .error = HBEAT_ERR_TLS,
         .code = BR_ERR_RECV_FATAL_ALERT + 40,

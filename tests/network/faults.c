@@ -261,10 +261,12 @@ struct each_byte_row {
 };
 
 static const struct each_byte_row each_byte_rows[] = {
-    {"end of file at each byte", 0, false},
-    {"ECONNRESET at each byte", ECONNRESET, false},
-    {"end of file at each byte of a kept connection", 0, true},
-    {"ECONNRESET at each byte of a kept connection", ECONNRESET, true},
+    {"end of file at each byte", .error_number = 0},
+    {"ECONNRESET at each byte", .error_number = ECONNRESET},
+    {"end of file at each byte of a kept connection", .error_number = 0,
+        .kept = true},
+    {"ECONNRESET at each byte of a kept connection", .error_number = ECONNRESET,
+        .kept = true},
 };
 
 /* Fresh: truncated, or good when the reply was whole before. */
@@ -361,20 +363,20 @@ struct broken_row {
 };
 
 static const struct broken_row broken_rows[] = {
-    {"no route to connect on", {.connect_errno = ENETUNREACH}, false,
-        HBEAT_ERR_CONNECT},
-    {"no port to connect from", {.connect_errno = EADDRNOTAVAIL}, false,
-        HBEAT_ERR_CONNECT},
-    {"EPIPE on a fresh connection", {.write_errno = EPIPE}, false,
-        HBEAT_ERR_TRUNCATED},
-    {"ECONNRESET on a fresh connection", {.write_errno = ECONNRESET}, false,
-        HBEAT_ERR_TRUNCATED},
-    {"EPIPE on a kept connection", {.write_errno = EPIPE}, true, HBEAT_OK},
-    {"ECONNRESET on a kept connection", {.write_errno = ECONNRESET}, true,
-        HBEAT_OK},
+    {"no route to connect on", .how = {.connect_errno = ENETUNREACH},
+        .error = HBEAT_ERR_CONNECT},
+    {"no port to connect from", .how = {.connect_errno = EADDRNOTAVAIL},
+        .error = HBEAT_ERR_CONNECT},
+    {"EPIPE on a fresh connection", .how = {.write_errno = EPIPE},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"ECONNRESET on a fresh connection", .how = {.write_errno = ECONNRESET},
+        .error = HBEAT_ERR_TRUNCATED},
+    {"EPIPE on a kept connection", .how = {.write_errno = EPIPE}, .kept = true},
+    {"ECONNRESET on a kept connection", .how = {.write_errno = ECONNRESET},
+        .kept = true},
     {"no way to replace a kept connection",
-        {.write_errno = EPIPE, .connect_errno = ENETUNREACH}, true,
-        HBEAT_ERR_CONNECT},
+        .how = {.write_errno = EPIPE, .connect_errno = ENETUNREACH},
+        .kept = true, .error = HBEAT_ERR_CONNECT},
 };
 
 static void is_broken(void **state) {

@@ -109,12 +109,12 @@ struct host_row {
 };
 
 static const struct host_row host_rows[] = {
-    {"the API", NULL, 0, TO_API},
-    {"another host", "localhost", 0, CONNECT("localhost:443")},
-    {"a dot behind the host", "api.lucit.app.", 0, TO_API},
-    {"the usual port", NULL, 443, TO_API},
-    {"another port", NULL, 8443, CONNECT("api.lucit.app:8443")},
-    {"the last port", NULL, 65535, CONNECT("api.lucit.app:65535")},
+    {"the API", .lines = TO_API},
+    {"another host", .host = "localhost", .lines = CONNECT("localhost:443")},
+    {"a dot behind the host", .host = "api.lucit.app.", .lines = TO_API},
+    {"the usual port", .port = 443, .lines = TO_API},
+    {"another port", .port = 8443, .lines = CONNECT("api.lucit.app:8443")},
+    {"the last port", .port = 65535, .lines = CONNECT("api.lucit.app:65535")},
 };
 
 static void is_asked_for(void **state) {
@@ -142,24 +142,26 @@ static void is_asked_for(void **state) {
 struct login_row {
   const char *name;
   const char *login, *base64;
-  unsigned more; /* times "xxx" behind it, and so "eHh4" ... */
-  const char *tail, *tail_base64;
+  unsigned more;                  /* times "xxx" behind it, and so "eHh4" ... */
+  const char *tail, *tail_base64; /* NULL: nothing more */
 };
 
 static const struct login_row login_rows[] = {
-    {"3 bytes", "a:b", "YTpi", 0, "", ""},
-    {"4 bytes", "ab:c", "YWI6Yw==", 0, "", ""},
-    {"5 bytes", "ab:cd", "YWI6Y2Q=", 0, "", ""},
-    {"a space", "Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==", 0, "",
-        ""},
-    {"UTF-8", "test:123\xC2\xA3", "dGVzdDoxMjPCow==", 0, "", ""},
-    {"all bits", "\xFB\xEF:\xFF\xFF\xFF", "++86////", 0, "", ""},
-    {"colons in the password", "a:b:c", "YTpiOmM=", 0, "", ""},
-    {"no password", "user:", "dXNlcjo=", 0, "", ""},
-    {"no user", ":password", "OnBhc3N3b3Jk", 0, "", ""},
-    {"253 bytes", "a:b", "YTpi", 83, "x", "eA=="},
-    {"254 bytes", "a:b", "YTpi", 83, "xx", "eHg="},
-    {"255 bytes", "a:b", "YTpi", 84, "", ""},
+    {"3 bytes", .login = "a:b", .base64 = "YTpi"},
+    {"4 bytes", .login = "ab:c", .base64 = "YWI6Yw=="},
+    {"5 bytes", .login = "ab:cd", .base64 = "YWI6Y2Q="},
+    {"a space", .login = "Aladdin:open sesame",
+        .base64 = "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="},
+    {"UTF-8", .login = "test:123\xC2\xA3", .base64 = "dGVzdDoxMjPCow=="},
+    {"all bits", .login = "\xFB\xEF:\xFF\xFF\xFF", .base64 = "++86////"},
+    {"colons in the password", .login = "a:b:c", .base64 = "YTpiOmM="},
+    {"no password", .login = "user:", .base64 = "dXNlcjo="},
+    {"no user", .login = ":password", .base64 = "OnBhc3N3b3Jk"},
+    {"253 bytes", .login = "a:b", .base64 = "YTpi", .more = 83, .tail = "x",
+        .tail_base64 = "eA=="},
+    {"254 bytes", .login = "a:b", .base64 = "YTpi", .more = 83, .tail = "xx",
+        .tail_base64 = "eHg="},
+    {"255 bytes", .login = "a:b", .base64 = "YTpi", .more = 84},
 };
 
 static void is_login(void **state) {
@@ -179,8 +181,9 @@ static void is_login(void **state) {
     memcpy(login + n, "xxx", 4);
     memcpy(fields + k, "eHh4", 5);
   }
-  strcat(login, row->tail);
-  strcat(strcat(fields, row->tail_base64), "\r\n");
+  if (row->tail) strcat(login, row->tail);
+  if (row->tail) strcat(fields, row->tail_base64);
+  strcat(fields, "\r\n");
   p.cfg.proxy_login = login;
   init(&p);
   player_expect(&p, &player_beat, HBEAT_ERR_PROXY);
@@ -208,7 +211,7 @@ struct reply_row {
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
 #define IN_2100 "Date: Fri, 01 Jan 2100 00:00:00 GMT\r\n"
 
-#define OPENS(text) {.reply = text}, 0
+#define OPENS(text) .turn = {.reply = text}
 
 static const struct reply_row open_rows[] = {
     {"HTTP/1.1 200", OPENS("HTTP/1.1 200 Connection established\r\n\r\n")},
@@ -232,12 +235,11 @@ static const struct reply_row open_rows[] = {
     {"Connection: close", OPENS(HEAD("200 OK", "Connection: close\r\n"))},
     {"a date", OPENS(HEAD("200 OK", IN_2100 "Retry-After: 99\r\n"))},
     {"a head of 30 KB",
-        {.reply = "HTTP/1.1 200 OK\r\n",
+        .turn = {.reply = "HTTP/1.1 200 OK\r\n",
             .again = FIELD_100,
             .times = 300,
-            .tail = "\r\n"},
-        0},
-    {"byte by byte", {.reply = ESTABLISHED, .drip_ms = 1}, 0},
+            .tail = "\r\n"}},
+    {"byte by byte", .turn = {.reply = ESTABLISHED, .drip_ms = 1}},
 };
 
 /*
@@ -280,75 +282,96 @@ static void is_open(void **state) {
 
 static const struct reply_row refusal_rows[] = {
     /* refusals */
-    {"407", REFUSES(HEAD("407 No", "Proxy-Authenticate: Basic\r\n")), 407},
-    {"407 and half a page", REFUSES(HEAD("407 No", LENGTH("99")) "<p>"), 407},
-    {"407, chunked", REFUSES(HEAD("407 No", CHUNKED) "2\r\nNo\r\n"), 407},
-    {"407, and gone", LEAVES(NO), 407},
-    {"407, and broken off", BREAKS(NO), 407},
-    {"407 behind 199", REFUSES(HEAD("199 Well", "") NO), 407},
-    {"407 in 30 KB", REPEATS("HTTP/1.1 407 No\r\n", FIELD_100, 300, "\r\n"),
-        407},
-    {"407 byte by byte", {.reply = NO, .drip_ms = 1, .then = RELAY_STAYS}, 407},
-    {"403 and a page", LEAVES(HEAD("403 Forbidden", "") "<!DOCTYPE html>"),
-        403},
-    {"403 of HTTP/1.0", LEAVES("HTTP/1.0 403 Forbidden\r\n\r\n"), 403},
+    {"407", .turn = REFUSES(HEAD("407 No", "Proxy-Authenticate: Basic\r\n")),
+        .status = 407},
+    {"407 and half a page", .turn = REFUSES(HEAD("407 No", LENGTH("99")) "<p>"),
+        .status = 407},
+    {"407, chunked", .turn = REFUSES(HEAD("407 No", CHUNKED) "2\r\nNo\r\n"),
+        .status = 407},
+    {"407, and gone", .turn = LEAVES(NO), .status = 407},
+    {"407, and broken off", .turn = BREAKS(NO), .status = 407},
+    {"407 behind 199", .turn = REFUSES(HEAD("199 Well", "") NO), .status = 407},
+    {"407 in 30 KB",
+        .turn = REPEATS("HTTP/1.1 407 No\r\n", FIELD_100, 300, "\r\n"),
+        .status = 407},
+    {"407 byte by byte",
+        .turn = {.reply = NO, .drip_ms = 1, .then = RELAY_STAYS},
+        .status = 407},
+    {"403 and a page",
+        .turn = LEAVES(HEAD("403 Forbidden", "") "<!DOCTYPE html>"),
+        .status = 403},
+    {"403 of HTTP/1.0", .turn = LEAVES("HTTP/1.0 403 Forbidden\r\n\r\n"),
+        .status = 403},
     {"403 and JSON like the API's",
-        LEAVES(HEAD(
+        .turn = LEAVES(HEAD(
             "403 No", LENGTH("30")) "{\"success\":true,\"message\":\"x\"}"),
-        403},
-    {"400", LEAVES(HEAD("400 Bad Request", "")), 400},
-    {"401", REFUSES(HEAD("401 Unauthorized", "")), 401},
-    {"502", REFUSES(HEAD("502 Bad Gateway", "")), 502},
+        .status = 403},
+    {"400", .turn = LEAVES(HEAD("400 Bad Request", "")), .status = 400},
+    {"401", .turn = REFUSES(HEAD("401 Unauthorized", "")), .status = 401},
+    {"502", .turn = REFUSES(HEAD("502 Bad Gateway", "")), .status = 502},
     {"503 with Retry-After and Date",
-        REFUSES(HEAD("503 Busy", "Retry-After: 120\r\n" IN_2100)), 503},
+        .turn = REFUSES(HEAD("503 Busy", "Retry-After: 120\r\n" IN_2100)),
+        .status = 503},
     {"302 to a log-in",
-        REFUSES(HEAD("302 Found", "Location: http://portal/\r\n")), 302},
-    {"304", REFUSES(HEAD("304 Not Modified", "")), 304},
+        .turn = REFUSES(HEAD("302 Found", "Location: http://portal/\r\n")),
+        .status = 302},
+    {"304", .turn = REFUSES(HEAD("304 Not Modified", "")), .status = 304},
 
     /* bytes behind the head, before the player has said a word */
-    {"a byte behind the head", REFUSES(ESTABLISHED "x"), 200},
-    {"a body behind the head", REFUSES(HEAD("200 OK", LENGTH("4")) "body"),
-        200},
-    {"an alert behind the head", REFUSES(ESTABLISHED "\x15\x03\x03"), 200},
-    {"a second head behind the head", REFUSES(ESTABLISHED ESTABLISHED), 200},
+    {"a byte behind the head", .turn = REFUSES(ESTABLISHED "x"), .status = 200},
+    {"a body behind the head",
+        .turn = REFUSES(HEAD("200 OK", LENGTH("4")) "body"), .status = 200},
+    {"an alert behind the head", .turn = REFUSES(ESTABLISHED "\x15\x03\x03"),
+        .status = 200},
+    {"a second head behind the head", .turn = REFUSES(ESTABLISHED ESTABLISHED),
+        .status = 200},
 
     /* no HTTP */
-    {"SSH", REFUSES("SSH-2.0-OpenSSH_9.2\r\n"), 0},
-    {"SMTP", REFUSES("220 mail.example ESMTP\r\n"), 0},
-    {"an alert of TLS", LEAVES("\x15\x03\x03\x01\x02\x02\x46\r\n"), 0},
-    {"a page without a head", LEAVES("<!DOCTYPE html>\r\n<html>\r\n"), 0},
-    {"HTTP/2", REFUSES("HTTP/2 200\r\n\r\n"), 0},
-    {"HTTP/0.9", REFUSES("HTTP/0.9 200 OK\r\n\r\n"), 0},
-    {"two digits", REFUSES(HEAD("20 OK", "")), 0},
-    {"four digits", REFUSES(HEAD("2000 OK", "")), 0},
-    {"a status of 600", REFUSES(HEAD("600 OK", "")), 0},
-    {"a status of 000", REFUSES(HEAD("000 OK", "")), 0},
-    {"a space first", REFUSES(" " ESTABLISHED), 0},
-    {"an empty line first", REFUSES("\r\n" ESTABLISHED), 0},
-    {"LF alone", REFUSES("HTTP/1.1 200 OK\n\n"), 0},
-    {"CR alone", REFUSES("HTTP/1.1 200 OK\rX: y\r\n\r\n"), 0},
-    {"a control byte", REFUSES(HEAD("200 \x01", "")), 0},
-    {"101", REFUSES(HEAD("101 Switching Protocols", "")), 101},
-    {"a folded line", REFUSES(HEAD("200 OK", "X: a\r\n b\r\n")), 200},
-    {"a field without a colon", REFUSES(HEAD("200 OK", "X\r\n")), 200},
-    {"a space before the colon", REFUSES(HEAD("200 OK", "X : y\r\n")), 200},
+    {"SSH", .turn = REFUSES("SSH-2.0-OpenSSH_9.2\r\n")},
+    {"SMTP", .turn = REFUSES("220 mail.example ESMTP\r\n")},
+    {"an alert of TLS", .turn = LEAVES("\x15\x03\x03\x01\x02\x02\x46\r\n")},
+    {"a page without a head", .turn = LEAVES("<!DOCTYPE html>\r\n<html>\r\n")},
+    {"HTTP/2", .turn = REFUSES("HTTP/2 200\r\n\r\n")},
+    {"HTTP/0.9", .turn = REFUSES("HTTP/0.9 200 OK\r\n\r\n")},
+    {"two digits", .turn = REFUSES(HEAD("20 OK", ""))},
+    {"four digits", .turn = REFUSES(HEAD("2000 OK", ""))},
+    {"a status of 600", .turn = REFUSES(HEAD("600 OK", ""))},
+    {"a status of 000", .turn = REFUSES(HEAD("000 OK", ""))},
+    {"a space first", .turn = REFUSES(" " ESTABLISHED)},
+    {"an empty line first", .turn = REFUSES("\r\n" ESTABLISHED)},
+    {"LF alone", .turn = REFUSES("HTTP/1.1 200 OK\n\n")},
+    {"CR alone", .turn = REFUSES("HTTP/1.1 200 OK\rX: y\r\n\r\n")},
+    {"a control byte", .turn = REFUSES(HEAD("200 \x01", ""))},
+    {"101", .turn = REFUSES(HEAD("101 Switching Protocols", "")),
+        .status = 101},
+    {"a folded line", .turn = REFUSES(HEAD("200 OK", "X: a\r\n b\r\n")),
+        .status = 200},
+    {"a field without a colon", .turn = REFUSES(HEAD("200 OK", "X\r\n")),
+        .status = 200},
+    {"a space before the colon", .turn = REFUSES(HEAD("200 OK", "X : y\r\n")),
+        .status = 200},
 
     /* too much of it */
-    {"a head of 40 KB", REPEATS("HTTP/1.1 200 OK\r\n", FIELD_100, 400, "\r\n"),
-        200},
-    {"a reason of 40 KB", REPEATS("HTTP/1.1 200 ", X20, 2000, "\r\n\r\n"), 0},
-    {"2,000 times 100", REPEATS("", HEAD("100 Go on", ""), 2000, ESTABLISHED),
-        0},
+    {"a head of 40 KB",
+        .turn = REPEATS("HTTP/1.1 200 OK\r\n", FIELD_100, 400, "\r\n"),
+        .status = 200},
+    {"a reason of 40 KB",
+        .turn = REPEATS("HTTP/1.1 200 ", X20, 2000, "\r\n\r\n")},
+    {"2,000 times 100",
+        .turn = REPEATS("", HEAD("100 Go on", ""), 2000, ESTABLISHED)},
 
     /* an early end */
-    {"FIN at once", LEAVES(""), 0},
-    {"RST at once", BREAKS(""), 0},
-    {"FIN in the status line", LEAVES("HTTP/1.1 2"), 0},
-    {"RST in the status line", BREAKS("HTTP/1.1 2"), 0},
-    {"FIN within the head", LEAVES("HTTP/1.1 200 OK\r\nX: y\r\n"), 200},
-    {"RST within the head", BREAKS("HTTP/1.1 200 OK\r\nX: y\r\n"), 200},
-    {"FIN before the last LF", LEAVES("HTTP/1.1 200 OK\r\n\r"), 200},
-    {"FIN behind 100", LEAVES(HEAD("100 Continue", "")), 0},
+    {"FIN at once", .turn = LEAVES("")},
+    {"RST at once", .turn = BREAKS("")},
+    {"FIN in the status line", .turn = LEAVES("HTTP/1.1 2")},
+    {"RST in the status line", .turn = BREAKS("HTTP/1.1 2")},
+    {"FIN within the head", .turn = LEAVES("HTTP/1.1 200 OK\r\nX: y\r\n"),
+        .status = 200},
+    {"RST within the head", .turn = BREAKS("HTTP/1.1 200 OK\r\nX: y\r\n"),
+        .status = 200},
+    {"FIN before the last LF", .turn = LEAVES("HTTP/1.1 200 OK\r\n\r"),
+        .status = 200},
+    {"FIN behind 100", .turn = LEAVES(HEAD("100 Continue", ""))},
 };
 
 static void is_refusal(void **state) {
@@ -420,13 +443,15 @@ struct silent_row {
 };
 
 static const struct silent_row silent_rows[] = {
-    {"no word", REFUSES(""), "proxy"},
-    {"half a status line", REFUSES("HTTP/1.1 2"), "proxy"},
-    {"half a head", REFUSES("HTTP/1.1 200 OK\r\nX"), "proxy"},
-    {"100 only", REFUSES("HTTP/1.1 100 Continue\r\n\r\n"), "proxy"},
+    {"no word", .turn = REFUSES(""), .during = "proxy"},
+    {"half a status line", .turn = REFUSES("HTTP/1.1 2"), .during = "proxy"},
+    {"half a head", .turn = REFUSES("HTTP/1.1 200 OK\r\nX"), .during = "proxy"},
+    {"100 only", .turn = REFUSES("HTTP/1.1 100 Continue\r\n\r\n"),
+        .during = "proxy"},
     {"a byte now and then",
-        {.reply = ESTABLISHED, .drip_ms = 25, .nap_ms = clock_nap_ms}, "proxy"},
-    {"no word behind the head", REFUSES(ESTABLISHED), "TLS"},
+        .turn = {.reply = ESTABLISHED, .drip_ms = 25, .nap_ms = clock_nap_ms},
+        .during = "proxy"},
+    {"no word behind the head", .turn = REFUSES(ESTABLISHED), .during = "TLS"},
 };
 
 static void is_silent(void **state) {
@@ -551,11 +576,11 @@ struct cut_row {
 
 /* The server's flight is of about 700 bytes, then 51, and its reply 140. */
 static const struct cut_row cut_rows[] = {
-    {"FIN behind the head", RELAY_FINISHES, 0},
-    {"RST behind the head", RELAY_RESETS, 0},
-    {"FIN behind a byte", RELAY_FINISHES, 1},
-    {"FIN in the handshake", RELAY_FINISHES, 300},
-    {"RST in the handshake", RELAY_RESETS, 300},
+    {"FIN behind the head", .cut = RELAY_FINISHES, .cut_at = 0},
+    {"RST behind the head", .cut = RELAY_RESETS, .cut_at = 0},
+    {"FIN behind a byte", .cut = RELAY_FINISHES, .cut_at = 1},
+    {"FIN in the handshake", .cut = RELAY_FINISHES, .cut_at = 300},
+    {"RST in the handshake", .cut = RELAY_RESETS, .cut_at = 300},
 };
 
 static void is_cut(void **state) {
@@ -652,9 +677,12 @@ struct spy_row {
 };
 
 static const struct spy_row spy_rows[] = {
-    {"another name", "name", "ca", HBEAT_ERR_CERT_NAME},
-    {"another root", "server", "other-ca", HBEAT_ERR_CERT_TRUST},
-    {"expired", "expired", "ca", HBEAT_ERR_CERT_TIME},
+    {"another name", .chain = "name", .anchors = "ca",
+        .error = HBEAT_ERR_CERT_NAME},
+    {"another root", .chain = "server", .anchors = "other-ca",
+        .error = HBEAT_ERR_CERT_TRUST},
+    {"expired", .chain = "expired", .anchors = "ca",
+        .error = HBEAT_ERR_CERT_TIME},
 };
 
 static void is_spy(void **state) {
@@ -821,26 +849,30 @@ struct argument_row {
 };
 
 static const struct argument_row argument_rows[] = {
-    {"a name", "proxy", NULL, 0, NULL, NULL},
-    {"a name with a dot behind", "proxy.example.", NULL, 0, NULL, NULL},
-    {"IPv4", "192.0.2.1", NULL, 0, NULL, NULL},
-    {"IPv6", "2001:db8::1", NULL, 0, NULL, NULL},
-    {"a login", "proxy", "a:b", 0, NULL, NULL},
-    {"a login of colons", "proxy", "::", 0, NULL, NULL},
-    {"a login of 255 bytes", "proxy", NULL, 255, NULL, NULL},
-    {"a login of 256 bytes", "proxy", NULL, 256, NULL, "proxy_login"},
-    {"a login of 400 bytes", "proxy", NULL, 400, NULL, "proxy_login"},
-    {"a login without a colon", "proxy", "ab", 0, NULL, "proxy_login"},
-    {"an empty login", "proxy", "", 0, NULL, "proxy_login"},
-    {"a login and no proxy", NULL, "a:b", 0, NULL, "proxy_login"},
-    {"an empty name", "", NULL, 0, NULL, "proxy"},
-    {"a URL", "http://proxy", NULL, 0, NULL, "proxy"},
-    {"a port", "proxy:3128", NULL, 0, NULL, "proxy"},
-    {"a user", "me@proxy", NULL, 0, NULL, "proxy"},
-    {"a space", "pro xy", NULL, 0, NULL, "proxy"},
-    {"a line end", "proxy\r\nX: y", NULL, 0, NULL, "proxy"},
-    {"figures out of range", "192.0.2.256", NULL, 0, NULL, "proxy"},
-    {"an address beside it", "proxy", NULL, 0, "192.0.2.1", "address"},
+    {"a name", .proxy = "proxy"},
+    {"a name with a dot behind", .proxy = "proxy.example."},
+    {"IPv4", .proxy = "192.0.2.1"},
+    {"IPv6", .proxy = "2001:db8::1"},
+    {"a login", .proxy = "proxy", .login = "a:b"},
+    {"a login of colons", .proxy = "proxy", .login = "::"},
+    {"a login of 255 bytes", .proxy = "proxy", .login_size = 255},
+    {"a login of 256 bytes", .proxy = "proxy", .login_size = 256,
+        .word = "proxy_login"},
+    {"a login of 400 bytes", .proxy = "proxy", .login_size = 400,
+        .word = "proxy_login"},
+    {"a login without a colon", .proxy = "proxy", .login = "ab",
+        .word = "proxy_login"},
+    {"an empty login", .proxy = "proxy", .login = "", .word = "proxy_login"},
+    {"a login and no proxy", .login = "a:b", .word = "proxy_login"},
+    {"an empty name", .proxy = "", .word = "proxy"},
+    {"a URL", .proxy = "http://proxy", .word = "proxy"},
+    {"a port", .proxy = "proxy:3128", .word = "proxy"},
+    {"a user", .proxy = "me@proxy", .word = "proxy"},
+    {"a space", .proxy = "pro xy", .word = "proxy"},
+    {"a line end", .proxy = "proxy\r\nX: y", .word = "proxy"},
+    {"figures out of range", .proxy = "192.0.2.256", .word = "proxy"},
+    {"an address beside it", .proxy = "proxy", .address = "192.0.2.1",
+        .word = "address"},
 };
 
 static void is_argument(void **state) {

@@ -185,35 +185,40 @@ struct server_row {
            "ssl_session_tickets " tickets ";"
 
 static const struct server_row server_rows[] = {
-    {"each reply says close", "nrrr", .script = {REMEMBERS(closing)}},
-    {"close_notify", "nkrkr", .script = {REMEMBERS(notifying)}},
-    {"FIN alone", "nrr", .script = {REMEMBERS(finishing)}},
-    {"RST", "nrr", .script = {REMEMBERS(resetting)}},
-    {"dies under each second request", "nrrk", .script = {REMEMBERS(dying)}},
-    {"forgets all sessions", "nnn", .script = {TURNS(closing)}},
-    {"records of 512 bytes", "nrr",
+    {"each reply says close", .ways = "nrrr", .script = {REMEMBERS(closing)}},
+    {"close_notify", .ways = "nkrkr", .script = {REMEMBERS(notifying)}},
+    {"FIN alone", .ways = "nrr", .script = {REMEMBERS(finishing)}},
+    {"RST", .ways = "nrr", .script = {REMEMBERS(resetting)}},
+    {"dies under each second request", .ways = "nrrk",
+        .script = {REMEMBERS(dying)}},
+    {"forgets all sessions", .ways = "nnn", .script = {TURNS(closing)}},
+    {"records of 512 bytes", .ways = "nrr",
         .script = {.small = true, REMEMBERS(closing)}},
-    {"byte by byte", "nrr", .script = {.dribbles = true, REMEMBERS(closing)}},
+    {"byte by byte", .ways = "nrr",
+        .script = {.dribbles = true, REMEMBERS(closing)}},
 
-    {"ECDHE-ECDSA, ChaCha20-Poly1305", "nrr", EC(CHACHA20_POLY1305_SHA256)},
-    {"ECDHE-ECDSA, AES-128-GCM", "nrr", EC(AES_128_GCM_SHA256)},
-    {"ECDHE-ECDSA, AES-256-GCM", "nrr", EC(AES_256_GCM_SHA384)},
-    {"ECDHE-RSA, ChaCha20-Poly1305", "nrr", RSA(CHACHA20_POLY1305_SHA256)},
-    {"ECDHE-RSA, AES-128-GCM", "nrr", RSA(AES_128_GCM_SHA256)},
-    {"ECDHE-RSA, AES-256-GCM", "nrr", RSA(AES_256_GCM_SHA384)},
+    {"ECDHE-ECDSA, ChaCha20-Poly1305", .ways = "nrr",
+        EC(CHACHA20_POLY1305_SHA256)},
+    {"ECDHE-ECDSA, AES-128-GCM", .ways = "nrr", EC(AES_128_GCM_SHA256)},
+    {"ECDHE-ECDSA, AES-256-GCM", .ways = "nrr", EC(AES_256_GCM_SHA384)},
+    {"ECDHE-RSA, ChaCha20-Poly1305", .ways = "nrr",
+        RSA(CHACHA20_POLY1305_SHA256)},
+    {"ECDHE-RSA, AES-128-GCM", .ways = "nrr", RSA(AES_128_GCM_SHA256)},
+    {"ECDHE-RSA, AES-256-GCM", .ways = "nrr", RSA(AES_256_GCM_SHA384)},
 
     /* It sends the request's lines back to front, which is no reply. */
-    {"openssl", "nrr", .openssl = "-tls1_2"},
-    {"openssl without tickets", "nrr", .openssl = "-no_ticket"},
-    {"openssl without a cache", "nnn", .openssl = "-no_cache"},
+    {"openssl", .ways = "nrr", .openssl = "-tls1_2"},
+    {"openssl without tickets", .ways = "nrr", .openssl = "-no_ticket"},
+    {"openssl without a cache", .ways = "nnn", .openssl = "-no_cache"},
 
-    {"nginx, shared cache, tickets", "nkrk", NGINX("shared:S:1m", "on")},
-    {"nginx, shared cache", "nkrk", NGINX("shared:S:1m", "off")},
-    {"nginx, builtin cache", "nkrk", NGINX("builtin", "off")},
-    {"nginx, cache none, tickets", "nknk", NGINX("none", "on")},
-    {"nginx, cache none", "nknk", NGINX("none", "off")},
-    {"nginx, cache off, tickets", "nknk", NGINX("off", "on")},
-    {"nginx, cache off", "nknk", NGINX("off", "off")},
+    {"nginx, shared cache, tickets", .ways = "nkrk",
+        NGINX("shared:S:1m", "on")},
+    {"nginx, shared cache", .ways = "nkrk", NGINX("shared:S:1m", "off")},
+    {"nginx, builtin cache", .ways = "nkrk", NGINX("builtin", "off")},
+    {"nginx, cache none, tickets", .ways = "nknk", NGINX("none", "on")},
+    {"nginx, cache none", .ways = "nknk", NGINX("none", "off")},
+    {"nginx, cache off, tickets", .ways = "nknk", NGINX("off", "on")},
+    {"nginx, cache off", .ways = "nknk", NGINX("off", "off")},
 };
 
 static uint16_t start_server(const struct server_row *row) {
@@ -341,9 +346,12 @@ struct forger_row {
 };
 
 static const struct forger_row forger_rows[] = {
-    {"forged by an unknown CA's", NULL, "other-ca", HBEAT_ERR_CERT_TRUST},
-    {"forged by another name's", "name", "ca", HBEAT_ERR_CERT_NAME},
-    {"forged by one that has expired", "expired", "ca", HBEAT_ERR_CERT_TIME},
+    {"forged by an unknown CA's", .anchor = "other-ca",
+        .error = HBEAT_ERR_CERT_TRUST},
+    {"forged by another name's", .chain = "name", .anchor = "ca",
+        .error = HBEAT_ERR_CERT_NAME},
+    {"forged by one that has expired", .chain = "expired", .anchor = "ca",
+        .error = HBEAT_ERR_CERT_TIME},
 };
 
 static void is_forger(void **state) {
@@ -756,23 +764,24 @@ struct owner_row {
 
 static const struct owner_row owner_rows[] = {
     {"the same", .fits = true},
-    {"the default host, spelt out", true, .cfg = {.host = "api.lucit.app"}},
-    {"in other letters", true, .cfg = {.host = "API.Lucit.App"}},
-    {"with a dot behind", true, .cfg = {.host = "api.lucit.app."}},
-    {"the default port, spelt out", true, .cfg = {.port = 443}},
-    {"another player's", true,
+    {"the default host, spelt out", .fits = true,
+        .cfg = {.host = "api.lucit.app"}},
+    {"in other letters", .fits = true, .cfg = {.host = "API.Lucit.App"}},
+    {"with a dot behind", .fits = true, .cfg = {.host = "api.lucit.app."}},
+    {"the default port, spelt out", .fits = true, .cfg = {.port = 443}},
+    {"another player's", .fits = true,
         .cfg = {.device = "LCUID-LD-2", .token = "other"}},
-    {"found elsewhere", true,
+    {"found elsewhere", .fits = true,
         .cfg = {.address = "127.0.0.2", .address_port = 7}},
 
-    {"another host", false, .cfg = {.host = "localhost"}},
-    {"a longer host", false, .cfg = {.host = "api.lucit.app.localhost"}},
-    {"a shorter host", false, .cfg = {.host = "api.lucit.ap"}},
-    {"another port", false, .cfg = {.port = 8443}},
-    {"a port that differs in its high byte", false, .cfg = {.port = 443 + 256}},
-    {"another anchor", false, .anchors = {"other-ca"}},
-    {"one anchor more", false, .anchors = {"ca", "other-ca"}},
-    {"one anchor more, in front", false, .anchors = {"other-ca", "ca"}},
+    {"another host", .cfg = {.host = "localhost"}},
+    {"a longer host", .cfg = {.host = "api.lucit.app.localhost"}},
+    {"a shorter host", .cfg = {.host = "api.lucit.ap"}},
+    {"another port", .cfg = {.port = 8443}},
+    {"a port that differs in its high byte", .cfg = {.port = 443 + 256}},
+    {"another anchor", .anchors = {"other-ca"}},
+    {"one anchor more", .anchors = {"ca", "other-ca"}},
+    {"one anchor more, in front", .anchors = {"other-ca", "ca"}},
 };
 
 static void is_owner(void **state) {
@@ -803,7 +812,7 @@ static void is_owner(void **state) {
   hbeat_close(&p.client);
 }
 
-/* A list whose first anchor is RSA's: the good one, all in memory of its own. */
+/* Anchors in memory of their own: one of RSA's, then the good one. */
 struct anchor_list {
   unsigned char name[300], n[256], e[3], ca_name[300], q[133];
   br_x509_trust_anchor list[2];
@@ -880,16 +889,24 @@ struct age_row {
 };
 
 static const struct age_row age_rows[] = {
-    {"an hour old", PEER_TIME_S, PEER_TIME_S + 3600, true},
-    {"a minute less than a day", PEER_TIME_S, PEER_TIME_S + DAY_S - 60, true},
-    {"a minute more than a day", PEER_TIME_S, PEER_TIME_S + DAY_S + 60, false},
-    {"ten years old", PEER_TIME_S, PEER_TIME_S + 3653 * DAY_S, false},
+    {"an hour old", .saved_s = PEER_TIME_S, .loaded_s = PEER_TIME_S + 3600,
+        .fits = true},
+    {"a minute less than a day", .saved_s = PEER_TIME_S,
+        .loaded_s = PEER_TIME_S + DAY_S - 60, .fits = true},
+    {"a minute more than a day", .saved_s = PEER_TIME_S,
+        .loaded_s = PEER_TIME_S + DAY_S + 60},
+    {"ten years old", .saved_s = PEER_TIME_S,
+        .loaded_s = PEER_TIME_S + 3653 * DAY_S},
     /* A clock that goes back, or stands at its first day, is no reason. */
-    {"of tomorrow", PEER_TIME_S + DAY_S + 60, PEER_TIME_S, true},
-    {"of the next year", PEER_TIME_S + 366 * DAY_S, PEER_TIME_S, true},
-    {"loaded in 1970", PEER_TIME_S, 1, true},
-    {"loaded before 1970", PEER_TIME_S, -1, true},
-    {"loaded in 1902", PEER_TIME_S, INT32_MIN, true},
+    {"of tomorrow", .saved_s = PEER_TIME_S + DAY_S + 60,
+        .loaded_s = PEER_TIME_S, .fits = true},
+    {"of the next year", .saved_s = PEER_TIME_S + 366 * DAY_S,
+        .loaded_s = PEER_TIME_S, .fits = true},
+    {"loaded in 1970", .saved_s = PEER_TIME_S, .loaded_s = 1, .fits = true},
+    {"loaded before 1970", .saved_s = PEER_TIME_S, .loaded_s = -1,
+        .fits = true},
+    {"loaded in 1902", .saved_s = PEER_TIME_S, .loaded_s = INT32_MIN,
+        .fits = true},
 };
 
 static void is_age(void **state) {
