@@ -87,6 +87,7 @@ static void answer(int client, const struct relay_turn *turn, size_t split) {
     size_t left = size - at;
 
     if (!put(client, text + at, left < piece ? left : piece)) return;
+    if (turn->drip_ms > 0) seen->slow_bytes++;
     if (turn->drip_ms > 0) nap(turn->drip_ms);
   }
 }
@@ -152,6 +153,7 @@ static bool move(struct flow *f) {
   if (f->noted) note(bytes, (size_t)n);
   if (f->followed && !f->slow) follow(f, bytes, (size_t)n);
   f->left -= (size_t)n;
+  seen->slow_bytes += f->slow;
   put(f->to, bytes, (size_t)n); /* whoever is gone has an end to be read */
   return true;
 }

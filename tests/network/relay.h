@@ -52,6 +52,7 @@ struct relay_log {
   volatile unsigned accepted, ended; /* connections */
   volatile size_t size;  /* of what clients sent, of which the first is kept */
   volatile size_t early; /* bytes behind a head before it was answered */
+  volatile unsigned slow_bytes; /* those that went on their own */
   char came[65536];
 };
 
