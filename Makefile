@@ -28,6 +28,7 @@ COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
+# Those that are no tests, but parts of several.
 SHARED = peer loopback relay dns nameserver syscalls failures virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out $(SHARED:%=tests/network/%.c),\
@@ -82,22 +83,22 @@ $B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
-# What a test has beside them: hostile nameservers; a clock of its own, which
-# servers share; a proxy or a slow line between the client and its server; all
-# system calls in its hands (none of the first two then), and a plan of how
-# they fail; the one nameserver that goes with that.
-NAMED = files resolve answers addresses
-TIMED = $(NAMED) proxy tls
-RELAYED = proxy clock slow walk
-CALLED = clock faults kept session slow walk
-FAILED = walk
+# What a test links beside them; their headers say what each is.  Neither
+# nameserver nor virtual can be linked with syscalls: they have functions of
+# their own before the C library's.
+NAMED = addresses answers files resolve
+TIMED = proxy tls
+RELAYED = clock proxy slow walk
+INTERPOSED = clock faults kept session
 ANSWERED = slow walk
-$(NAMED:%=$B/network/%): tests/network/nameserver.c tests/network/nameserver.h
-$(TIMED:%=$B/network/%): tests/network/virtual.c tests/network/virtual.h
-$(RELAYED:%=$B/network/%): tests/network/relay.c tests/network/relay.h
-$(CALLED:%=$B/network/%): tests/network/syscalls.c tests/network/syscalls.h
-$(FAILED:%=$B/network/%): tests/network/failures.c tests/network/failures.h
-$(ANSWERED:%=$B/network/%): tests/network/dns.c tests/network/dns.h
+FAILING = walk
+WITH = $(patsubst %,tests/network/%.c,$1) $(patsubst %,tests/network/%.h,$1)
+$(NAMED:%=$B/network/%): $(call WITH,nameserver virtual)
+$(TIMED:%=$B/network/%): $(call WITH,virtual)
+$(RELAYED:%=$B/network/%): $(call WITH,relay)
+$(INTERPOSED:%=$B/network/%): $(call WITH,syscalls)
+$(ANSWERED:%=$B/network/%): $(call WITH,syscalls dns)
+$(FAILING:%=$B/network/%): $(call WITH,failures)
 
 $B/fuzz/memory: tests/unit/memory_rules.h
 

@@ -519,12 +519,10 @@ int main(void) {
   };
   struct CMUnitTest tests[COUNT(named) + COUNT(place_rows) + COUNT(none_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
-
   int failed;
 
   clock_begin();
   memcpy(tests, named, sizeof named);
-
   to = ROWS(to, is_place, place_rows);
   ROWS(to, is_place, none_rows);
   failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -917,12 +917,10 @@ int main(void) {
       COUNT(open_rows) + COUNT(refusal_rows) + COUNT(silent_rows) +
       COUNT(cut_rows) + COUNT(spy_rows) + COUNT(argument_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
-
   int failed;
 
   clock_begin();
   memcpy(tests, named, sizeof named);
-
   to = ROWS(to, is_asked_for, host_rows);
   to = ROWS(to, is_login, login_rows);
   to = ROWS(to, is_open, open_rows);

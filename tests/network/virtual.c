@@ -1,5 +1,6 @@
 #define _DEFAULT_SOURCE
 #include "virtual.h"
+#include "loopback.h"
 
 #include <poll.h>
 #include <semaphore.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,9 +137,7 @@ void clock_nap_ms(int64_t ms) {
   int i = 0;
 
   if (!shared) {
-    nanosleep(
-        &(struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000},
-        NULL);
+    nap_ms(ms);
     return;
   }
   while (
@@ -166,9 +164,7 @@ void clock_forget_naps(void) {
 /* ---- The test's calls ------------------------------------------------- */
 
 void clock_begin(void) {
-  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) abort();
+  shared = share_memory(sizeof *shared);
   owner = getpid();
   shared->now_ms = real_ms();
   clock_forget_naps();
