@@ -122,13 +122,6 @@ static const struct peer_script ends = {.turns = &ends_turn, .turn_count = 1};
 static const struct peer_script ends_v6 = {
     .turns = &ends_turn, .turn_count = 1, .ipv6 = true};
 
-/* Whether the machine has IPv6; says so where it has not. */
-static bool has_ipv6(void) {
-  if (peer_start(&ends_v6) > 0) return true;
-  puts("# note: no IPv6 on this machine's loopback, so it was not tried");
-  return false;
-}
-
 /* A player with these places in its hosts file; false: no IPv6 for them. */
 static bool open_player(const struct place places[PLACES]) {
   char hosts[512] = "";

@@ -245,23 +245,6 @@ static void a_refusal_keeps_the_connection(void **state) {
 
 enum { MANY = 10000, MEGABYTE = 1 << 20 };
 
-/* Facts of the device's, each unlike its neighbours: `count` of `size`. */
-static hbeat_request big_beat(size_t count, size_t size) {
-  static const char *facts[MANY];
-  static char text[MEGABYTE + MANY];
-  char *at = text;
-
-  assert_true(count * (size + 1) <= sizeof text);
-  for (size_t i = 0; i < count; i++) {
-    facts[i] = at;
-    for (size_t k = 0; k < size; k++) *at++ = (char)('a' + (i + k * k) % 26);
-    *at++ = 0;
-  }
-  return (hbeat_request){.lightning_version = "4.2.1",
-      .device_info = facts,
-      .device_info_count = count};
-}
-
 struct big_row {
   const char *name;
   size_t count, size;
@@ -285,7 +268,7 @@ static const struct big_row big_rows[] = {
 static void is_big(void **state) {
   const struct big_row *row = *state;
   static struct player p;
-  hbeat_request beat = big_beat(row->count, row->size);
+  hbeat_request beat = player_big_beat(row->count, row->size);
 
   player_configure(&p, peer_start(&row->script));
   p.cfg.timeout_ms = 30000 * peer_patience();
@@ -310,7 +293,7 @@ static void a_big_request_may_be_refused_early(void **state) {
       GOOD};
   static const struct peer_script script = {.turns = turns, .turn_count = 2};
   static struct player p;
-  hbeat_request beat = big_beat(1, MEGABYTE);
+  hbeat_request beat = player_big_beat(1, MEGABYTE);
 
   (void)state;
   player_open(&p, peer_start(&script));
@@ -363,7 +346,7 @@ static void steps_and_a_poll_of_our_own(void **state) {
 static void steps_wait_to_write_where_the_peer_is_slow(void **state) {
   static const struct peer_script script = {.slow = true};
   static struct player p;
-  hbeat_request beat = big_beat(1, MEGABYTE);
+  hbeat_request beat = player_big_beat(1, MEGABYTE);
   unsigned write_waits = 0;
 
   (void)state;
@@ -563,7 +546,7 @@ static void step_to_a_full_socket(hbeat_client *c) {
 static void a_close_amid_a_request_sends_no_nonsense(void **state) {
   static const struct peer_script script = {.slow = true};
   static struct player p;
-  hbeat_request beat = big_beat(1, MEGABYTE);
+  hbeat_request beat = player_big_beat(1, MEGABYTE);
   uint16_t port = peer_start(&script);
   int before = open_descriptors();
 

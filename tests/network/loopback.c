@@ -98,6 +98,14 @@ int listen_on_loopback(uint16_t *port) {
   return fd;
 }
 
+bool has_ipv6(void) {
+  int fd = bind_socket(SOCK_DGRAM, "::1", 0, 0);
+
+  if (fd >= 0) close(fd);
+  else puts("# note: no IPv6 on this machine's loopback, so it was not tried");
+  return fd >= 0;
+}
+
 uint16_t port_of(int fd) {
   union socket_address a;
   socklen_t size = sizeof a;

@@ -55,6 +55,9 @@ int bind_socket(int type, const char *numeric, uint16_t port, int queue);
 /* The same for a server of TCP at 127.0.0.1, and any port. */
 int listen_on_loopback(uint16_t *port);
 
+/* Whether this machine has ::1; says so where it has not. */
+bool has_ipv6(void);
+
 /* The port of a socket of its own end. */
 uint16_t port_of(int fd);
 

@@ -485,7 +485,6 @@ uint16_t peer_start(const struct peer_script *script) {
   peer_stop(NULL);
   load_identity(script);
   listener = bind_socket(SOCK_STREAM, address, 0, 8);
-  if (listener < 0 && script->ipv6) return 0;
   if (listener < 0) fail_msg("cannot listen on loopback: %s", strerror(errno));
   if (script->slow)
     setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
@@ -631,6 +630,23 @@ uint32_t peer_patience(void) {
 const char player_token[] = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.not-for-you";
 
 const hbeat_request player_beat = {.lightning_version = "4.2.1"};
+
+hbeat_request player_big_beat(size_t count, size_t size) {
+  static const char *facts[10000];
+  static char text[(1 << 20) + COUNT(facts)];
+  hbeat_request beat = player_beat;
+  char *at = text;
+
+  assert_true(count <= COUNT(facts) && count * (size + 1) <= sizeof text);
+  for (size_t i = 0; i < count; i++) {
+    facts[i] = at;
+    for (size_t k = 0; k < size; k++) *at++ = (char)('a' + (i + k * k) % 26);
+    *at++ = 0;
+  }
+  beat.device_info = facts;
+  beat.device_info_count = count;
+  return beat;
+}
 
 const hbeat_anchors *player_anchors(const char *name) {
   static struct {

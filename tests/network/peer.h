@@ -87,7 +87,7 @@ struct peer_script {
   bool small;    /* sends records of 512 bytes */
   bool dribbles; /* sends byte by byte */
   bool slow;     /* reads little at a time, from a small window */
-  bool ipv6;     /* listens on ::1; the port is 0 where there is no such */
+  bool ipv6;     /* listens on ::1 */
   bool large;    /* ignores that the client asks for small records */
   enum peer_memory memory;
   enum peer_end cut; /* PEER_FINISHES or PEER_RESETS: it does so ... */
@@ -154,6 +154,12 @@ struct player {
 
 extern const char player_token[];
 extern const hbeat_request player_beat;
+
+/*
+ * A beat of so many facts, each of so many bytes and unlike its neighbours:
+ * 10,000 and 1 MiB at most in all.  They last until the next.
+ */
+hbeat_request player_big_beat(size_t count, size_t size);
 
 /* Loads an anchor file, by its name without .pem; it stays for good. */
 const hbeat_anchors *player_anchors(const char *name);

@@ -225,15 +225,15 @@ static void serve_all(
 /* ---- The relay, seen from the test ------------------------------------ */
 
 uint16_t relay_start(const struct relay_script *s, uint16_t server) {
+  const char *address = s->address ? s->address : "127.0.0.1";
   int listener;
   uint16_t port;
 
   relay_stop(NULL);
   if (!seen) seen = share_memory(sizeof *seen);
   memset(seen, 0, sizeof *seen);
-  listener =
-      bind_socket(SOCK_STREAM, s->address ? s->address : "127.0.0.1", 0, 8);
-  if (listener < 0) return 0;
+  listener = bind_socket(SOCK_STREAM, address, 0, 8);
+  if (listener < 0) fail_msg("cannot listen at %s", address);
   port = port_of(listener);
   if (fork_server(&relay_pid)) serve_all(s, listener, server);
   close(listener);

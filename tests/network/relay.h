@@ -58,7 +58,7 @@ struct relay_log {
 
 /*
  * Starts a relay to the server's port of 127.0.0.1, in the place of the one of
- * before; the port where it listens, or 0: there is no such address.
+ * before; returns the port where it listens.
  */
 uint16_t relay_start(const struct relay_script *script, uint16_t server);
 

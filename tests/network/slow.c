@@ -161,22 +161,10 @@ static void narrow_sockets(struct call *c) {
     setsockopt((int)c->result, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
 }
 
-static hbeat_request big_beat(void) {
-  static char text[40000 + 1];
-  static const char *facts[10];
-  hbeat_request beat = player_beat;
-
-  memset(text, 'x', sizeof text - 1);
-  for (size_t i = 0; i < COUNT(facts); i++) facts[i] = text;
-  beat.device_info = facts;
-  beat.device_info_count = COUNT(facts);
-  return beat;
-}
-
 /* One heartbeat, and how long it took. */
 static void run_row(const struct slow_row *row, struct outcome *outcome) {
   static struct player p;
-  hbeat_request beat = row->big ? big_beat() : player_beat;
+  hbeat_request beat = row->big ? player_big_beat(10, 40000) : player_beat;
   pid_t server = 0;
   int64_t since_ms;
 

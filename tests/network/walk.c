@@ -106,18 +106,6 @@ static void configure(void) {
   }
 }
 
-/* A beat of a fact of 40,000 bytes. */
-static hbeat_request big_beat(void) {
-  static char text[40000 + 1];
-  static const char *const facts[] = {text};
-  hbeat_request beat = player_beat;
-
-  memset(text, 'x', sizeof text - 1);
-  beat.device_info = facts;
-  beat.device_info_count = COUNT(facts);
-  return beat;
-}
-
 /* ---- The client at work ----------------------------------------------- */
 
 static hbeat_error init(void) {
@@ -139,7 +127,7 @@ static hbeat_request request_of(const struct scenario *s) {
       .token_buffer = stage.token,
       .token_buffer_size = sizeof stage.token};
 
-  if (s->big) return big_beat();
+  if (s->big) return player_big_beat(1, 40000);
   if (s->login) return login;
   return player_beat;
 }
