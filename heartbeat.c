@@ -4446,8 +4446,8 @@ static const struct {
     [HBEAT_ERR_ARGUMENT] = {HTTP_CODE, "an argument is wrong"},
     [HBEAT_ERR_RESOLVE] = {HTTP_CODE, "no address for @"},
     [HBEAT_ERR_CONNECT] = {ERRNO_CODE, "no connection to @"},
-    [HBEAT_ERR_PROXY] = {HTTP_CODE, "the proxy lets nothing through to @"},
-    [HBEAT_ERR_TIMEOUT] = {HTTP_CODE, "no reply from @ within the time"},
+    [HBEAT_ERR_PROXY] = {HTTP_CODE, "the proxy gave no connection to @"},
+    [HBEAT_ERR_TIMEOUT] = {HTTP_CODE, "no reply from @ after "},
     [HBEAT_ERR_TLS_VERSION] = {BEARSSL_CODE, "@ does not offer TLS 1.2"},
     [HBEAT_ERR_CERT_NAME] = {BEARSSL_CODE, "the certificate is not for @"},
     [HBEAT_ERR_CERT_TRUST] = {BEARSSL_CODE,
@@ -4462,7 +4462,7 @@ static const struct {
     [HBEAT_ERR_TOO_BIG] = {HTTP_CODE,
         "a buffer is too small for the reply from @"},
     [HBEAT_ERR_MEMORY] = {HTTP_CODE,
-        "what was kept is no memory of this version"},
+        "the memory is damaged or of another version"},
 };
 
 /* The longest text is that of a certificate that is not trusted: a sentence
@@ -4503,6 +4503,15 @@ static void put_sentence(sink *s, const hbeat_client *c) {
   put(s, sentence, (size_t)(at - sentence));
   put_name(s, name_of_peer(c));
   put_text(s, at + 1);
+}
+
+/* Appends the limit of an exchange: "30 s", "1500 ms". */
+static void put_limit(sink *s, const hbeat_client *c) {
+  uint32_t limit_ms = c->cfg.timeout_ms;
+  bool seconds = limit_ms % 1000 == 0;
+
+  put_number(s, seconds ? limit_ms / 1000 : limit_ms);
+  put_text(s, seconds ? " s" : " ms");
 }
 
 /* A day, as 1970-01-01, by its number from that one on. */
@@ -4569,6 +4578,7 @@ const char *hbeat_explain(hbeat_client *c) {
   bool other_name = e == HBEAT_ERR_CERT_NAME || e == HBEAT_ERR_CERT_TRUST;
 
   put_sentence(&s, c);
+  if (e == HBEAT_ERR_TIMEOUT) put_limit(&s, c);
   if (e == HBEAT_ERR_CERT_TIME) put_dates(&s, c);
   if (c->outcome.reason) {
     put_text(&s, ": ");

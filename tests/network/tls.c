@@ -341,9 +341,9 @@ static void ipv6_serves_as_well(void **state) {
   hbeat_close(&p.client);
 }
 
-/* A beat that must end by its deadline. */
-static void expect_timeout(struct player *p, uint16_t port) {
-  uint32_t timeout_ms = 300;
+/* A beat that must end by its deadline, and say what that was. */
+static void expect_timeout(struct player *p, uint16_t port, uint32_t timeout_ms,
+    int64_t limit_ms, const char *says) {
   int before = open_descriptors();
   int64_t start, took;
 
@@ -353,7 +353,9 @@ static void expect_timeout(struct player *p, uint16_t port) {
   start = now_ms();
   player_expect(p, &player_beat, HBEAT_ERR_TIMEOUT);
   took = now_ms() - start;
-  assert_int_equal(took, timeout_ms);
+  assert_int_equal(took, limit_ms);
+  if (!strstr(hbeat_explain(&p->client), says))
+    fail_msg("no \"%s\" in: %s", says, hbeat_explain(&p->client));
   check_failure(p, HBEAT_ERR_TIMEOUT, before);
   hbeat_close(&p->client);
 }
@@ -365,7 +367,8 @@ static void nobody_accepts(void **state) {
 
   (void)state;
   open_black_hole(&hole, "127.0.0.1", 0);
-  expect_timeout(&p, port_of(hole.listener));
+  expect_timeout(&p, port_of(hole.listener), 300, 300,
+      "after 300 ms: while connecting");
   close_black_hole(&hole);
 }
 
@@ -386,7 +389,32 @@ static void is_silent(void **state) {
   const struct silent_row *row = *state;
   static struct player p;
 
-  expect_timeout(&p, peer_start(&row->script));
+  expect_timeout(&p, peer_start(&row->script), 300, 300, "after 300 ms: ");
+}
+
+struct limit_row {
+  const char *name;
+  uint32_t timeout_ms;
+  int64_t limit_ms;
+  const char *says;
+};
+
+static const struct limit_row limit_rows[] = {
+    {"the limit is told: a millisecond", 1, 1, "after 1 ms: "},
+    {"the limit is told: less than a second", 999, 999, "after 999 ms: "},
+    {"the limit is told: a second", 1000, 1000, "after 1 s: "},
+    {"the limit is told: a second and a half", 1500, 1500, "after 1500 ms: "},
+    {"the limit is told: the default", 0, 30000, "after 30 s: "},
+    {"the limit is told: a day", 86400000, 86400000, "after 86400 s: "},
+};
+
+static void is_limit(void **state) {
+  static const struct peer_script script = {.silent = true};
+  const struct limit_row *row = *state;
+  static struct player p;
+
+  expect_timeout(
+      &p, peer_start(&script), row->timeout_ms, row->limit_ms, row->says);
 }
 
 int main(void) {
@@ -398,7 +426,7 @@ int main(void) {
       TEST(ipv6_serves_as_well),
   };
   struct CMUnitTest tests[COUNT(named) + COUNT(good_rows) + COUNT(bad_rows) +
-      COUNT(openssl_rows) + COUNT(silent_rows)];
+      COUNT(openssl_rows) + COUNT(silent_rows) + COUNT(limit_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
   clock_begin();
@@ -406,6 +434,7 @@ int main(void) {
   to = ROWS(to, is_good, good_rows);
   to = ROWS(to, is_bad, bad_rows);
   to = ROWS(to, is_openssl, openssl_rows);
-  ROWS(to, is_silent, silent_rows);
+  to = ROWS(to, is_silent, silent_rows);
+  ROWS(to, is_limit, limit_rows);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
