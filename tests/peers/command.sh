@@ -890,4 +890,39 @@ check 'lucitd: each instruction once, in order' eval '
 check 'lucitd: ends after the last of --count' ends "$child"
 check 'lucitd: a line for each request' requests queue 5
 
+# An lcuid of any length is acknowledged by all of its bytes.
+lcuid=$(head -c 200 /dev/zero | tr '\0' l)
+lucitd reports \
+    --instruction "{\"instruction\":\"a\",\"lcuid\":\"$lcuid\"}"
+full --json --connect "127.0.0.1:$port"
+check 'lucitd: an lcuid of 200 bytes' one_line_is ok \
+    ".instruction.lcuid == \"$lcuid\""
+acknowledge() { # LCUID
+    {
+        printf 'POST /api/v3/lightning/devices/%s' "$device"
+        printf '/instructions/%s/acknowledge ' "$1"
+        printf 'HTTP/1.1\r\nHost: api.lucit.app\r\nAppIdV3: %s\r\n' "$app"
+        printf 'Authorization: Bearer %s\r\nConnection: close\r\n' "$token"
+        printf 'Accept: application/json\r\nContent-Type: application/json\r\n'
+        printf 'Content-Length: 2\r\n\r\n{}'
+    } >"$tmp/request"
+    to=OPENSSL:127.0.0.1:$port,cafile=$certs/ca.pem
+    timeout 60 socat -t 60 - "$to,commonname=api.lucit.app" \
+        <"$tmp/request" >"$out" 2>"$err"
+}
+answered() { # STATUS
+    head -n 1 "$out" | grep -q "^HTTP/1.1 $1 "
+}
+while read -r answer other; do
+    acknowledge "$other"
+    check "lucitd: acknowledged: ${#other} bytes: $answer" answered "$answer"
+done <<ROWS
+404 $(head -c 127 /dev/zero | tr '\0' l)
+404 $(head -c 128 /dev/zero | tr '\0' l)
+404 $(head -c 199 /dev/zero | tr '\0' l)
+404 $(head -c 199 /dev/zero | tr '\0' l)k
+404 ${lcuid}l
+200 $lcuid
+ROWS
+
 done_testing
