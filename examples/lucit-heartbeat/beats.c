@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { INFO_LIMIT_S = 5 }; /* what --info-command has */
+
 /* ---- What --info-command prints ---------------------------------------- */
 
 /* A line is a fact of the next heartbeat's device_info. */
@@ -28,25 +30,31 @@ static bool take_fact(struct daemon *d, const char *line) {
 
 /* The heartbeat does not wait any longer: it goes with what there is. */
 static void facts_are_late(struct daemon *d) {
-  complain(d, "info command", "too slow or too long");
+  const char *path = d->options.info_command;
+
+  if (d->info_program.too_long)
+    complain(
+        d, "--info-command %s: it prints more than %d lines", path, INFO_LINES);
+  else
+    complain(d, "--info-command %s: timed out after %d s", path, INFO_LIMIT_S);
 }
 
 /* What an info command printed counts, however it ended. */
 static void end_facts(struct daemon *d, const struct program_end *end) {
-  char how[64];
+  const char *path = d->options.info_command;
+  const char *how = end->killed ? "killed by signal" : "exit status";
 
   if (end->late) return; /* which was told */
   d->info.complete = true;
-  if (end->killed) snprintf(how, sizeof how, "killed by signal %d", end->code);
-  else snprintf(how, sizeof how, "exit status %d", end->code);
-  if (end->too_long) complain(d, "info command", "too long");
-  else if (end->code != 0) complain(d, "info command", how);
+  if (end->too_long) facts_are_late(d);
+  else if (end->code != 0)
+    complain(d, "--info-command %s: %s %d", path, how, end->code);
 }
 
 /* The info command gets no time to say farewell: its work is to print. */
 void init_beats(struct daemon *d) {
   d->info_program.out = -1;
-  d->info_program.limit_s = 5;
+  d->info_program.limit_ms = INFO_LIMIT_S * 1000;
   d->info_program.first_signal = SIGKILL;
   d->info_program.line = take_fact;
   d->info_program.late = facts_are_late;
@@ -61,7 +69,7 @@ static bool start_info_command(struct daemon *d) {
   if (!path || d->info.complete) return false;
   if (d->info_program.state != PROGRAM_NONE) return false;
   if (start_program(d, &d->info_program, path, "", NULL, 0)) return true;
-  complain(d, "info command", strerror(errno));
+  complain(d, "--info-command %s: %s", path, strerror(errno));
   return false;
 }
 
@@ -107,13 +115,13 @@ static bool log_in(struct daemon *d) {
 
   if (!path || b->login_was_tried || d->stop_ms != 0) return false;
   b->login_was_tried = true;
+  const char *why = read_secret(path, b->secret, &login.login_secret);
+  if (why) {
+    complain(d, "--secret-file %s: %s: no log-in", path, why);
+    return false;
+  }
   d->info.complete = true; /* what it printed is for the heartbeat behind it */
-  const char *why = read_text(path, b->secret, sizeof b->secret);
-  if (why) complain(d, path, why);
-  char *end = b->secret + strcspn(b->secret, "\r\n");
-  if (*end != '\0') *end++ = '\0';
   login.login_token = b->secret;
-  login.login_secret = end + strspn(end, "\r\n");
   login.token_buffer = d->token;
   login.token_buffer_size = sizeof d->token;
   begin(d, EXCHANGE_LOGIN, login);
@@ -194,9 +202,15 @@ static void end_beat(struct daemon *d, hbeat_error e) {
   if (b->beats_left > 0) schedule_beat(d, e);
 }
 
-/* A log-in has ended well: the next heartbeat has its token. */
-static void end_login(struct daemon *d) {
-  complain(d, "logged in", "the token was missing, or refused");
+/* A log-in has ended.  The next heartbeat has its token; or there is none, and
+ * the heartbeat that needed it has failed, too. */
+static void end_login(struct daemon *d, hbeat_error e) {
+  if (e != HBEAT_OK) {
+    note(d, "the log-in with --secret-file failed");
+    end_beat(d, e);
+    return;
+  }
+  note(d, "logged in: the token was missing, or refused");
   write_token(d);
 }
 
@@ -206,11 +220,26 @@ static bool token_is_refused(const struct daemon *d, hbeat_error e) {
   return e == HBEAT_ERR_STATUS && d->reply.http_status == 401;
 }
 
-/* A report has ended; the memory has learnt from it. */
-static void end_report(struct daemon *d, hbeat_error e) {
+/* A report has ended; the memory has learnt from it.  `settled`: it is not sent
+ * again. */
+static void end_report(struct daemon *d, hbeat_error e, bool settled) {
+  const char *then = settled ? "dropped" : "sent again later";
+
   if (e == HBEAT_OK) return;
   d->beats.may_report = false;
-  complain(d, "a report", hbeat_explain(&d->client));
+  complain(d, "a report failed and is %s: %s", then, hbeat_explain(&d->client));
+}
+
+/* An instruction that was not learnt does not run. */
+static void complain_of_instruction(struct daemon *d, hbeat_error learnt) {
+  if (learnt == HBEAT_ERR_TOO_BIG)
+    complain(d,
+        "an instruction does not run yet: %d others wait to run or to be"
+        " reported",
+        HBEAT_MEMORY_RECORDS);
+  else if (learnt != HBEAT_OK)
+    complain(
+        d, "an instruction does not run: its lcuid is missing or malformed");
 }
 
 /* Lets the memory learn from the exchange, and writes it down.  Returns whether
@@ -222,8 +251,7 @@ static bool learn(struct daemon *d, hbeat_error e) {
     learnt = hbeat_memory_learn(&d->memory, &d->exchange.request, &d->reply, e);
   bool changed = d->memory.changed;
   save_state(d);
-  if (learnt != HBEAT_OK && d->options.hooks)
-    complain(d, "not run: 17th, or without lcuid", hbeat_error_name(learnt));
+  if (d->options.hooks) complain_of_instruction(d, learnt);
   return changed;
 }
 
@@ -244,14 +272,11 @@ void end_exchange(struct daemon *d, hbeat_error e) {
   case EXCHANGE_BEAT:
     if (!token_is_refused(d, e) || !log_in(d)) end_beat(d, e);
     break;
-  case EXCHANGE_LOGIN:
-    if (e == HBEAT_OK) end_login(d);
-    else end_beat(d, e);
-    break;
+  case EXCHANGE_LOGIN: end_login(d, e); break;
   case EXCHANGE_ASK:
-    end_report(d, e);
+    end_report(d, e, settled);
     end_asking(d, e == HBEAT_OK, settled);
     break;
-  case EXCHANGE_REPORT: end_report(d, e); break;
+  case EXCHANGE_REPORT: end_report(d, e, settled); break;
   }
 }

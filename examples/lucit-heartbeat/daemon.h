@@ -6,6 +6,7 @@
  * the time that wake_at() was told last, a signal, or something to read.
  *
  *     options.c    the command line
+ *     numbers.c    its numbers and times
  *     proxy.c      the proxy, from there or the environment
  *     files.c      roots, token, TLS session and state on the disk
  *     log.c        what is printed
@@ -30,13 +31,16 @@
 #include <sys/types.h>
 
 enum {
-  EXIT_USAGE = 2,
+  EXIT_USAGE = 2,    /* wrong options; the same ones will be wrong again */
+  EXIT_FILE = 3,     /* a file is missing, cannot be used, or is locked */
   VALUE_SIZE = 1024, /* of an option's value, and of a path made with it */
   PATH_SIZE = VALUE_SIZE + HBEAT_MEMORY_TEXT + 8, /* hooks' folder and name */
+  MESSAGE_SIZE = PATH_SIZE + 256, /* of a line that names a path */
   LIST_SIZE = 16384,  /* values of an option that may be repeated, and a NULL */
   LINE_SIZE = 202,    /* what is kept of a line that a program prints */
   INFO_LINES = 64,    /* lines that --info-command may print */
   TOKEN_SIZE = 16384, /* today's have 1,100 bytes */
+  SECRET_SIZE = 2048, /* of a token and a secret for log-ins */
   BODY_SIZE = 262144, /* the largest reply */
   ARENA_SIZE = 262144 /* room for four hundred roots */
 };
@@ -44,6 +48,12 @@ enum {
 struct daemon;
 
 /* ---- options.c --------------------------------------------------------- */
+
+/* A whole number, or a time in milliseconds. */
+struct number {
+  const char *text; /* as it was given; NULL where it was not */
+  int64_t value;    /* the default where it was not given */
+};
 
 /* The command line, as it was given; NULL where it was not. */
 struct options {
@@ -59,13 +69,13 @@ struct options {
   const char *proxy;
   const char *ca;
   const char *session;
-  const char *timeout;
-  const char *count;
-  const char *interval;
+  struct number timeout; /* in milliseconds */
+  struct number count;
+  struct number interval; /* in milliseconds */
   const char *state;
   const char *hooks;
-  const char *hook_timeout;
-  const char *max_age;
+  struct number hook_timeout;       /* in milliseconds; 0: no limit */
+  struct number max_age;            /* in milliseconds; 0: no limit */
   const char *ack_first[LIST_SIZE]; /* up to a NULL */
   const char *json;
   const char *dry_run;
@@ -79,15 +89,43 @@ void parse_options(struct daemon *d, int argc, char **argv);
 
 int print_help(void);
 
-/* The number of an option, `usual` where it was not given; or ends the process.
- * Where the least is 1 it is a whole number. */
-double option_number(struct daemon *d, const char *text, const char *option,
-    double usual, double least, double most);
+/* Says why the value of an option, or a variable of the environment, cannot be
+ * used, and ends the process.  The value is shown unless it may be a secret. */
+void refuse_value(struct daemon *d, const char *name, const char *why)
+    __attribute__((noreturn));
+
+/* The same for what the library refused, in its words: they name a member. */
+void refuse_argument(struct daemon *d, const char *reason)
+    __attribute__((noreturn));
 
 /* Splits NAME[:PORT][/] or [V6][:PORT][/]: returns NAME, which is written to
  * `name`, and sets *port if there is one; or ends the process. */
 const char *split_port(struct daemon *d, const char *text, const char *option,
     char name[VALUE_SIZE], uint16_t *port);
+
+/* ---- numbers.c --------------------------------------------------------- */
+
+/* Times, in milliseconds. */
+enum {
+  MILLISECOND = 1,
+  SECOND = 1000,
+  MINUTE = 60 * SECOND,
+  HOUR = 60 * MINUTE,
+  DAY = 24 * HOUR
+};
+
+enum { TIME_SIZE = 24 }; /* of a time as text */
+
+/* Reads a whole number of 9 digits at most.  False: it is none. */
+bool read_whole(const char *text, int64_t *number);
+
+/* Reads "500ms", "1.5s" or "5m" as milliseconds, rounded up; a number without a
+ * unit is one of `unit_ms`.  False: it is none of these. */
+bool read_time(const char *text, int64_t unit_ms, int64_t *ms);
+
+/* Writes a time in the largest unit that makes it a whole number: "100ms",
+ * "5m"; returns `out`. */
+const char *write_time(int64_t ms, char out[TIME_SIZE]);
 
 /* ---- proxy.c ----------------------------------------------------------- */
 
@@ -99,13 +137,14 @@ void find_proxy(struct daemon *d);
 /* Reads at most `size` bytes; returns their number, or -1 with errno. */
 ssize_t read_file(const char *path, void *out, size_t size);
 
-/* Reads a text without the line end that editors leave.  Returns NULL, or why
- * there is none. */
-const char *read_text(const char *path, char *out, size_t size);
+/* Reads what a log-in needs, two lines, into `out`: the API token, which stands
+ * there, and *secret.  Returns NULL, or why it cannot. */
+const char *read_secret(
+    const char *path, char out[SECRET_SIZE], const char **secret);
 
-/* Whether a path names nothing, or a regular file; complains where not: a
- * device is not to be replaced by a file. */
-bool is_replaceable(struct daemon *d, const char *path);
+/* Whether the path of an option names nothing, or a regular file; complains
+ * where not: a device is not to be replaced by a file. */
+bool is_replaceable(struct daemon *d, const char *option, const char *path);
 
 /* Replaces the token's file by the token of a log-in. */
 void write_token(struct daemon *d);
@@ -128,17 +167,22 @@ void save_state(struct daemon *d);
 /* ---- log.c ------------------------------------------------------------- */
 
 struct log {
-  bool json;                  /* a line of JSON for each heartbeat and hook */
-  bool forever;               /* a daemon: a line of text for each heartbeat */
-  char last_error[PATH_SIZE]; /* is told in the next heartbeat, too */
+  bool json;    /* a line of JSON for each heartbeat and hook */
+  bool forever; /* a daemon: a line of text for each heartbeat */
+  char last_error[MESSAGE_SIZE]; /* is told in the next heartbeat, too */
 };
 
-/* Writes a line to standard error, and remembers it as the last error. */
-void complain(struct daemon *d, const char *what, const char *which);
+/* Writes a line to standard error. */
+void note(struct daemon *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* The same, and ends the process: wrong usage. */
-void die(struct daemon *d, const char *what, const char *which)
-    __attribute__((noreturn));
+/* The same for an error: it is remembered as the last one. */
+void complain(struct daemon *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Writes a line to standard error, and ends the process with this status. */
+void die(struct daemon *d, int status, const char *format, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
 
 /* Prints how an exchange ended. */
 void print_outcome(struct daemon *d, hbeat_error e, const char *detail);
@@ -199,7 +243,7 @@ struct program_end {
 
 /* A program that is run, one at a time.  The owner sets the first members. */
 struct program {
-  double limit_s;   /* how long it may run */
+  int64_t limit_ms; /* how long it may run; 0: for ever */
   int first_signal; /* ends it when its time is over; 2 s later SIGKILL does */
 
   /* A line that it printed, without its end.  False: no more are taken. */
@@ -266,6 +310,10 @@ struct job {
 
 void init_jobs(struct daemon *d);
 
+/* Complains of a folder of hooks that is not there, and notes --ack-first
+ * without a hook: either may be installed later. */
+void check_hooks(struct daemon *d);
+
 /* Takes the next instruction, or goes on with the one in hand. */
 void next_job(struct daemon *d);
 
@@ -303,7 +351,7 @@ struct beats {
   bool last_went_well;   /* the last exchange, of whatever kind */
   bool may_report;       /* since the last heartbeat nothing has failed */
   int exit_status;
-  char secret[2048]; /* two lines, while a log-in is under way */
+  char secret[SECRET_SIZE]; /* two lines, while a log-in is under way */
 };
 
 /* What --info-command printed for the next heartbeat. */
@@ -345,7 +393,6 @@ struct daemon {
   struct program info_program;
   struct job job;
   struct program hook;
-  int64_t max_age_s; /* of an instruction; 0: no limit */
 
   int64_t wake_ms;     /* when the loop is to go on */
   int64_t stop_ms;     /* when it ends at the latest; 0: no signal came */
@@ -359,7 +406,7 @@ struct daemon {
   int arena;                           /* the one to load next */
   char token[TOKEN_SIZE];
   char body[BODY_SIZE];
-  char facts_error[PATH_SIZE + 16];
+  char facts_error[MESSAGE_SIZE + 16];
   const char *facts[LIST_SIZE + INFO_LINES + 1];
   char site[VALUE_SIZE];       /* the host */
   char address[VALUE_SIZE];    /* --connect */

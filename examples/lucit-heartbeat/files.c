@@ -13,7 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PEM_SIZE = 1 << 20 }; /* Debian's bundle has 220 KB */
+enum {
+  PEM_SIZE = 1 << 20, /* Debian's bundle has 220 KB */
+  WHY_SIZE = 96       /* of a phrase that says what is wrong */
+};
 
 /* ---- Files in general -------------------------------------------------- */
 
@@ -35,13 +38,15 @@ ssize_t read_file(const char *path, void *out, size_t size) {
   return n < 0 ? -1 : (ssize_t)all;
 }
 
-/* The text has a NUL behind it, so that `size` bytes are too many. */
-const char *read_text(const char *path, char *out, size_t size) {
+/* Reads a text without the line end that editors leave.  Returns NULL, or why
+ * there is none. */
+static const char *read_text(const char *path, char *out, size_t size) {
   ssize_t n = read_file(path, out, size);
   const char *why = NULL;
 
   if (n < 0) why = strerror(errno);
-  else if ((size_t)n >= size) why = "too long";
+  else if ((size_t)n >= size) why = "the file is too long"; /* with its NUL */
+  else if (memchr(out, '\0', (size_t)n)) why = "it is no text: it has a NUL";
   if (why) n = 0;
   while (n > 0 && strchr("\r\n\t ", out[n - 1])) n--;
   out[n] = '\0';
@@ -90,11 +95,12 @@ static bool replace_file(const char *path, const void *bytes, size_t size) {
 }
 
 /* What cannot be looked at is left to whoever writes there. */
-bool is_replaceable(struct daemon *d, const char *path) {
+bool is_replaceable(struct daemon *d, const char *option, const char *path) {
   struct stat s;
 
   if (!path || stat(path, &s) != 0 || S_ISREG(s.st_mode)) return true;
-  complain(d, path, "not a regular file");
+  complain(
+      d, "%s %s: it is not a regular file, and is not replaced", option, path);
   return false;
 }
 
@@ -110,7 +116,9 @@ void load_session(struct daemon *d) {
   if (!path) return;
   ssize_t n = read_file(path, bytes, sizeof bytes);
   if (n >= 0) hbeat_session_load(&d->client, bytes, (size_t)n);
-  else if (errno != ENOENT) complain(d, path, strerror(errno));
+  else if (errno != ENOENT)
+    complain(d, "--session %s: %s: TLS begins without a session", path,
+        strerror(errno));
 }
 
 /* The session of a kept connection is what it was.  A file may have several
@@ -126,13 +134,13 @@ void keep_session(struct daemon *d, hbeat_connection connection) {
   if (connection != HBEAT_CONNECTION_NEW || !good) return;
   snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
   if (!write_file(path, beside, bytes, sizeof bytes))
-    complain(d, path, strerror(errno));
+    complain(d, "--session %s: cannot be written: %s", path, strerror(errno));
 }
 
-/* ---- Roots and token --------------------------------------------------- */
+/* ---- Roots, token and secret ------------------------------------------- */
 
-/* Both may change while the daemon runs: SIGHUP has them read again, and what is
- * wrong then does not end it. */
+/* Roots and token may change while the daemon runs: SIGHUP has them read again,
+ * and what is wrong then does not end it. */
 
 /* Takes the roots, beside those that are in use; or says why it cannot. */
 static const char *load_anchors(struct daemon *d) {
@@ -142,12 +150,12 @@ static const char *load_anchors(struct daemon *d) {
   ssize_t size = read_file(d->options.ca, pem, sizeof pem);
 
   if (size < 0) return strerror(errno);
-  if (size == sizeof pem) return "too long";
+  if (size == sizeof pem) return "it is too long, less than 1 MiB is read";
   switch (hbeat_anchors_pem(&a, pem, (size_t)size)) {
   case HBEAT_OK: break;
-  case HBEAT_ERR_TRUNCATED: return "ends inside a certificate";
-  case HBEAT_ERR_TOO_BIG: return "more certificates than fit";
-  default: return "no certificate that can be used";
+  case HBEAT_ERR_TRUNCATED: return "it ends inside a certificate";
+  case HBEAT_ERR_TOO_BIG: return "it has more certificates than fit, about 400";
+  default: return "it has no certificate that can be used";
   }
   d->cfg.anchors = a.list;
   d->cfg.anchor_count = a.count;
@@ -155,59 +163,106 @@ static const char *load_anchors(struct daemon *d) {
   return NULL;
 }
 
-/* Reads a token, from its file or else the environment; "" where there is none.
- * Returns NULL, or why it is not fit for a heartbeat. */
-static const char *read_token(struct daemon *d, char token[TOKEN_SIZE]) {
-  const char *path = d->options.token_file;
-  const char *given = getenv("LUCIT_TOKEN");
-  hbeat_request beat = {.lightning_version = d->options.lightning_version};
-  hbeat_config probe = d->cfg;
-  const char *why = NULL;
-  hbeat_exchange x;
+/* Says why a text is no token, or returns NULL.  A token goes out in a line of
+ * the request's head, so that a line end in it would begin another line. */
+static const char *check_token(const char *text, char why[WHY_SIZE]) {
+  size_t at = 0;
 
-  *token = '\0';
-  if (path) why = read_text(path, token, TOKEN_SIZE);
-  else if (given && strlen(given) < TOKEN_SIZE)
-    memcpy(token, given, strlen(given) + 1);
-  if (why) return why;
-  probe.token = token;
-  if (hbeat_begin(&x, &probe, &beat, &d->reply) == HBEAT_OK) return NULL;
-  return x.what;
+  while (text[at] > ' ' && text[at] <= '~') at++;
+  if (at > 0 && text[at] == '\0') return NULL;
+  if (at == 0 && *text == '\0') return "it is empty";
+  snprintf(why, WHY_SIZE,
+      "byte %zu, 0x%02X, cannot be in a token, which is visible ASCII on one"
+      " line",
+      at + 1, (unsigned)(unsigned char)text[at]);
+  return why;
 }
 
-/* What is wrong at the start ends the process; later it is told. */
-static void wrong(
-    struct daemon *d, bool first, const char *why, const char *which) {
-  if (first) die(d, why, which);
-  else complain(d, why, which);
+/* Reads the token, from its file or else the environment.  Returns NULL, or why
+ * there is none that can be used. */
+static const char *read_token(
+    struct daemon *d, char token[TOKEN_SIZE], char why[WHY_SIZE]) {
+  const char *path = d->options.token_file;
+  const char *given = getenv("LUCIT_TOKEN");
+  const char *unread = NULL;
+
+  *token = '\0';
+  if (path) unread = read_text(path, token, TOKEN_SIZE);
+  else if (given && strlen(given) >= TOKEN_SIZE) unread = "it is too long";
+  else if (given) memcpy(token, given, strlen(given) + 1);
+  return unread ? unread : check_token(token, why);
+}
+
+const char *read_secret(
+    const char *path, char out[SECRET_SIZE], const char **secret) {
+  const char *why = read_text(path, out, SECRET_SIZE);
+
+  if (why) return why;
+  char *end = out + strcspn(out, "\r\n");
+  if (*end != '\0') *end++ = '\0';
+  *secret = end + strspn(end, "\r\n");
+  bool both = *out != '\0' && **secret != '\0';
+  bool more = strpbrk(*secret, "\r\n") != NULL;
+  return both && !more ? NULL
+                       : "it must be two lines, the API token and its secret";
+}
+/* A file that cannot be used ends the process at the start; later the one that
+ * was read before stays in use. */
+static void refuse_file(struct daemon *d, bool first, const char *option,
+    const char *path, const char *why) {
+  if (first) die(d, EXIT_FILE, "%s %s: %s", option, path, why);
+  complain(
+      d, "%s %s: %s: what was read before stays in use", option, path, why);
+}
+
+/* Without a token a log-in is needed at once; with one perhaps never. */
+static void check_secret(struct daemon *d, bool is_needed) {
+  const char *path = d->options.secret_file;
+  const char *secret;
+  const char *why = read_secret(path, d->beats.secret, &secret);
+
+  memset(d->beats.secret, 0, sizeof d->beats.secret);
+  if (!why) return;
+  if (is_needed) die(d, EXIT_FILE, "--secret-file %s: %s", path, why);
+  complain(d, "--secret-file %s: %s: log-ins will fail", path, why);
+}
+
+/* There is no token, and no way to one. */
+static void refuse_token(struct daemon *d, const char *why) {
+  const char *path = d->options.token_file;
+  const char *given = getenv("LUCIT_TOKEN");
+
+  if (path) die(d, EXIT_FILE, "--token-file %s: %s", path, why);
+  if (given && *given != '\0') die(d, EXIT_USAGE, "LUCIT_TOKEN: %s", why);
+  die(d, EXIT_USAGE,
+      "no token: give --token-file FILE or --secret-file FILE, or set"
+      " LUCIT_TOKEN");
 }
 
 /* A token from the environment cannot be another one later. */
 static void load_token(struct daemon *d, bool first) {
   const struct options *o = &d->options;
   char token[TOKEN_SIZE];
-  const char *why = read_token(d, token);
+  char phrase[WHY_SIZE];
+  const char *why = read_token(d, token, phrase);
 
-  if (!why) {
-    if (first || o->token_file) memcpy(d->token, token, strlen(token) + 1);
-    return;
-  }
-  if (first && o->secret_file) return; /* a log-in mends it */
-  if (!first && !o->token_file) return;
-  const char *which = o->token_file;
-  if (!which) which = "--token-file or LUCIT_TOKEN";
-  wrong(d, first, why, which);
+  if (first && o->secret_file) check_secret(d, why != NULL);
+  else if (first && why) refuse_token(d, why);
+  else if (why && o->token_file)
+    refuse_file(d, first, "--token-file", o->token_file, why);
+  if (why) return;
+  if (first || o->token_file) memcpy(d->token, token, strlen(token) + 1);
 }
 
 /* The client is made anew: it knows the roots by their address. */
 void load(struct daemon *d, bool first) {
   const char *why = load_anchors(d);
 
-  if (why) wrong(d, first, why, d->options.ca);
+  if (why) refuse_file(d, first, "--ca", d->options.ca, why);
   hbeat_close(&d->client);
   d->cfg.clock_floor_s = d->clock.floor_s;
   if (hbeat_init(&d->client, &d->cfg) != HBEAT_OK)
-    die(d, hbeat_explain(&d->client), "see --help");
+    refuse_argument(d, hbeat_explain(&d->client));
   load_session(d);
   load_token(d, first);
   d->beats.next_ms = 0;
@@ -220,7 +275,8 @@ void write_token(struct daemon *d) {
 
   if (!path) return;
   if (!replace_file(path, d->token, strlen(d->token)))
-    complain(d, path, strerror(errno));
+    complain(
+        d, "--token-file %s: cannot be written: %s", path, strerror(errno));
 }
 
 /* ---- The state --------------------------------------------------------- */
@@ -231,21 +287,32 @@ void write_token(struct daemon *d) {
 /* Locks the state: two on one state would run all twice.  False where there is
  * no lock to be had; then nothing is written. */
 static bool lock_state(struct daemon *d) {
+  const char *path = d->options.state;
   struct flock whole;
 
   if (d->state_lock < 0) {
-    char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s.lock", d->options.state);
-    d->state_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char lock[PATH_SIZE];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    d->state_lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   }
   if (d->state_lock < 0) return false;
   memset(&whole, 0, sizeof whole);
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
-  if (fcntl(d->state_lock, F_SETLK, &whole) != 0)
-    die(d, "another lucit-heartbeat uses it, or it has no locks",
-        d->options.state);
-  return true;
+  if (fcntl(d->state_lock, F_SETLK, &whole) == 0) return true;
+  if (errno == EACCES || errno == EAGAIN)
+    die(d, EXIT_FILE,
+        "--state %s: another lucit-heartbeat uses it: each needs its own",
+        path);
+  die(d, EXIT_FILE, "--state %s: its file system has no locks: %s", path,
+      strerror(errno));
+}
+
+static void complain_of_state(struct daemon *d) {
+  complain(d,
+      "--state %s: cannot be written: %s: until it can, no instruction"
+      " runs",
+      d->options.state, strerror(errno));
 }
 
 /* Without the lock nothing is written: another one may write there. */
@@ -256,7 +323,7 @@ void save_state(struct daemon *d) {
   d->memory.changed = 0;
   if (lock_state(d) && replace_file(path, &d->memory, sizeof d->memory)) return;
   d->memory.changed = 1;
-  complain(d, "no state is written, and nothing runs", strerror(errno));
+  complain_of_state(d);
 }
 
 /* A state that cannot be read is left alone: what has run is not known. */
@@ -264,16 +331,20 @@ void load_state(struct daemon *d) {
   struct options *o = &d->options;
   unsigned char bytes[sizeof d->memory + 1];
 
-  lock_state(d);
+  if (!lock_state(d)) complain_of_state(d);
   ssize_t n = read_file(o->state, bytes, sizeof bytes);
   if (n < 0 && errno != ENOENT) {
-    complain(d, o->state, strerror(errno));
+    complain(d, "--state %s: cannot be read: %s: no instruction runs", o->state,
+        strerror(errno));
     o->state = NULL;
     o->hooks = NULL;
   }
   hbeat_error e = hbeat_memory_load(
       &d->memory, bytes, n > 0 ? (size_t)n : 0, &d->clock.floor_s);
   if (e != HBEAT_OK)
-    complain(d, "not mine, or torn: it is begun anew", o->state);
+    complain(d,
+        "--state %s: damaged, or of another version: it starts empty,"
+        " and what ran may run again",
+        o->state);
   save_state(d);
 }

@@ -98,7 +98,8 @@ static void end_hook(struct daemon *d, const struct program_end *end) {
   make_utf8(d->job.line);
   describe_end(d, end, data, sizeof data);
   if (end->late)
-    snprintf(how, sizeof how, "timed out after %g s", d->hook.limit_s);
+    snprintf(how, sizeof how, "timed out after %g s",
+        (double)d->hook.limit_ms / 1000);
   else if (end->killed)
     snprintf(how, sizeof how, "%skilled by signal %d", interrupted, end->code);
   else snprintf(how, sizeof how, "%sexit status %d", interrupted, end->code);
@@ -140,10 +141,11 @@ static void copy_instruction(struct job *job, const hbeat_instruction *i) {
 static bool take_job(struct daemon *d) {
   bool unsaved = d->memory.changed;
   struct job *job = &d->job;
+  int64_t max_age_ms = d->options.max_age.value;
   int64_t now = now_s(&d->clock);
   hbeat_instruction i;
 
-  bool due = hbeat_memory_due(&d->memory, now, d->max_age_s, &i);
+  bool due = hbeat_memory_due(&d->memory, now, (max_age_ms + 999) / 1000, &i);
   if (i.run_at_s > now && i.run_at_s - now < DAY_S)
     wake_at(d, now_ms() + (i.run_at_s - now) * 1000);
   if (due || !unsaved) save_state(d);
@@ -152,7 +154,7 @@ static bool take_job(struct daemon *d) {
   job->state = is_asked_first(&d->options, i.name) ? JOB_ASK_FIRST : JOB_READY;
   job->timed = i.run_at_s != HBEAT_NONE;
   job->until_ms = INT64_MAX;
-  if (d->max_age_s > 0) job->until_ms = now_ms() + d->max_age_s * 1000;
+  if (max_age_ms > 0) job->until_ms = now_ms() + max_age_ms;
   copy_instruction(job, &i);
   return true;
 }
@@ -173,6 +175,32 @@ static bool is_executable(const char *path) {
   return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, X_OK) == 0;
 }
 
+/* Writes the path of an instruction's hook; false: there is none. */
+static bool find_hook(
+    const struct options *o, const char *name, char path[PATH_SIZE]) {
+  snprintf(path, PATH_SIZE, "%s/%s", o->hooks, name);
+  return is_file_name(name) && is_executable(path);
+}
+
+void check_hooks(struct daemon *d) {
+  const struct options *o = &d->options;
+  char path[PATH_SIZE];
+
+  if (o->ack_first[0] && !o->hooks)
+    note(d, "--ack-first does nothing without --hooks");
+  if (!o->hooks) return;
+  snprintf(path, sizeof path, "%s/.", o->hooks);
+  if (access(path, X_OK) != 0)
+    complain(d, "--hooks %s: %s: until this is fixed, every instruction fails",
+        o->hooks, strerror(errno));
+  for (const char *const *name = o->ack_first; *name; name++)
+    if (!find_hook(o, *name, path))
+      note(d,
+          "--ack-first %s: there is no executable file %s; until there is,"
+          " this instruction fails",
+          *name, path);
+}
+
 /* Runs the hook, or says why there is none to run. */
 static void start_hook(struct daemon *d) {
   struct job *job = &d->job;
@@ -182,8 +210,7 @@ static void start_hook(struct daemon *d) {
   };
   char path[PATH_SIZE];
 
-  snprintf(path, sizeof path, "%s/%s", d->options.hooks, job->name);
-  if (!is_file_name(job->name) || !is_executable(path)) {
+  if (!find_hook(&d->options, job->name, path)) {
     end_job(d, false, "not supported", NULL);
     return;
   }

@@ -1,9 +1,9 @@
 /* What is printed: an outcome as text or as a line of JSON, a line for each
- * hook, and complaints.
+ * hook, and notes and complaints.
  *
- * All that came from outside is printed as strings of JSON, in which control
- * characters are escaped: no server, hook or proxy can move a terminal.  A
- * daemon does not wait for whoever should read its log. */
+ * What a server, a hook or a proxy sent is printed as strings of JSON, in which
+ * control characters are escaped, so that it cannot move a terminal.  A daemon
+ * does not wait for the reader of its log. */
 #include "daemon.h"
 
 #include <poll.h>
@@ -21,30 +21,63 @@ static bool takes_line(const struct log *log, FILE *out) {
   return !log->forever || poll(&polled, 1, 0) > 0;
 }
 
-/* It is remembered even where nobody reads the log. */
-void complain(struct daemon *d, const char *what, const char *which) {
-  char *line = d->log.last_error;
-
-  snprintf(line, sizeof d->log.last_error, "%s: %s", what, which);
-  if (takes_line(&d->log, stderr))
-    fprintf(stderr, "lucit-heartbeat: %s\n", line);
-}
-
-/* Nothing was begun that would have to be ended. */
-void die(struct daemon *d, const char *what, const char *which) {
-  complain(d, what, which);
-  exit(EXIT_USAGE);
-}
-
-/* ---- JSON that is harmless to terminals -------------------------------- */
-
-enum { ESCAPED_SIZE = 8 };
-
 /* Whether a character of two bytes is one of the control characters C1. */
 static bool is_c1(const char *text) {
   return (unsigned char)text[0] == 0xC2 &&
       ((unsigned char)text[1] & 0xE0) == 0x80;
 }
+
+/* Puts ? for what would end the line or move a terminal: a path may have any
+ * byte. */
+static void tame(char *line) {
+  for (; *line != '\0'; line++) {
+    bool c1 = is_c1(line);
+    if (c1) line[1] = '?';
+    if (c1 || (unsigned char)*line < 0x20 || *line == 0x7F) *line = '?';
+  }
+}
+
+/* Makes a line of a format, and writes it to standard error. */
+static void __attribute__((format(printf, 3, 0))) write_line(struct daemon *d,
+    char line[MESSAGE_SIZE], const char *format, va_list values) {
+  vsnprintf(line, MESSAGE_SIZE, format, values);
+  tame(line);
+  if (!takes_line(&d->log, stderr)) return;
+  fprintf(stderr, "lucit-heartbeat: %s\n", line);
+}
+
+void note(struct daemon *d, const char *format, ...) {
+  char line[MESSAGE_SIZE];
+  va_list values;
+
+  va_start(values, format);
+  write_line(d, line, format, values);
+  va_end(values);
+}
+
+/* The error is remembered even where nobody reads the log. */
+void complain(struct daemon *d, const char *format, ...) {
+  va_list values;
+
+  va_start(values, format);
+  write_line(d, d->log.last_error, format, values);
+  va_end(values);
+}
+
+/* Nothing was begun that would have to be ended. */
+void die(struct daemon *d, int status, const char *format, ...) {
+  char line[MESSAGE_SIZE];
+  va_list values;
+
+  va_start(values, format);
+  write_line(d, line, format, values);
+  va_end(values);
+  exit(status);
+}
+
+/* ---- JSON that is harmless to terminals -------------------------------- */
+
+enum { ESCAPED_SIZE = 8 };
 
 /* Whether a byte continues a character of UTF-8. */
 static bool is_continuation(char c) {
@@ -273,9 +306,9 @@ void print_hook(struct daemon *d, bool well, const char *message) {
   const char *result = well ? "acknowledged" : "failed";
   const struct job *job = &d->job;
 
+  if (!takes_line(&d->log, out)) return;
   const char *format = "hook: %q %q %q %q\n";
   if (d->log.json) format = "{'hook':%q,'lcuid':%q,'result':%q,'message':%q}\n";
-  if (takes_line(&d->log, out))
-    say(out, format, job->name, job->lcuid, result, message);
-  fflush(stdout);
+  say(out, format, job->name, job->lcuid, result, message);
+  fflush(out);
 }

@@ -13,11 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-  STOP_MS = 1000,    /* what a stop gives a hook, and an exchange */
-  HOUR_MS = 3600000, /* the loop goes on then, if nothing else happens */
-  NO_INTERVAL_MS = 1 /* --interval 0: the policy's 0 is its default */
-};
+enum { STOP_MS = 1000 }; /* what a stop gives a hook, and an exchange */
 
 /* ---- Signals ----------------------------------------------------------- */
 
@@ -51,6 +47,7 @@ static void catch_signals(struct daemon *d) {
 
 /* ---- The loop ---------------------------------------------------------- */
 
+/* Whether an exchange is under way. */
 static bool is_busy(const struct daemon *d) {
   return d->exchange.kind != EXCHANGE_NONE;
 }
@@ -118,11 +115,10 @@ static int run(struct daemon *d) {
 
   catch_signals(d);
   notify_systemd("READY=1");
-  d->clock.floor_at_ms = now_ms();
   if (d->log.forever) schedule_beat(d, HBEAT_AGAIN);
   while (!over) {
     hbeat_error e = HBEAT_AGAIN;
-    d->wake_ms = now_ms() + HOUR_MS;
+    d->wake_ms = now_ms() + HOUR; /* if nothing happens before */
     if (stop_is_asked && d->stop_ms == 0) begin_to_stop(d);
     feed_watchdog(d);
     mind_program(d, &d->hook);
@@ -147,48 +143,47 @@ static void configure_server(struct daemon *d) {
   hbeat_config *cfg = &d->cfg;
 
   if (strncmp(o->url, "https://", 8) != 0)
-    die(d, "not https://HOST[:PORT]", "--url");
+    refuse_value(d, "--url", "it must be https://HOST[:PORT]");
+  if (o->connect && o->proxy)
+    die(d, EXIT_USAGE, "--connect and --proxy exclude each other: give one");
   cfg->port = 443;
   cfg->host = split_port(d, o->url + 8, "--url", d->site, &cfg->port);
   if (o->connect)
     cfg->address =
         split_port(d, o->connect, "--connect", d->address, &cfg->address_port);
   find_proxy(d);
-  cfg->timeout_ms =
-      (uint32_t)option_number(d, o->timeout, "--timeout", 3e4, 1, 864e5);
+  cfg->timeout_ms = (uint32_t)o->timeout.value;
 }
 
 /* How many heartbeats there are, how far apart, and what hooks may do. */
-static void configure_daemon(struct daemon *d, double interval_s) {
+static void configure_daemon(struct daemon *d) {
   const struct options *o = &d->options;
-  struct beats *b = &d->beats;
 
-  d->log.forever = !o->count && (o->interval || o->hooks);
-  b->beats_left = (int64_t)option_number(d, o->count, "--count", 1, 1, 1e15);
-  b->policy.interval_ms = (uint32_t)(interval_s * 1000);
-  if (b->policy.interval_ms == 0) b->policy.interval_ms = NO_INTERVAL_MS;
-  d->hook.limit_s =
-      option_number(d, o->hook_timeout, "--hook-timeout", 300, 0, 86400);
-  double max_age_s = option_number(d, o->max_age, "--max-age", 3600, 0, 1e9);
-  d->max_age_s = (int64_t)(max_age_s + .999);
-  if (o->hooks && access(o->hooks, X_OK) != 0)
-    complain(d, o->hooks, strerror(errno));
+  d->log.forever = !o->count.text && (o->interval.text || o->hooks);
+  d->beats.beats_left = o->count.value;
+  d->beats.policy.interval_ms = (uint32_t)o->interval.value;
+  d->hook.limit_ms = o->hook_timeout.value;
 }
 
-/* Makes a configuration of the options, or ends the process. */
+/* Makes a configuration of the options, or ends the process.  The clock comes
+ * first: what is logged from here on may need it. */
 static void configure(struct daemon *d) {
   const struct options *o = &d->options;
-  double interval_s = option_number(d, o->interval, "--interval", 60, 0, 86400);
 
   d->clock.floor_s = build_time_s();
+  d->clock.floor_at_ms = now_ms();
   d->cfg.device = o->device;
   d->cfg.app = o->app;
-  if (!o->device || !o->app) die(d, "missing, see --help", "--device or --app");
-  if (!o->lightning_version || *o->lightning_version == '\0')
-    die(d, "missing", "--lightning-version");
-  if (o->hooks && !o->state) die(d, "missing, for --hooks", "--state");
+  if (!o->device) die(d, EXIT_USAGE, "--device is required: see --help");
+  if (!o->app) die(d, EXIT_USAGE, "--app is required: see --help");
+  if (!o->lightning_version)
+    die(d, EXIT_USAGE, "--lightning-version is required: see --help");
+  if (*o->lightning_version == '\0')
+    refuse_value(d, "--lightning-version", "it must not be empty");
+  if (o->hooks && !o->state)
+    die(d, EXIT_USAGE, "--hooks needs --state FILE, to remember what ran");
   configure_server(d);
-  configure_daemon(d, interval_s);
+  configure_daemon(d);
 }
 
 /* The request that would be sent, with another token in its place. */
@@ -199,13 +194,14 @@ static int dry_run(struct daemon *d) {
 
   d->cfg.token = "[redacted]";
   if (hbeat_begin(&x, &d->cfg, &beat, &d->reply) != HBEAT_OK)
-    die(d, x.what, "see --help");
+    refuse_argument(d, x.what);
   while ((n = hbeat_pull(&x, d->body, sizeof d->body)) > 0)
     fwrite(d->body, 1, n, stdout);
   return putchar('\n') == EOF;
 }
 
-/* Decodes the body of a reply that somebody kept, as that of a heartbeat. */
+/* Decodes the body of a reply that somebody kept, as that of a heartbeat: it
+ * came without its status and its head. */
 static int decode(struct daemon *d) {
   const char *path = d->options.decode;
   hbeat_request beat = {.call = HBEAT_BEAT};
@@ -213,8 +209,10 @@ static int decode(struct daemon *d) {
 
   if (strcmp(path, "-") == 0) path = "/dev/stdin";
   ssize_t n = read_file(path, d->body, sizeof d->body);
-  if (n < 0) die(d, strerror(errno), d->options.decode);
-  if (n == sizeof d->body) die(d, "256 KiB or more", d->options.decode);
+  if (n < 0) die(d, EXIT_FILE, "--decode %s: %s", path, strerror(errno));
+  if (n == sizeof d->body)
+    die(d, EXIT_FILE,
+        "--decode %s: it has 256 KiB or more, too much for a reply", path);
   d->reply.retry_after_s = HBEAT_NONE;
   d->reply.server_time_s = HBEAT_NONE;
   hbeat_error e = hbeat_decode(&beat, &d->reply, d->body, (size_t)n, &what);
@@ -229,9 +227,10 @@ static int heartbeats(struct daemon *d) {
 
   configure(d);
   if (o->dry_run) return dry_run(d);
-  if (!is_replaceable(d, o->session)) o->session = NULL;
-  if (!is_replaceable(d, o->state)) return EXIT_USAGE;
-  if (!is_replaceable(d, new_token)) return EXIT_USAGE;
+  check_hooks(d);
+  if (!is_replaceable(d, "--session", o->session)) o->session = NULL;
+  if (!is_replaceable(d, "--state", o->state)) return EXIT_FILE;
+  if (!is_replaceable(d, "--token-file", new_token)) return EXIT_FILE;
   if (o->state) load_state(d);
   load(d, true);
   return run(d);

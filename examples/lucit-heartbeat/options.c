@@ -1,10 +1,11 @@
 /* The command line.
  *
- * One table has all options: what kind each is, where its value is kept, and
- * what the help says of it.  Values are kept as they were given; configure()
- * in main.c makes numbers and names of them. */
+ * One table has all options: what kind each is, where its value is kept, which
+ * numbers it takes, and what the help says of it.  Numbers and times are read
+ * here; configure() in main.c makes a configuration of the rest. */
 #include "daemon.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,22 @@
 #define ROOTS "/etc/ssl/certs/ca-certificates.crt" /* Debian's */
 
 enum option_kind {
-  SWITCH, /* takes no value */
-  ONE,    /* takes a value; the last one counts */
-  MANY,   /* takes a value, and may be repeated */
-  SECRET  /* takes a value that may hold a password */
+  SWITCH,   /* takes no value */
+  ONE,      /* takes a value; the last one counts */
+  MANY,     /* takes a value, and may be repeated */
+  SECRET,   /* takes a value that may hold a password */
+  NUMBER,   /* takes a whole number; the last one counts */
+  DURATION, /* takes a time, kept in milliseconds; the last one counts */
+  LIMIT     /* the same, or 0, which means no limit */
+};
+
+/* The numbers that an option takes; those of a DURATION or LIMIT are in
+ * milliseconds. */
+struct range {
+  int64_t unit;  /* of a time that is given without one */
+  int64_t least; /* a LIMIT may be 0, too */
+  int64_t most;
+  int64_t usual; /* where the option is not given */
 };
 
 struct option {
@@ -24,84 +37,134 @@ struct option {
   enum option_kind kind;
   size_t offset;        /* in struct options */
   const char *argument; /* for the help */
-  const char *help;     /* lines of at most 50 characters; NULL: not shown */
+  const char *help;     /* lines of at most 51 characters; NULL: not shown */
+  struct range range;   /* of a NUMBER, DURATION or LIMIT */
 };
 
 #define AT(member) offsetof(struct options, member)
+#define NO_RANGE                                                               \
+  { 0, 0, 0, 0 }
 
-/* In the order of the help, which says of each number its unit and its default:
- * nobody should have to look for them here. */
+/* In the order of the help.  To the help of a DURATION or LIMIT the default is
+ * added: "default: 30s". */
 
 static const struct option table[] = {
-    {"Who is alive", "--device", ONE, AT(device), "LCUID",
-        "the device; required"},
-    {NULL, "--app", ONE, AT(app), "LCUID", "the app; required"},
+    {"Identity", "--device", ONE, AT(device), "LCUID", "the device; required",
+        NO_RANGE},
+    {NULL, "--app", ONE, AT(app), "LCUID", "the app; required", NO_RANGE},
     {NULL, "--lightning-version", ONE, AT(lightning_version), "V",
-        "the version of the player's software; required"},
+        "the version of the player's software; required", NO_RANGE},
     {NULL, "--info", MANY, AT(info), "TEXT",
-        "a line of device_info; may be repeated"},
+        "a line of device_info; may be repeated", NO_RANGE},
     {NULL, "--info-command", ONE, AT(info_command), "PATH",
-        "a program that prints more such lines, within 5 s"},
+        "a program that prints more such lines, within 5 s", NO_RANGE},
 
     {"Credentials", "--token-file", ONE, AT(token_file), "FILE",
-        "holds the Bearer token; default: $LUCIT_TOKEN is it"},
+        "holds the Bearer token; default: $LUCIT_TOKEN", NO_RANGE},
     {NULL, "--secret-file", ONE, AT(secret_file), "FILE",
         "two lines, an API token and its secret: logs in\n"
-        "where the Bearer token is missing or refused"},
+        "where the Bearer token is missing or refused",
+        NO_RANGE},
 
     {"Network", "--url", ONE, AT(url), "https://HOST[:PORT]",
-        "the server; default: " API},
+        "the server; default: " API, NO_RANGE},
     {NULL, "--connect", ONE, AT(connect), "ADDRESS[:PORT]",
         "a numeric address to connect to, instead of\n"
-        "looking up HOST"},
+        "looking up HOST",
+        NO_RANGE},
     {NULL, "--proxy", SECRET, AT(proxy), "URL",
         "http://[USER:PASSWORD@]HOST[:PORT]; default:\n"
-        "$https_proxy, unless $no_proxy names the server"},
+        "$https_proxy, unless $no_proxy names the server",
+        NO_RANGE},
     {NULL, "--ca", ONE, AT(ca), "FILE",
-        "trusted roots in PEM; default: the system's,\n" ROOTS},
+        "trusted roots in PEM; default: the system's,\n" ROOTS, NO_RANGE},
     {NULL, "--session", ONE, AT(session), "FILE",
-        "keeps the TLS session, a secret, for the next run"},
-    {NULL, "--timeout", ONE, AT(timeout), "MILLISECONDS",
-        "for a whole heartbeat; default: 30000"},
+        "keeps the TLS session, a secret, for the next run", NO_RANGE},
+    {NULL, "--timeout", DURATION, AT(timeout), "TIME",
+        "for a whole heartbeat; ",
+        {.unit = MILLISECOND,
+            .least = MILLISECOND,
+            .most = DAY,
+            .usual = 30 * SECOND}},
 
-    {"Schedule", "--count", ONE, AT(count), "N",
+    {"Schedule", "--count", NUMBER, AT(count), "N",
         "how many heartbeats; default: 1, or no end with\n"
-        "--interval or --hooks"},
-    {NULL, "--interval", ONE, AT(interval), "SECONDS",
-        "between two heartbeats; default: 60"},
+        "--interval or --hooks",
+        {.unit = 1, .least = 1, .most = 999999999, .usual = 1}},
+    {NULL, "--interval", DURATION, AT(interval), "TIME",
+        "between two heartbeats, 100ms or more;\n",
+        {.unit = SECOND,
+            .least = 100 * MILLISECOND,
+            .most = DAY,
+            .usual = MINUTE}},
 
     {"Instructions", "--hooks", ONE, AT(hooks), "DIR",
-        "instruction NAME runs the program DIR/NAME"},
+        "instruction NAME runs the program DIR/NAME", NO_RANGE},
     {NULL, "--state", ONE, AT(state), "FILE",
-        "remembers instructions and reports; required for\n--hooks"},
-    {NULL, "--hook-timeout", ONE, AT(hook_timeout), "SECONDS",
-        "how long a hook may run; default: 300"},
-    {NULL, "--max-age", ONE, AT(max_age), "SECONDS",
-        "an instruction that is more overdue does not run;\n"
-        "default: 3600; 0: no limit"},
+        "remembers instructions and reports; required for\n--hooks", NO_RANGE},
+    {NULL, "--hook-timeout", LIMIT, AT(hook_timeout), "TIME",
+        "how long a hook may run; ",
+        {.unit = SECOND,
+            .least = MILLISECOND,
+            .most = DAY,
+            .usual = 5 * MINUTE}},
+    {NULL, "--max-age", LIMIT, AT(max_age), "TIME",
+        "an instruction that is more overdue does not run;\n",
+        {.unit = SECOND,
+            .least = MILLISECOND,
+            .most = INT64_C(10000) * DAY,
+            .usual = HOUR}},
     {NULL, "--ack-first", MANY, AT(ack_first), "NAME",
         "acknowledges instruction NAME before it runs, as\n"
-        "for a reboot; may be repeated"},
+        "for a reboot; may be repeated",
+        NO_RANGE},
 
     {"Output", "--json", SWITCH, AT(json), "",
-        "a line of JSON for each heartbeat and each hook"},
+        "a line of JSON for each heartbeat and each hook", NO_RANGE},
     {NULL, "--dry-run", SWITCH, AT(dry_run), "",
-        "prints the request, without the token, and ends"},
+        "prints the request without the token; sends nothing", NO_RANGE},
     {NULL, "--decode", ONE, AT(decode), "FILE",
-        "decodes a reply's body (-: standard input)"},
-    {NULL, "--version", SWITCH, AT(version), "", "prints it, and ends"},
-    {NULL, "--help", SWITCH, AT(help), "", "prints this, and ends; also -h"},
-    {NULL, "-h", SWITCH, AT(help), "", NULL},
+        "decodes a reply's body (-: standard input)", NO_RANGE},
+    {NULL, "--version", SWITCH, AT(version), "", "prints the version",
+        NO_RANGE},
+    {NULL, "--help", SWITCH, AT(help), "", "prints this; also -h", NO_RANGE},
+    {NULL, "-h", SWITCH, AT(help), "", NULL, NO_RANGE},
 };
 
 enum { OPTIONS = sizeof table / sizeof *table };
 
+/* The option of this name, or NULL. */
+static const struct option *find_option(const char *name) {
+  for (size_t i = 0; i < OPTIONS; i++)
+    if (strcmp(name, table[i].name) == 0) return &table[i];
+  return NULL;
+}
+
+/* Whether its value is kept as a struct number. */
+static bool is_numeric(const struct option *option) {
+  return option->kind == NUMBER || option->kind == DURATION ||
+      option->kind == LIMIT;
+}
+
 /* ---- Help -------------------------------------------------------------- */
+
+/* The lines of an option's help, with the default where that is a time. */
+static const char *write_help(
+    const struct option *option, char *out, size_t size) {
+  const char *no_limit = option->kind == LIMIT ? "; 0: no limit" : "";
+  char usual[TIME_SIZE];
+
+  if (option->kind != DURATION && option->kind != LIMIT) return option->help;
+  snprintf(out, size, "%sdefault: %s%s", option->help,
+      write_time(option->range.usual, usual), no_limit);
+  return out;
+}
 
 /* A name and its argument in a column, and beside it the lines of the help. */
 static void print_option(const struct option *option) {
-  enum { COLUMN = 29 };
-  const char *line = option->help;
+  enum { COLUMN = 29, HELP_SIZE = 200 };
+  char help[HELP_SIZE];
+  const char *line = write_help(option, help, sizeof help);
   int width = printf("  %s %s", option->name, option->argument);
 
   if (width >= COLUMN) {
@@ -126,27 +189,147 @@ int print_help(void) {
     if (table[i].group) printf("\n%s:\n", table[i].group);
     if (table[i].help) print_option(&table[i]);
   }
-  puts("\nExit status: 0 all went well, 1 a heartbeat failed, 2 wrong usage.");
+  puts("\nTIME is a number with ms, s, m, h or d: 500ms, 1.5s, 5m.  Without a"
+       " unit it is\nin seconds, for --timeout in milliseconds.");
+  puts("\nExit status: 0 all went well, 1 a heartbeat failed, 2 wrong options,"
+       " 3 a file is\nmissing, cannot be used, or is locked by another "
+       "process.");
   return EXIT_SUCCESS;
+}
+
+/* ---- Values that are refused ------------------------------------------- */
+
+/* Where the value of an option is kept: a struct number, a text, or a list of
+ * texts. */
+static void *place_of(struct options *o, const struct option *option) {
+  return (char *)o + option->offset;
+}
+
+/* The value that was given for an option, as far as a log may show it: NULL
+ * where there is none, or where it may hold a password. */
+static const char *shown_value(struct options *o, const char *name) {
+  const struct option *option = find_option(name);
+  const char *value = NULL;
+
+  if (option && is_numeric(option))
+    value = ((struct number *)place_of(o, option))->text;
+  else if (option && option->kind == ONE)
+    value = *(const char **)place_of(o, option);
+  return value && !strchr(value, '@') ? value : NULL;
+}
+
+void refuse_value(struct daemon *d, const char *name, const char *why) {
+  const char *value = shown_value(&d->options, name);
+
+  if (!value) die(d, EXIT_USAGE, "%s: %s", name, why);
+  if (*value == '\0') value = "\"\"";
+  die(d, EXIT_USAGE, "%s %s: %s", name, value, why);
+}
+
+/* What the library refuses: the member that it names, and the option that the
+ * value came from. */
+static const struct refusal {
+  const char *member;
+  const char *option;
+  const char *why;
+} refusals[] = {
+    {"device: ", "--device", "it must consist of letters, digits and -._~"},
+    {"app: ", "--app", "it must be visible ASCII, without a space"},
+    {"host: ", "--url",
+        "it must be https://HOST[:PORT], where HOST is a DNS name and nothing"
+        " follows; a numeric address goes into --connect"},
+    {"address: ", "--connect",
+        "it must be a numeric address: 192.0.2.1, 192.0.2.1:443, 2001:db8::1"
+        " or [2001:db8::1]:443"},
+    {"proxy: ", "--proxy",
+        "HOST must be a name or a numeric address, and nothing follows it"},
+    {"proxy_login: ", "--proxy", "USER:PASSWORD must have 255 bytes at most"},
+};
+
+void refuse_argument(struct daemon *d, const char *reason) {
+  for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+    const char *option = refusals[i].option;
+    if (!strstr(reason, refusals[i].member)) continue;
+    if (strcmp(option, "--proxy") == 0 && !d->options.proxy)
+      option = "https_proxy";
+    refuse_value(d, option, refusals[i].why);
+  }
+  die(d, EXIT_USAGE, "%s", reason);
+}
+
+/* A number that cannot be read, or is out of the option's range. */
+static void refuse_number(struct daemon *d, const struct option *option) {
+  const struct range *range = &option->range;
+  const char *no_limit = option->kind == LIMIT ? ", or 0 for no limit" : "";
+  char least[TIME_SIZE];
+  char most[TIME_SIZE];
+  char why[160];
+
+  if (option->kind == NUMBER)
+    snprintf(why, sizeof why,
+        "it must be a whole number from %" PRId64 " to %" PRId64, range->least,
+        range->most);
+  else
+    snprintf(why, sizeof why,
+        "it must be a time from %s to %s%s; times are written as 500ms, 1.5s "
+        "or 5m",
+        write_time(range->least, least), write_time(range->most, most),
+        no_limit);
+  refuse_value(d, option->name, why);
+}
+
+/* A word that is no option.  Only what looks like the name of one is shown: any
+ * other may be a secret that stands in the wrong place.  `last` is the option
+ * before it, or NULL. */
+static void refuse_word(
+    struct daemon *d, const char *word, int place, const struct option *last) {
+  static const char letters[] = "-abcdefghijklmnopqrstuvwxyz";
+  enum { SHOWN_MAX = 32 };
+  char hint[80] = "see --help";
+  bool is_name = *word == '-' && word[strspn(word, letters)] == '\0';
+
+  if (is_name && strlen(word) <= SHOWN_MAX)
+    die(d, EXIT_USAGE, "unknown option %s: see --help", word);
+  if (last && last->kind == SWITCH)
+    snprintf(hint, sizeof hint, "%s takes no value", last->name);
+  else if (last)
+    snprintf(hint, sizeof hint, "%s takes one %s%s", last->name, last->argument,
+        last->kind == MANY ? ", and may be repeated" : "");
+  die(d, EXIT_USAGE, "word %d of the command line is not an option: %s", place,
+      hint);
 }
 
 /* ---- The words of the command line ------------------------------------- */
 
-/* The option of this name, or NULL. */
-static const struct option *find_option(const char *name) {
-  for (size_t i = 0; i < OPTIONS; i++)
-    if (strcmp(name, table[i].name) == 0) return &table[i];
-  return NULL;
+/* Keeps a number, or ends the process where it is out of the option's range. */
+static void take_number(
+    struct daemon *d, const struct option *option, const char *text) {
+  struct number *number = place_of(&d->options, option);
+  const struct range *range = &option->range;
+  int64_t value = 0;
+  bool good;
+
+  number->text = text;
+  if (option->kind == NUMBER) good = read_whole(text, &value);
+  else good = read_time(text, range->unit, &value);
+  if (!good) refuse_number(d, option);
+  bool no_limit = option->kind == LIMIT && value == 0;
+  bool in_range = value >= range->least && value <= range->most;
+  if (!no_limit && !in_range) refuse_number(d, option);
+  number->value = value;
 }
 
-/* The place for another value; NULL where a list is full. */
-static const char **place_of(struct options *o, const struct option *option) {
-  const char **value = (const char **)(void *)((char *)o + option->offset);
+/* Keeps one more text of an option that may be repeated. */
+static void add_text(
+    struct daemon *d, const struct option *option, const char *text) {
+  const char **list = place_of(&d->options, option);
+  size_t count = 0;
 
-  if (option->kind != MANY) return value;
-  for (size_t i = 0; i < LIST_SIZE - 1; i++)
-    if (!value[i]) return &value[i];
-  return NULL;
+  while (list[count]) count++;
+  if (count == LIST_SIZE - 1)
+    die(d, EXIT_USAGE, "%s: it is given more than %d times", option->name,
+        LIST_SIZE - 1);
+  list[count] = text;
 }
 
 /* Keeps the proxy's URL, and takes the password in it out of the command line,
@@ -157,71 +340,68 @@ static void hide_password(struct daemon *d, char *url) {
   if (at) memset(url, '*', (size_t)(at - url));
 }
 
-/* Keeps a value: the last one, or all of an option that may be repeated. */
-static void take_option(
-    struct daemon *d, const struct option *option, char *given) {
-  const char **value = place_of(&d->options, option);
+/* Keeps the value of an option that is no switch. */
+static void take_value(
+    struct daemon *d, const struct option *option, char *value) {
+  bool fits = option->kind == MANY || strlen(value) < VALUE_SIZE;
 
-  if (!value) die(d, "too long", option->name);
-  if (option->kind != MANY && strlen(given) >= VALUE_SIZE)
-    die(d, "too long", option->name);
-  *value = given;
-  if (option->kind == SECRET) hide_password(d, given);
+  if (!fits)
+    die(d, EXIT_USAGE, "%s: its value is too long, %d bytes at most",
+        option->name, VALUE_SIZE - 1);
+  if (option->kind == MANY) add_text(d, option, value);
+  else if (is_numeric(option)) take_number(d, option, value);
+  else *(const char **)place_of(&d->options, option) = value;
+  if (option->kind == SECRET) hide_password(d, value);
 }
 
-/* Takes one option, from argv[0] on; returns how many words it takes.  The
- * value stands behind an = or in the word behind; a switch has none. */
-static int parse_option(struct daemon *d, char **argv) {
-  char *name = argv[0];
-  char *value = strchr(name, '=');
-
-  if (value) *value++ = '\0';
-  const struct option *option = find_option(name);
-  if (!option)
-    die(d, "unknown option, see --help", *name == '-' ? name : "a word");
+/* Takes an option; returns how many words it takes.  Its value is what stands
+ * behind an =, or else the next word; NULL where there is no such thing. */
+static int take_option(
+    struct daemon *d, const struct option *option, char *value, char *next) {
   if (option->kind == SWITCH) {
-    if (value) die(d, "takes no value", name);
-    take_option(d, option, name);
+    if (value) die(d, EXIT_USAGE, "%s takes no value", option->name);
+    *(const char **)place_of(&d->options, option) = option->name;
     return 1;
   }
-  if (value) {
-    take_option(d, option, value);
-    return 1;
-  }
-  if (!argv[1]) die(d, "a value is missing", name);
-  take_option(d, option, argv[1]);
-  return 2;
+  if (!value && !next)
+    die(d, EXIT_USAGE, "%s: its value is missing: %s %s", option->name,
+        option->name, option->argument);
+  take_value(d, option, value ? value : next);
+  return value ? 1 : 2;
 }
 
+/* What counts where an option is not given. */
+static void set_defaults(struct options *o) {
+  o->url = API;
+  o->ca = ROOTS;
+  for (size_t i = 0; i < OPTIONS; i++)
+    if (is_numeric(&table[i]))
+      ((struct number *)place_of(o, &table[i]))->value = table[i].range.usual;
+}
+
+/* Word by word; the value of an option is cut off its name at the =. */
 void parse_options(struct daemon *d, int argc, char **argv) {
+  const struct option *last = NULL;
   int i = 1;
 
-  d->options.url = API;
-  d->options.ca = ROOTS;
-  while (i < argc) i += parse_option(d, argv + i);
+  set_defaults(&d->options);
+  while (i < argc) {
+    char *value = strchr(argv[i], '=');
+    if (value) *value++ = '\0';
+    const struct option *option = find_option(argv[i]);
+    if (!option) refuse_word(d, argv[i], i, last);
+    i += take_option(d, option, value, argv[i + 1]);
+    last = option;
+  }
 }
 
-/* ---- What words mean --------------------------------------------------- */
-
-/* strtod() takes more than a number: only digits, and a point, get there. */
-double option_number(struct daemon *d, const char *text, const char *option,
-    double usual, double least, double most) {
-  const char *digits = least < 1 ? ".0123456789" : "0123456789";
-  char *end;
-
-  if (!text) return usual;
-  double n = strtod(text, &end);
-  if (*text == '\0' || text[strspn(text, digits)] != '\0' || *end != '\0')
-    die(d, "not a number, or out of range", option);
-  if (n < least || n > most) die(d, "not a number, or out of range", option);
-  return n;
-}
+/* ---- Hosts and ports --------------------------------------------------- */
 
 /* Takes the brackets off an IPv6 address; returns what is behind them. */
 static char *unbracket(struct daemon *d, const char *option, char *name) {
   memmove(name, name + 1, strlen(name));
   char *end = strchr(name, ']');
-  if (!end) die(d, "a bracket is not closed", option);
+  if (!end) refuse_value(d, option, "the [ in front of the address has no ]");
   *end = '\0';
   return end + 1;
 }
@@ -230,6 +410,7 @@ static char *unbracket(struct daemon *d, const char *option, char *name) {
 const char *split_port(struct daemon *d, const char *text, const char *option,
     char name[VALUE_SIZE], uint16_t *port) {
   size_t size = strlen(text);
+  int64_t number = 0;
   char *end;
 
   memcpy(name, text, size + 1);
@@ -241,8 +422,10 @@ const char *split_port(struct daemon *d, const char *text, const char *option,
     if (strchr(end, ':') != strrchr(end, ':')) return name; /* IPv6 */
   }
   if (*end == '\0') return name;
-  if (*end != ':') die(d, "not a host and a port", option);
+  if (*end != ':') refuse_value(d, option, "behind the ] only :PORT may stand");
   *end = '\0';
-  *port = (uint16_t)option_number(d, end + 1, option, 0, 1, 65535);
+  if (!read_whole(end + 1, &number) || number < 1 || number > UINT16_MAX)
+    refuse_value(d, option, "the port must be a number from 1 to 65535");
+  *port = (uint16_t)number;
   return name;
 }

@@ -76,7 +76,7 @@ bool start_program(struct daemon *d, struct program *p, const char *path,
   p->state = PROGRAM_RUNS;
   p->pid = pid;
   p->out = ends[OUTPUT_OUT];
-  p->end_ms = now_ms() + (int64_t)(p->limit_s * 1000);
+  p->end_ms = p->limit_ms == 0 ? INT64_MAX : now_ms() + p->limit_ms;
   p->too_long = false;
   p->size = 0;
   wake_at(d, p->end_ms);

@@ -18,7 +18,9 @@ static void decode_percent(struct daemon *d, char *text, const char *source) {
     sscanf(text + 1, "%2[0-9A-Fa-f]", code);
     *to = (char)strtol(code, NULL, 16);
     if (*to == '\0' || code[1] == '\0')
-      die(d, "a malformed percent code", source);
+      refuse_value(d, source,
+          "two hexadecimal digits, other than 00, must follow each percent sign"
+          " in USER:PASSWORD; write the sign itself as %25");
     text += 2;
   }
   *to = '\0';
@@ -30,7 +32,8 @@ static void use_proxy(struct daemon *d, const char *source) {
   char *url = d->proxy_url;
 
   if (strncasecmp(url, "http://", 7) == 0) url += 7;
-  if (strstr(url, "://")) die(d, "not http://HOST[:PORT]", source);
+  if (strstr(url, "://"))
+    refuse_value(d, source, "it must be http://[USER:PASSWORD@]HOST[:PORT]");
   char *at = strrchr(url, '@');
   cfg->proxy =
       split_port(d, at ? at + 1 : url, source, d->proxy_host, &cfg->proxy_port);
@@ -87,7 +90,9 @@ void find_proxy(struct daemon *d) {
   if (d->proxy_url[0] != '\0') use_proxy(d, "--proxy");
   if (o->proxy || o->connect || !url) return;
   if (list && is_exempt(list, d->cfg.host, d->cfg.port)) return;
-  if (strlen(url) >= VALUE_SIZE) die(d, "too long", "https_proxy");
+  if (strlen(url) >= VALUE_SIZE)
+    die(d, EXIT_USAGE, "https_proxy: it is too long, %d bytes at most",
+        VALUE_SIZE - 1);
   memcpy(d->proxy_url, url, strlen(url) + 1);
   use_proxy(d, "https_proxy");
 }

@@ -1,7 +1,8 @@
 /*
- * The parts of lucit-heartbeat that are no program yet: its options, how it
- * quotes, what comes next, and the job in hand.  All but main.c is linked; no
- * heartbeat is sent, since the client is never prepared.
+ * The parts of lucit-heartbeat that are no program yet: its options, numbers
+ * and times, what it logs and how it quotes, what comes next, and the job in
+ * hand.  All but main.c is linked; no heartbeat is sent, since the client is
+ * never prepared.
  */
 #include "tests/unit/cases.h"
 
@@ -22,40 +23,55 @@ static void fresh(void) {
   d.wake_ms = INT64_MAX;
 }
 
-/* ---- What ends the process ---------------------------------------------- */
+/* ---- What is printed, and what ends the process ------------------------- */
 
-/* What a function says before it ends the process, in a process of its own; ""
- * where it returns. */
-static const char *last_words(void (*run)(const void *row), const void *row) {
-  static char said[512];
+/* How a function ended, in a process of its own, and what it had printed. */
+struct end {
+  int status; /* 0: it returned */
+  char said[2048];
+};
+
+static struct end end_of(void (*run)(const void *row), const void *row) {
+  struct end end = {0};
+  size_t size = 0;
+  ssize_t n = 1;
   int ends[2];
   int status = 0;
-  ssize_t n;
 
   if (pipe(ends) != 0) abort();
   pid_t pid = fork();
   if (pid == 0) {
+    dup2(ends[1], STDOUT_FILENO);
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
+    close(ends[1]);
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* as main() has it */
     run(row);
+    fflush(stdout);
     _exit(0);
   }
   close(ends[1]);
-  n = read(ends[0], said, sizeof said - 1);
-  said[n > 0 ? n : 0] = '\0';
+  while (n > 0) {
+    n = read(ends[0], end.said + size, sizeof end.said - 1 - size);
+    if (n > 0) size += (size_t)n;
+  }
   close(ends[0]);
   if (waitpid(pid, &status, 0) != pid) abort();
   expect_true("it exits", WIFEXITED(status));
-  expect_int("its status", WEXITSTATUS(status), *said ? EXIT_USAGE : 0);
-  return said;
+  end.status = WEXITSTATUS(status);
+  return end;
 }
 
+/* Wrong usage, and one line that has these words; all is well without words. */
 static void expect_words(
     void (*run)(const void *row), const void *row, const char *words) {
-  const char *said = last_words(run, row);
+  struct end end = end_of(run, row);
+  const char *line_end = strchr(end.said, '\n');
 
-  if (!words) expect_text("what it says", said, "");
-  else expect_true(said, strstr(said, words) != NULL);
+  expect_int("its status", end.status, words ? EXIT_USAGE : 0);
+  if (!words) expect_text("what it says", end.said, "");
+  else expect_true(end.said, strstr(end.said, words) != NULL);
+  if (words) expect_true("one line", line_end && line_end[1] == '\0');
 }
 
 /* ---- Options ------------------------------------------------------------ */
@@ -130,19 +146,44 @@ static const struct line_row {
         .shown = "--proxy"},
     {.name = "an unknown option",
         .words = {"--devise", "a"},
-        .error = "--devise\n"},
+        .error = "unknown option --devise: see --help\n"},
+    {.name = "an unknown option with a value",
+        .words = {"--token=secret"},
+        .error = "unknown option --token: see --help\n"},
     {.name = "a word that is no option, which may be a secret",
         .words = {"secret"},
-        .error = "a word\n"},
+        .error = "word 1 of the command line is not an option: see --help\n"},
+    {.name = "a word like an option, which may be a secret",
+        .words = {"-secret7"},
+        .error = "word 1 of the command line is not an option: see --help\n"},
+    {.name = "a long word like an option, too",
+        .words = {"--secretsecretsecretsecretsecrets"},
+        .error = "word 1 of the command line is not an option: see --help\n"},
+    {.name = "a word behind a switch",
+        .words = {"--json", "secret"},
+        .error = "word 2 of the command line is not an option: --json takes"
+                 " no value\n"},
+    {.name = "a second value",
+        .words = {"--device", "a", "secret"},
+        .error = "word 3 of the command line is not an option: --device takes"
+                 " one LCUID\n"},
+    {.name = "a second value behind an =",
+        .words = {"--device=a", "secret"},
+        .error = "word 2 of the command line is not an option: --device takes"
+                 " one LCUID\n"},
+    {.name = "a second value of what may be repeated",
+        .words = {"--ack-first", "a", "b"},
+        .error = "word 3 of the command line is not an option: --ack-first"
+                 " takes one NAME, and may be repeated\n"},
     {.name = "no value",
         .words = {"--device"},
-        .error = "a value is missing: --device"},
+        .error = "--device: its value is missing: --device LCUID\n"},
     {.name = "a value for a switch",
         .words = {"--json=yes"},
-        .error = "takes no value: --json"},
+        .error = "--json takes no value\n"},
     {.name = "a value of a kilobyte",
         .words = {"--device", A_KILOBYTE},
-        .error = "too long: --device"},
+        .error = "--device: its value is too long, 1023 bytes at most\n"},
 };
 
 static char line_words[WORDS][2048];
@@ -169,7 +210,10 @@ static void test_line(void **state) {
 
   in_hand(row->name, row->name, strlen(row->name));
   expect_words(parse_line, row, row->error);
-  if (row->error) return;
+  if (row->error) {
+    expect_true("no secret", !strstr(row->error, "secret"));
+    return;
+  }
   parse_line(row);
   expect_text("the device", d.options.device, row->device);
   expect_true("the switch", (d.options.json != NULL) == row->json);
@@ -207,59 +251,219 @@ static void test_full_list(void **state) {
   (void)state;
   in_hand("a full list", &fits, sizeof fits);
   expect_words(repeat_info, &fits, NULL);
-  expect_words(repeat_info, &too_many, "too long: --info");
+  expect_words(
+      repeat_info, &too_many, "--info: it is given more than 16383 times\n");
 }
 
-/* ---- Numbers ------------------------------------------------------------ */
+/* ---- Numbers and times -------------------------------------------------- */
+
+/* A time as text, where a number alone is one of seconds. */
+static const struct time_row {
+  const char *name;
+  const char *text;
+  int64_t ms; /* -1: it is none */
+} TIMES[] = {
+    {"a number", "12", 12000},
+    {"nothing at all", "0", 0},
+    {"nothing at all, with a unit", "0ms", 0},
+    {"milliseconds", "500ms", 500},
+    {"seconds", "30s", 30000},
+    {"minutes", "5m", 300000},
+    {"hours", "2h", 7200000},
+    {"days", "3d", 259200000},
+    {"a part of a second", "0.5s", 500},
+    {"a part of a minute", "1.5m", 90000},
+    {"a part of a number alone", "0.25", 250},
+    {"a part to the digit, which no binary fraction is", "1.1m", 66000},
+    {"no digit before the point", ".5", 500},
+    {"no digit behind the point", "5.", 5000},
+    {"zeros in front", "0005s", 5000},
+    {"less than a millisecond", "0.0001s", 1},
+    {"as little as can be written", "0.000000001", 1},
+    {"more than a millisecond", "1.1ms", 2},
+    {"nine digits", "999999999", 999999999000},
+    {"nine digits on both sides, of days", "999999999.999999999d",
+        86400000000000000},
+    {"ten digits", "1000000000", -1},
+    {"ten digits behind the point", "0.0000000001", -1},
+    {"nothing", "", -1},
+    {"a word", "ten", -1},
+    {"a unit alone", "ms", -1},
+    {"a point alone", ".", -1},
+    {"a point and a unit", ".s", -1},
+    {"two points", "1.2.3", -1},
+    {"an unknown unit", "5w", -1},
+    {"a unit in capitals", "5S", -1},
+    {"two units", "5ss", -1},
+    {"two times", "1m30s", -1},
+    {"a space before the unit", "5 s", -1},
+    {"a space in front", " 5", -1},
+    {"a space behind", "5s ", -1},
+    {"a sign", "+5", -1},
+    {"a negative number", "-5", -1},
+    {"an exponent", "1e1", -1},
+    {"hexadecimal", "0x10", -1},
+    {"no number", "nan", -1},
+    {"no end", "inf", -1},
+    {"a comma", "1,5", -1},
+};
+
+static void test_time(void **state) {
+  const struct time_row *row = *state;
+  int64_t ms = -1;
+
+  in_hand(row->name, row->text, strlen(row->text));
+  bool good = read_time(row->text, SECOND, &ms);
+  expect_int("whether it is one", good, row->ms >= 0);
+  if (good) expect_int("milliseconds", ms, row->ms);
+}
+
+static const struct whole_row {
+  const char *name;
+  const char *text;
+  int64_t number; /* -1: it is none */
+} WHOLES[] = {
+    {"a whole number", "12", 12},
+    {"a whole 0", "0", 0},
+    {"nine digits, whole", "999999999", 999999999},
+    {"ten digits, whole", "1000000000", -1},
+    {"half a number", "1.5", -1},
+    {"a whole number with a unit", "5s", -1},
+    {"a negative whole number", "-1", -1},
+    {"no whole number", "", -1},
+};
+
+static void test_whole(void **state) {
+  const struct whole_row *row = *state;
+  int64_t number = -1;
+
+  in_hand(row->name, row->text, strlen(row->text));
+  bool good = read_whole(row->text, &number);
+  expect_int("whether it is one", good, row->number >= 0);
+  if (good) expect_int("the number", number, row->number);
+}
+
+static const struct written_row {
+  const char *name;
+  int64_t ms;
+  const char *text;
+} WRITTEN[] = {
+    {"written: milliseconds", 100, "100ms"},
+    {"written: no whole second", 1500, "1500ms"},
+    {"written: seconds", 30000, "30s"},
+    {"written: minutes", 300000, "5m"},
+    {"written: an hour", 3600000, "1h"},
+    {"written: a day", 86400000, "1d"},
+    {"written: ten thousand days", INT64_C(864000000000), "10000d"},
+};
+
+static void test_written(void **state) {
+  const struct written_row *row = *state;
+  char text[TIME_SIZE];
+
+  in_hand(row->name, row->text, strlen(row->text));
+  expect_text("the text", write_time(row->ms, text), row->text);
+}
+
+/* What an option of the command line makes of a number.  A row without a text
+ * has the default. */
+#define NUMBER_AT(member) offsetof(struct options, member)
 
 static const struct number_row {
   const char *name;
+  const char *option;
+  size_t offset;
   const char *text;
-  double least;
-  double most;
-  double number; /* -1: it ends the process */
+  int64_t value;
+  const char *error; /* the line that it says; NULL: all is well */
 } NUMBERS[] = {
-    {"a number", "12", 0, 100, 12},
-    {"none: the usual", NULL, 0, 100, 7},
-    {"a fraction", "0.5", 0, 100, 0.5},
-    {"the least", "1", 1, 100, 1},
-    {"the most", "100", 0, 100, 100},
-    {"a fraction of what is whole", "1.5", 1, 100, -1},
-    {"less than the least", "0", 1, 100, -1},
-    {"more than the most", "101", 0, 100, -1},
-    {"nothing", "", 0, 100, -1},
-    {"a word", "ten", 0, 100, -1},
-    {"a unit", "5s", 0, 100, -1},
-    {"a sign", "+5", 0, 100, -1},
-    {"a negative number", "-5", 0, 100, -1},
-    {"a space in front", " 5", 0, 100, -1},
-    {"an exponent", "1e1", 0, 100, -1},
-    {"hexadecimal", "0x10", 0, 100, -1},
-    {"no number", "nan", 0, 100, -1},
-    {"no end", "inf", 0, 100, -1},
-    {"two points", "1.2.3", 0, 100, -1},
-    {"a point alone", ".", 0, 100, -1},
+    {"--timeout, by default", "--timeout", NUMBER_AT(timeout), NULL, 30000,
+        NULL},
+    {"--timeout, in milliseconds", "--timeout", NUMBER_AT(timeout), "400", 400,
+        NULL},
+    {"--timeout, with a unit", "--timeout", NUMBER_AT(timeout), "2s", 2000,
+        NULL},
+    {"--timeout, less than a millisecond", "--timeout", NUMBER_AT(timeout),
+        "0.0001s", 1, NULL},
+    {"--timeout, the most", "--timeout", NUMBER_AT(timeout), "86400000",
+        86400000, NULL},
+    {"--timeout, too much", "--timeout", NUMBER_AT(timeout), "86400001", 0,
+        "--timeout 86400001: it must be a time from 1ms to 1d; times are"
+        " written as 500ms, 1.5s or 5m\n"},
+    {"--timeout of 0", "--timeout", NUMBER_AT(timeout), "0", 0,
+        "--timeout 0: it must be a time from 1ms to 1d;"},
+    {"--timeout of nothing", "--timeout", NUMBER_AT(timeout), "", 0,
+        "--timeout \"\": it must be a time"},
+    {"--timeout in words", "--timeout", NUMBER_AT(timeout), "soon", 0,
+        "--timeout soon: it must be a time"},
+    {"--interval, by default", "--interval", NUMBER_AT(interval), NULL, 60000,
+        NULL},
+    {"--interval, in seconds", "--interval", NUMBER_AT(interval), "5", 5000,
+        NULL},
+    {"--interval, the least", "--interval", NUMBER_AT(interval), "0.1", 100,
+        NULL},
+    {"--interval, less", "--interval", NUMBER_AT(interval), "99ms", 0,
+        "--interval 99ms: it must be a time from 100ms to 1d;"},
+    {"--interval of 0", "--interval", NUMBER_AT(interval), "0", 0,
+        "--interval 0: it must be a time from 100ms to 1d;"},
+    {"--interval, the most", "--interval", NUMBER_AT(interval), "24h", 86400000,
+        NULL},
+    {"--hook-timeout, by default", "--hook-timeout", NUMBER_AT(hook_timeout),
+        NULL, 300000, NULL},
+    {"--hook-timeout, in seconds", "--hook-timeout", NUMBER_AT(hook_timeout),
+        "2", 2000, NULL},
+    {"--hook-timeout without limit", "--hook-timeout", NUMBER_AT(hook_timeout),
+        "0", 0, NULL},
+    {"--hook-timeout, as little as can be", "--hook-timeout",
+        NUMBER_AT(hook_timeout), "0.0001", 1, NULL},
+    {"--hook-timeout, too much", "--hook-timeout", NUMBER_AT(hook_timeout),
+        "25h", 0,
+        "--hook-timeout 25h: it must be a time from 1ms to 1d, or 0 for no"
+        " limit; times are"},
+    {"--max-age, by default", "--max-age", NUMBER_AT(max_age), NULL, 3600000,
+        NULL},
+    {"--max-age, in days", "--max-age", NUMBER_AT(max_age), "2d", 172800000,
+        NULL},
+    {"--max-age without limit", "--max-age", NUMBER_AT(max_age), "0s", 0, NULL},
+    {"--max-age, too much", "--max-age", NUMBER_AT(max_age), "10001d", 0,
+        "--max-age 10001d: it must be a time from 1ms to 10000d, or 0 for no"
+        " limit;"},
+    {"--count, by default", "--count", NUMBER_AT(count), NULL, 1, NULL},
+    {"--count", "--count", NUMBER_AT(count), "12", 12, NULL},
+    {"--count of 0", "--count", NUMBER_AT(count), "0", 0,
+        "--count 0: it must be a whole number from 1 to 999999999\n"},
+    {"--count of a half", "--count", NUMBER_AT(count), "1.5", 0,
+        "--count 1.5: it must be a whole number from 1 to 999999999\n"},
+    {"--count with a unit", "--count", NUMBER_AT(count), "1s", 0,
+        "--count 1s: it must be a whole number from 1 to 999999999\n"},
 };
 
-static void read_number(const void *from) {
+static void parse_number(const void *from) {
+  static char words[2][64];
+  char *argv[] = {words[0], words[0], words[1], NULL};
   const struct number_row *row = from;
 
+  strcpy(words[0], row->option);
+  if (row->text) strcpy(words[1], row->text);
   fresh();
-  option_number(&d, row->text, "--n", 7, row->least, row->most);
+  parse_options(&d, row->text ? 3 : 1, argv);
 }
 
 static void test_number(void **state) {
   const struct number_row *row = *state;
-  const char *error = row->number < 0 ? "out of range: --n" : NULL;
+  const char *text = row->text ? row->text : "";
 
-  in_hand(row->name, row->text, row->text ? strlen(row->text) : 0);
-  expect_words(read_number, row, error);
-  if (error) return;
-  fresh();
-  double n = option_number(&d, row->text, "--n", 7, row->least, row->most);
-  expect_int("its thousandth part", (int64_t)(n * 1000),
-      (int64_t)(row->number * 1000));
+  in_hand(row->name, text, strlen(text));
+  expect_words(parse_number, row, row->error);
+  if (row->error) return;
+  parse_number(row);
+  const struct number *number =
+      (const void *)((const char *)&d.options + row->offset);
+  expect_int("its value", number->value, row->value);
+  expect_text("its text", number->text, row->text);
 }
+
+/* ---- Hosts and ports ---------------------------------------------------- */
 
 static const struct port_row {
   const char *name;
@@ -343,6 +547,115 @@ static void test_quote(void **state) {
   memset(room, 'x', sizeof room);
   expect_text("the string", quote(row->text, room, size), row->json);
   if (size < sizeof room) expect_int("the byte behind", room[size], 'x');
+}
+
+/* ---- The log ------------------------------------------------------------ */
+
+static void die_of(const void *status) {
+  fresh();
+  die(&d, *(const int *)status, "an %s", "end");
+}
+
+static void test_die(void **state) {
+  static const int statuses[] = {EXIT_USAGE, EXIT_FILE};
+
+  (void)state;
+  in_hand("an end", "", 0);
+  for (size_t i = 0; i < COUNT(statuses); i++) {
+    struct end end = end_of(die_of, &statuses[i]);
+    expect_text("what it says", end.said, "lucit-heartbeat: an end\n");
+    expect_int("its status", end.status, statuses[i]);
+  }
+}
+
+/* What counts as the last error behind a note, a complaint and a note: exits
+ * with the number of the first one after which that is wrong. */
+static void make_errors(const void *unused) {
+  (void)unused;
+  fresh();
+  note(&d, "logged in");
+  if (d.log.last_error[0] != '\0') _exit(1);
+  complain(&d, "%s: %d", "a complaint", 1);
+  if (strcmp(d.log.last_error, "a complaint: 1") != 0) _exit(2);
+  note(&d, "logged in");
+  if (strcmp(d.log.last_error, "a complaint: 1") != 0) _exit(3);
+}
+
+static void test_last_error(void **state) {
+  (void)state;
+  in_hand("the last error", "", 0);
+  expect_int("the first wrong", end_of(make_errors, NULL).status, 0);
+}
+
+/* ---- The secret for log-ins --------------------------------------------- */
+
+static const struct secret_row {
+  const char *name;
+  const char *text; /* of its file; NULL: there is none */
+  const char *token;
+  const char *secret;
+  const char *why; /* part of it; NULL: all is well */
+} SECRETS[] = {
+    {"a token and a secret", "a\nb\n", "a", "b", NULL},
+    {"no last line end", "a\nb", "a", "b", NULL},
+    {"line ends of Windows", "a\r\nb\r\n", "a", "b", NULL},
+    {"empty lines", "a\n\nb\n\n", "a", "b", NULL},
+    {"no secret", "a\n", NULL, NULL, "two lines"},
+    {"no line", "", NULL, NULL, "two lines"},
+    {"no token", "\nb\n", NULL, NULL, "two lines"},
+    {"three lines", "a\nb\nc\n", NULL, NULL, "two lines"},
+    {"no file with a secret", NULL, NULL, NULL, "No such file"},
+};
+
+static void test_secret(void **state) {
+  const struct secret_row *row = *state;
+  static char path[] = "/tmp/lucit-secret-XXXXXX";
+  char room[SECRET_SIZE];
+  const char *secret = NULL;
+
+  in_hand(row->name, row->text, row->text ? strlen(row->text) : 0);
+  strcpy(strrchr(path, '-'), "-XXXXXX");
+  int fd = mkstemp(path);
+  size_t size = row->text ? strlen(row->text) : 0;
+  expect_true("a file", fd >= 0);
+  if (size > 0) expect_int("written", write(fd, row->text, size), (int)size);
+  close(fd);
+  if (!row->text) unlink(path);
+  const char *why = read_secret(path, room, &secret);
+  if (row->text) unlink(path);
+  if (!row->why) {
+    expect_text("why not", why, NULL);
+    expect_text("the token", room, row->token);
+    expect_text("the secret", secret, row->secret);
+  } else {
+    expect_true("why not", why && strstr(why, row->why));
+  }
+}
+
+/* ---- Programs ----------------------------------------------------------- */
+
+static void end_nothing(struct daemon *daemon, const struct program_end *end) {
+  (void)daemon;
+  (void)end;
+}
+
+/* A limit of 0 is none. */
+static void test_limit(void **state) {
+  struct program p = {.out = -1, .end = end_nothing};
+
+  (void)state;
+  in_hand("the limit of a program", "", 0);
+  fresh();
+  expect_true("it starts", start_program(&d, &p, "/bin/true", "", NULL, 0));
+  expect_true("it has no end", p.end_ms == INT64_MAX && d.wake_ms == INT64_MAX);
+  waitpid(p.pid, NULL, 0);
+  close(p.out);
+  p.limit_ms = 86400000;
+  expect_true("it starts", start_program(&d, &p, "/bin/true", "", NULL, 0));
+  expect_true("a day: it has one", p.end_ms < now_ms() + 86400001);
+  expect_true("when the loop wakes", d.wake_ms == p.end_ms);
+  waitpid(p.pid, NULL, 0);
+  close(p.out);
 }
 
 /* ---- What comes next ---------------------------------------------------- */
@@ -537,22 +850,80 @@ static void test_asked(void **state) {
   expect_int("acknowledged", d.job.acknowledged, row->accepted);
 }
 
-/* A folder of hooks, with one that nobody is to run: .hidden. */
+/* A folder of hooks: play, and one that nobody is to run, .hidden. */
 static char hooks[] = "/tmp/lucit-heartbeat-XXXXXX";
 static char hidden[sizeof hooks + 8];
+static char play[sizeof hooks + 8];
+
+static int make_hook(const char *path) {
+  FILE *f = fopen(path, "w");
+  if (!f || fputs("#!/bin/sh\n", f) < 0 || fclose(f) != 0) return -1;
+  return chmod(path, 0700);
+}
 
 static int make_hooks(void **state) {
   (void)state;
   if (!mkdtemp(hooks)) return -1;
   snprintf(hidden, sizeof hidden, "%s/.hidden", hooks);
-  FILE *f = fopen(hidden, "w");
-  if (!f || fputs("#!/bin/sh\n", f) < 0 || fclose(f) != 0) return -1;
-  return chmod(hidden, 0700);
+  snprintf(play, sizeof play, "%s/play", hooks);
+  return make_hook(hidden) != 0 || make_hook(play) != 0;
 }
 
 static int remove_hooks(void **state) {
   (void)state;
-  return unlink(hidden) != 0 || rmdir(hooks) != 0;
+  return unlink(hidden) != 0 || unlink(play) != 0 || rmdir(hooks) != 0;
+}
+
+/* What is told of the hooks at the start. */
+static const struct hooks_row {
+  const char *name;
+  const char *hooks; /* "": the folder above */
+  const char *ack_first;
+  const char *says; /* NULL: nothing */
+  bool is_error;
+} HOOKS[] = {
+    {.name = "no hooks"},
+    {.name = "a folder of hooks", .hooks = ""},
+    {.name = "--ack-first with its hook", .hooks = "", .ack_first = "play"},
+    {.name = "--ack-first without its hook",
+        .hooks = "",
+        .ack_first = "reboot",
+        .says = "--ack-first reboot: there is no executable file /tmp/"},
+    {.name = "--ack-first of a name that is none",
+        .hooks = "",
+        .ack_first = ".hidden",
+        .says = "--ack-first .hidden: there is no executable file /tmp/"},
+    {.name = "--ack-first without hooks",
+        .ack_first = "play",
+        .says = "--ack-first does nothing without --hooks\n"},
+    {.name = "a folder that is not there",
+        .hooks = "/nowhere/at/all",
+        .says = "--hooks /nowhere/at/all: No such file or directory: ",
+        .is_error = true},
+    {.name = "a folder that is none",
+        .hooks = "/bin/sh",
+        .says = "--hooks /bin/sh: Not a directory: ",
+        .is_error = true},
+};
+
+static void look_at_hooks(const void *from) {
+  const struct hooks_row *row = from;
+
+  fresh();
+  if (row->hooks) d.options.hooks = *row->hooks == '\0' ? hooks : row->hooks;
+  d.options.ack_first[0] = row->ack_first;
+  check_hooks(&d);
+  if ((d.log.last_error[0] != '\0') != row->is_error) _exit(1);
+}
+
+static void test_hooks(void **state) {
+  const struct hooks_row *row = *state;
+  struct end end = end_of(look_at_hooks, row);
+
+  in_hand(row->name, end.said, strlen(end.said));
+  expect_int("whether it is an error", end.status, 0);
+  if (row->says) expect_true("what it says", strstr(end.said, row->says));
+  else expect_text("what it says", end.said, "");
 }
 
 /* What an instruction becomes; no state is written, since there is no such
@@ -623,12 +994,20 @@ static void test_job(void **state) {
 int main(void) {
   cases_add_rows(test_line, LINES);
   cases_add("a list has an end", test_full_list, NULL);
+  cases_add_rows(test_time, TIMES);
+  cases_add_rows(test_whole, WHOLES);
+  cases_add_rows(test_written, WRITTEN);
   cases_add_rows(test_number, NUMBERS);
   cases_add_rows(test_port, PORTS);
   cases_add_rows(test_quote, QUOTES);
+  cases_add("an end", test_die, NULL);
+  cases_add("the last error", test_last_error, NULL);
+  cases_add_rows(test_secret, SECRETS);
+  cases_add("the limit of a program", test_limit, NULL);
   cases_add_rows(test_next, NEXT);
   cases_add("the facts of a heartbeat", test_facts, NULL);
   cases_add_rows(test_asked, ASKED);
+  cases_add_rows(test_hooks, HOOKS);
   cases_add_rows(test_job, JOBS);
   return cmocka_run_group_tests_name(
       "command", cases_tests, make_hooks, remove_hooks);

@@ -228,6 +228,17 @@ until [ -s "$tmp/session" ]; do sleep 0.02; done; echo left'
     finish
 }
 
+# 0 is no limit: a hook may run on, and nothing is too late.
+no_limits() {
+    hook slow 'sleep 2; echo done'
+    serve --instruction "$(instruction slow I1 [] "$(at -9999999)")"
+    launch --hook-timeout 0 --max-age 0
+    check 'it runs, to its own end' await reported I1 acknowledge \
+        '.response_data.message == "done"'
+    finish
+    check 'it ends well' ended_well
+}
+
 # What is for later waits, whatever happens meanwhile.
 later() {
     port=$(free_ports 1)
@@ -409,6 +420,7 @@ login() {
         --auth-token "$tmp/fresh"
     launch --token-file "$tmp/expired" --secret-file "$tmp/secret"
     check 'a 401: a log-in' await counts 1 '/auth 200'
+    check '... which is noted' await said 'logged in'
     check '... the heartbeat again' await counts 1 '/heartbeat 200'
     check '... the token is in its file' [ "$(cat "$tmp/expired")" = "$fresh" ]
     check '... only for its owner' [ "$(stat -c %a "$tmp/expired")" = 600 ]
@@ -417,6 +429,7 @@ login() {
     beats 3
     check '... once' eval \
         '[ "$(count /auth)" -eq 1 ] && [ "$(count "/heartbeat 401")" -eq 1 ]'
+    check '... and is told to nobody as an error' eval '! is_told logged'
     finish
     launch --token-file "$tmp/expired" --secret-file "$tmp/secret"
     beats 2
@@ -431,6 +444,7 @@ login() {
     echo expired-token >"$tmp/expired"
     launch --token-file "$tmp/expired" --secret-file "$tmp/wrong"
     check 'a wrong secret' await counts $((logins + 2)) '/auth 401'
+    check '... is noted' said 'the log-in with --secret-file failed'
     finish
     heartbeats=$(($(count '/heartbeat 401') - heartbeats))
     logins=$(($(count '/auth 401') - logins))
@@ -693,7 +707,7 @@ lock() {
         --ca "$certs/ca.pem" --connect "127.0.0.1:$port" --interval 0.2 \
         --state "$state" --hooks "$hooks"
     check 'a second daemon refuses, in words' eval \
-        '[ "$status" -ne 0 ] && [ "$status" -ne 124 ] && [ -s "$err" ]'
+        '[ "$status" -eq 3 ] && said "another lucit-heartbeat"'
     check '... and the first goes on' beats 2
     daemon=$first
     kill -s KILL "$daemon"
@@ -828,7 +842,7 @@ no_hooks() {
     check 'hooks without a memory: wrong usage' eval \
         '[ "$status" -eq 2 ] && grep -q -e --state "$err"'
     for option in hook-timeout max-age; do
-        for value in -1 soon 1x ''; do
+        for value in -1 soon 1x 99999d ''; do
             plain --state "$state" --hooks "$hooks" "--$option" "$value"
             check "--$option '$value': wrong usage" eval \
                 '[ "$status" -eq 2 ] && grep -q -e "--$option" "$err"'
@@ -866,6 +880,7 @@ pending
 once
 background
 refused
+no_limits
 lock
 names
 no_hooks

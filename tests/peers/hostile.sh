@@ -183,7 +183,7 @@ HTTP/1.1 200 OK
 
 $good
 REPLY
-beat --device "$case" --count 4 --interval 0
+beat --device "$case" --count 4 --interval 0.1
 check 'length and chunked by turns: four heartbeats' results_are ok ok status ok
 check 'length and chunked by turns: on one connection' eval \
     '[ "$(grep " $case\$" "$tmp/server.log" | sort | uniq -c | wc -l)" -eq 1 ]'
@@ -271,7 +271,7 @@ HTTP/1.1 200 OK
 
 $good
 REPLY
-    beat --device "$case" --count 3 --interval 0 --timeout 10000
+    beat --device "$case" --count 3 --interval 0.1 --timeout 10000
     check "second request: $name" results_are "$@"
 }
 then_this 'closed in good order: it is sent again, unseen' ok ok ok <<'REPLY'

@@ -198,29 +198,29 @@ check 'TLS: it was 1.2' eval 'logged tls12 1 &&
 oks() { # NUMBER
     yes ok | head -n "$1"
 }
-to kept --count 100 --interval 0
+to kept --count 100 --interval 0.1
 check 'kept: 100 heartbeats' results_are $(oks 100)
 check 'kept: all are logged' logged kept 100
 check 'kept: on one connection' eval '
     [ "$(cut -d" " -f2 "$tmp/logs/kept")" = "$(seq 100)" ] &&
     [ "$(cut -d" " -f1 "$tmp/logs/kept" | sort -u | wc -l)" -eq 1 ]'
-to tenth --count 100 --interval 0
+to tenth --count 100 --interval 0.1
 check 'closed after 10: 100 heartbeats' results_are $(oks 100)
 check 'closed after 10: all are logged, once' logged tenth 100
 check 'closed after 10: on 10 connections' [ "$(connections tenth)" -eq 10 ]
-to once --count 5 --interval 0
+to once --count 5 --interval 0.1
 check 'closed after each: 5 heartbeats' results_are ok ok ok ok ok
 check 'closed after each: on 5 connections' eval \
     'logged once 5 && [ "$(connections once)" -eq 5 ]'
 
-to chunked --count 3 --interval 0
+to chunked --count 3 --interval 0.1
 check 'chunked: 3 heartbeats' results_are ok ok ok
 check 'chunked: the instruction' eval \
     '[ "$(jq -r .instruction.instruction "$out" | sort -u)" = reload ]'
 check 'chunked: it was, on one connection' eval 'logged chunked 3 &&
     [ "$(cut -d" " -f1,7,8 "$tmp/logs/chunked" | sort -u | cut -d" " -f2,3)" \
         = "chunked -" ]'
-to proxied --count 3 --interval 0
+to proxied --count 3 --interval 0.1
 check 'behind a proxy: 3 heartbeats' results_are ok ok ok
 
 # ---- Answers of its own ----------------------------------------------------

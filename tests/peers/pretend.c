@@ -6,6 +6,8 @@
  *                  there
  *     SLOWLY=N     a second of monotonic time takes N
  *     DICE=FILE    is read for /dev/urandom, and for getrandom()
+ *     QUICKLY=N    N seconds of monotonic time pass in one, also while ppoll()
+ *                  waits
  *
  * Each pretence is a part below: what is pretended, and a table or functions
  * of where a program asks for it.  Another clock is one more row of `clocks`,
@@ -15,6 +17,7 @@
 #define _GNU_SOURCE
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,12 +68,28 @@ static void slow_down(struct timespec *t) {
   t->tv_nsec = (long)(ns % 1000000000);
 }
 
+/* QUICKLY; 1 where it is not set. */
+static long speed(void) {
+  const char *quickly = getenv("QUICKLY");
+
+  return quickly ? strtol(quickly, NULL, 10) : 1;
+}
+
+/* The difference of two times counts: no program is told when it began. */
+static void speed_up(struct timespec *t) {
+  long long ns = t->tv_nsec * (long long)speed();
+
+  t->tv_sec = t->tv_sec * speed() + (time_t)(ns / 1000000000);
+  t->tv_nsec = (long)(ns % 1000000000);
+}
+
 static const struct {
   clockid_t id;
   void (*change)(struct timespec *t);
 } clocks[] = {
     {CLOCK_REALTIME, put_ahead},
     {CLOCK_MONOTONIC, slow_down},
+    {CLOCK_MONOTONIC, speed_up},
 };
 
 int clock_gettime(clockid_t id, struct timespec *out) {
@@ -96,6 +115,22 @@ int gettimeofday(struct timeval *restrict out, void *restrict unused) {
   clock_gettime(CLOCK_REALTIME, &t);
   *out = (struct timeval){t.tv_sec, t.tv_nsec / 1000};
   return 0;
+}
+
+/* ---- Waits ------------------------------------------------------------ */
+
+/* The kernel writes what is left of the wait to its copy. */
+int ppoll(struct pollfd *polled, nfds_t count, const struct timespec *wait,
+    const sigset_t *mask) {
+  struct timespec left;
+
+  if (wait) {
+    long long ns = (wait->tv_sec * 1000000000LL + wait->tv_nsec) / speed();
+    left =
+        (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  }
+  return (int)syscall(
+      SYS_ppoll, polled, count, wait ? &left : NULL, mask, (size_t)8);
 }
 
 /* ---- Files ------------------------------------------------------------ */

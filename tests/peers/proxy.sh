@@ -129,7 +129,7 @@ check 'squid: a name that it alone can look up' line_is ok true
 # Each of them, with the port that asks for a password, and its own words for
 # a wrong one and for a server that is down.
 while read -r name open locked wrong down; do
-    via "http://127.0.0.1:$open" --count 3 --interval 0
+    via "http://127.0.0.1:$open" --count 3 --interval 0.1
     check "$name: three heartbeats" results_are ok ok ok
     check "$name: ... in one tunnel" eval \
         '[ "$(jq -r .connection "$out" | tr "\n" " ")" = "new kept kept " ]'
@@ -144,7 +144,7 @@ while read -r name open locked wrong down; do
 
     via "http://kiosk:secret@127.0.0.1:$locked"
     check "$name: with a password" line_is ok true
-    via "http://kiosk:%73ecre%74@127.0.0.1:$locked" --count 3 --interval 0
+    via "http://kiosk:%73ecre%74@127.0.0.1:$locked" --count 3 --interval 0.1
     check "$name: with a password in percent codes" results_are ok ok ok
     via "http://127.0.0.1:$locked"
     check "$name: without the password" refused_with 407
@@ -228,7 +228,7 @@ for https_proxy in socks5://me:secret@proxy http://me:se%zcret@proxy \
     http://proxy:port; do
     via ''
     check "https_proxy: $https_proxy" eval \
-        '[ "$status" -eq 2 ] && grep -q ": https_proxy$" "$err"'
+        '[ "$status" -eq 2 ] && grep -q ": https_proxy: " "$err"'
 done
 
 # Without any network the outcome tells which way a heartbeat would have gone:
