@@ -168,7 +168,7 @@ void save_state(struct daemon *d);
 
 struct log {
   bool json;    /* a line of JSON for each heartbeat and hook */
-  bool forever; /* a daemon: a line of text for each heartbeat */
+  bool forever; /* a daemon: a line of text for each heartbeat, with the time */
   char last_error[MESSAGE_SIZE]; /* is told in the next heartbeat, too */
 };
 
@@ -221,6 +221,9 @@ void wake_at(struct daemon *d, int64_t at_ms);
 
 /* Tells the service manager, if there is one: sd_notify(3). */
 void notify_systemd(const char *state);
+
+/* Whether a stream goes to the journal, which puts the time to each line. */
+bool is_journal(FILE *stream);
 
 /* Shows the watchdog that the loop lives, twice in the time that it allows. */
 void feed_watchdog(struct daemon *d);

@@ -2,14 +2,17 @@
  * hook, and notes and complaints.
  *
  * What a server, a hook or a proxy sent is printed as strings of JSON, in which
- * control characters are escaped, so that it cannot move a terminal.  A daemon
- * does not wait for the reader of its log. */
+ * control characters are escaped, so that it cannot move a terminal.  In the
+ * text log of a daemon each line begins with the time, unless it goes to the
+ * journal, which has its own.  A daemon does not wait for the reader of its
+ * log. */
 #include "daemon.h"
 
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Lines of text ----------------------------------------------------- */
 
@@ -25,6 +28,19 @@ static bool takes_line(const struct log *log, FILE *out) {
 static bool is_c1(const char *text) {
   return (unsigned char)text[0] == 0xC2 &&
       ((unsigned char)text[1] & 0xE0) == 0x80;
+}
+
+/* Begins a line of text with the time that the daemon goes by, in UTC as in RFC
+ * 3339.  A single run is watched as it goes, and has none. */
+static void begin_line(const struct daemon *d, FILE *out) {
+  time_t now = (time_t)now_s(&d->clock);
+  char stamp[32];
+  struct tm utc;
+
+  if (!d->log.forever || is_journal(out)) return;
+  gmtime_r(&now, &utc);
+  strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  fprintf(out, "%s ", stamp);
 }
 
 /* Puts ? for what would end the line or move a terminal: a path may have any
@@ -43,6 +59,7 @@ static void __attribute__((format(printf, 3, 0))) write_line(struct daemon *d,
   vsnprintf(line, MESSAGE_SIZE, format, values);
   tame(line);
   if (!takes_line(&d->log, stderr)) return;
+  begin_line(d, stderr);
   fprintf(stderr, "lucit-heartbeat: %s\n", line);
 }
 
@@ -295,8 +312,12 @@ void print_outcome(struct daemon *d, hbeat_error e, const char *detail) {
   FILE *out = d->log.json || e == HBEAT_OK ? stdout : stderr;
 
   if (!takes_line(&d->log, out)) return;
-  if (d->log.json) print_json(out, &d->reply, e, detail);
-  else print_text(d, out, e, detail);
+  if (d->log.json) {
+    print_json(out, &d->reply, e, detail);
+  } else {
+    begin_line(d, out);
+    print_text(d, out, e, detail);
+  }
   fflush(out);
 }
 
@@ -309,6 +330,7 @@ void print_hook(struct daemon *d, bool well, const char *message) {
   if (!takes_line(&d->log, out)) return;
   const char *format = "hook: %q %q %q %q\n";
   if (d->log.json) format = "{'hook':%q,'lcuid':%q,'result':%q,'message':%q}\n";
+  else begin_line(d, out);
   say(out, format, job->name, job->lcuid, result, message);
   fflush(out);
 }

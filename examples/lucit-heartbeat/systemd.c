@@ -1,11 +1,13 @@
-/* The service manager: sd_notify(3), sd_watchdog_enabled(3), without its
- * library.  A unit of Type=notify waits for READY=1; one with WatchdogSec=
- * starts the daemon again where it does not show that it lives. */
+/* The service manager: sd_notify(3), sd_watchdog_enabled(3) and the journal,
+ * without its library.  A unit of Type=notify waits for READY=1; one with
+ * WatchdogSec= starts the daemon again where it does not show that it lives. */
 #include "daemon.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -41,4 +43,17 @@ void feed_watchdog(struct daemon *d) {
     d->watchdog_ms = now_ms() + half_ms;
   }
   wake_at(d, d->watchdog_ms);
+}
+
+/* JOURNAL_STREAM has the device and the inode of the journal's stream: see
+ * systemd.exec(5).  What was started from a service may have another one. */
+bool is_journal(FILE *stream) {
+  const char *journal = getenv("JOURNAL_STREAM");
+  char own[48];
+  struct stat s;
+
+  if (!journal || fstat(fileno(stream), &s) != 0) return false;
+  snprintf(
+      own, sizeof own, "%ju:%ju", (uintmax_t)s.st_dev, (uintmax_t)s.st_ino);
+  return strcmp(own, journal) == 0;
 }

@@ -551,6 +551,154 @@ static void test_quote(void **state) {
 
 /* ---- The log ------------------------------------------------------------ */
 
+enum { A_SUNDAY_S = 1795910400 }; /* 2026-11-29T00:00:00Z */
+
+#define STAMP "2026-11-29T00:MM:SSZ " /* M and S are digits */
+
+static void write_note(void) {
+  note(&d, "a %s", "note");
+}
+static void write_complaint(void) {
+  complain(&d, "a %s", "complaint");
+}
+static void write_success(void) {
+  print_outcome(&d, HBEAT_OK, "all is well");
+}
+static void write_failure(void) {
+  print_outcome(&d, HBEAT_ERR_TIMEOUT, "no reply");
+}
+static void write_hook(void) {
+  print_hook(&d, true, "done");
+}
+static void write_hidden(void) {
+  note(&d, "%s", "a\nb\033[2J\302\233c\177");
+}
+
+/* A line of the log, and how it begins. */
+static const struct log_row {
+  const char *name;
+  void (*write)(void);
+  bool forever;
+  bool json;
+  bool journal;       /* the log is the journal's stream */
+  bool other_journal; /* the journal has another stream */
+  const char *line;
+} LOGS[] = {
+    {.name = "a note of a single run",
+        .write = write_note,
+        .line = "lucit-heartbeat: a note\n"},
+    {.name = "a success of a single run",
+        .write = write_success,
+        .line = "ok: all is well\n"},
+    {.name = "a note",
+        .write = write_note,
+        .forever = true,
+        .line = STAMP "lucit-heartbeat: a note\n"},
+    {.name = "a complaint",
+        .write = write_complaint,
+        .forever = true,
+        .line = STAMP "lucit-heartbeat: a complaint\n"},
+    {.name = "a success",
+        .write = write_success,
+        .forever = true,
+        .line = STAMP "ok: all is well, took "},
+    {.name = "a failure",
+        .write = write_failure,
+        .forever = true,
+        .line = STAMP "timeout: no reply, took "},
+    {.name = "a hook",
+        .write = write_hook,
+        .forever = true,
+        .line = STAMP "hook: \"play\" \"I1\" \"acknowledged\" \"done\"\n"},
+    {.name = "a note in the journal",
+        .write = write_note,
+        .forever = true,
+        .journal = true,
+        .line = "lucit-heartbeat: a note\n"},
+    {.name = "a success in the journal",
+        .write = write_success,
+        .forever = true,
+        .journal = true,
+        .line = "ok: all is well, took "},
+    {.name = "a hook in the journal",
+        .write = write_hook,
+        .forever = true,
+        .journal = true,
+        .line = "hook: \"play\" "},
+    {.name = "a note beside the journal",
+        .write = write_note,
+        .forever = true,
+        .other_journal = true,
+        .line = STAMP "lucit-heartbeat: a note\n"},
+    {.name = "a success as JSON",
+        .write = write_success,
+        .forever = true,
+        .json = true,
+        .line = "{\"result\":\"ok\","},
+    {.name = "a failure as JSON",
+        .write = write_failure,
+        .forever = true,
+        .json = true,
+        .line = "{\"result\":\"timeout\","},
+    {.name = "a hook as JSON",
+        .write = write_hook,
+        .forever = true,
+        .json = true,
+        .line = "{\"hook\":\"play\","},
+    {.name = "a complaint beside JSON",
+        .write = write_complaint,
+        .forever = true,
+        .json = true,
+        .line = STAMP "lucit-heartbeat: a complaint\n"},
+    {.name = "what a terminal would obey",
+        .write = write_hidden,
+        .line = "lucit-heartbeat: a?b?[2J??c?\n"},
+};
+
+static void write_log(const void *from) {
+  const struct log_row *row = from;
+  char stream[64];
+  struct stat s;
+
+  fresh();
+  if (fstat(STDERR_FILENO, &s) != 0) abort();
+  snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)s.st_dev,
+      (uintmax_t)s.st_ino + row->other_journal);
+  unsetenv("JOURNAL_STREAM");
+  if (row->journal || row->other_journal) setenv("JOURNAL_STREAM", stream, 1);
+  set_clock(&d.clock, A_SUNDAY_S);
+  d.log.forever = row->forever;
+  d.log.json = row->json;
+  d.reply.retry_after_s = HBEAT_NONE;
+  d.reply.clock_offset_s = HBEAT_NONE;
+  strcpy(d.job.name, "play");
+  strcpy(d.job.lcuid, "I1");
+  row->write();
+}
+
+/* Whether a line begins so, where M and S stand for digits of a time. */
+static bool begins(const char *line, const char *with) {
+  bool stamp = strncmp(with, STAMP, sizeof STAMP - 1) == 0;
+
+  for (size_t i = 0; with[i] != '\0'; i++) {
+    bool any = stamp && i < sizeof STAMP - 1 && strchr("MS", with[i]);
+    if (any && !(line[i] >= '0' && line[i] <= '9')) return false;
+    if (!any && line[i] != with[i]) return false;
+  }
+  return true;
+}
+
+static void test_log(void **state) {
+  const struct log_row *row = *state;
+  struct end end = end_of(write_log, row);
+  const char *line_end = strchr(end.said, '\n');
+
+  in_hand(row->name, row->line, strlen(row->line));
+  expect_int("its status", end.status, 0);
+  expect_true(end.said, begins(end.said, row->line));
+  expect_true("one line", line_end && line_end[1] == '\0');
+}
+
 static void die_of(const void *status) {
   fresh();
   die(&d, *(const int *)status, "an %s", "end");
@@ -1000,6 +1148,7 @@ int main(void) {
   cases_add_rows(test_number, NUMBERS);
   cases_add_rows(test_port, PORTS);
   cases_add_rows(test_quote, QUOTES);
+  cases_add_rows(test_log, LOGS);
   cases_add("an end", test_die, NULL);
   cases_add("the last error", test_last_error, NULL);
   cases_add_rows(test_secret, SECRETS);

@@ -117,15 +117,29 @@ fast_clock() {
     check 'it ends well' ended_well
 }
 
-# The clock of a device without a battery, and without a memory.
+# The clock of a device without a battery, and without a memory.  The log has
+# the time of the build at first, and then the server's.
 dead_clock() {
+    cp "$tmp/token" "$tmp/mine"
     serve
     echo $((1 - $(date +%s))) >"$tmp/ahead"
     wrap=$(pretend "$tmp/ahead" /dev/urandom)
-    launch
+    launch --token-file "$tmp/mine" --ack-first none
     check 'in 1970: heartbeats succeed' await counts 2 '/heartbeat 200'
     check '... from the first one on' [ "$(jq -r .result "$out" |
         sort -u)" = ok ]
+    rm "$tmp/mine"
+    kill -s HUP "$daemon"
+    check 'a complaint' await said "$tmp/mine: No such file"
+    logged() { # WORDS: when, in seconds
+        date -d "$(grep -e "$1" "$err" | cut -d' ' -f1)" +%s
+    }
+    check 'the log has no time of 1970' eval '
+        [ "$(logged "--ack-first none")" -gt 1700000000 ]'
+    check '... but in the end the time of the server' eval '
+        when=$(logged "No such file") && now=$(date +%s) &&
+        echo "$when, now $now" &&
+        [ "$when" -ge $((now - 600)) ] && [ "$when" -le $((now + 60)) ]'
     finish
     check 'it ends well' ended_well
 }
@@ -221,7 +235,7 @@ blocked() {
     rm "$tmp/drain"
     await is_full 2
     check '... is whole lines' eval '
-        grep -v "^full\$\|^lucit-heartbeat: \|^\$" "$tmp/drained" |
+        grep -v "^full\$\|^[-0-9T:]*Z lucit-heartbeat: \|^\$" "$tmp/drained" |
             jq -R "fromjson | type" | tee "$tmp/types" &&
             [ "$(sort -u "$tmp/types")" = \"object\" ]'
     check 'heartbeats go on without it' beats 3

@@ -674,12 +674,15 @@ log() {
         --instruction "$(instruction '\u001b[2J' J3)"
     : >"$out"
     : >"$err"
-    "$command" --device "$device" --app "$app" --token-file "$tmp/token" \
-        --lightning-version 4.2.1 --ca "$certs/ca.pem" --connect \
-        "127.0.0.1:$port" --interval 0.2 --state "$state" --hooks "$hooks" \
-        >"$out" 2>"$err" </dev/null &
-    daemon=$!
-    children="$children $daemon"
+    as_text() { # OPTION...
+        "$command" --device "$device" --app "$app" --token-file "$tmp/token" \
+            --lightning-version 4.2.1 --ca "$certs/ca.pem" --connect \
+            "127.0.0.1:$port" --interval 0.2 --state "$state" \
+            --hooks "$hooks" "$@" >>"$out" 2>>"$err" </dev/null &
+        daemon=$!
+        children="$children $daemon"
+    }
+    as_text
     heartbeats=$(count /heartbeat)
     check 'as text: all are reported' await reported J3 failed
     beats 3
@@ -691,6 +694,27 @@ log() {
         [ "$lines" -ge "$heartbeats" ] && [ "$lines" -le $((heartbeats + 7)) ]'
     check 'as text: no byte that a terminal obeys' eval \
         '! grep -qP "[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]" "$out" "$err"'
+    stamp='^20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z '
+    unstamped() { grep -hv "$stamp" "$@"; } # FILE...
+    check 'as text: each line begins with the time' eval '
+        [ -s "$out" ] && [ -s "$err" ] && ! unstamped "$out" "$err"'
+
+    # The journal is where JOURNAL_STREAM says: there lines have a time already.
+    : >"$out"
+    : >"$err"
+    JOURNAL_STREAM=$(stat -c %d:%i "$err") && export JOURNAL_STREAM
+    as_text --ack-first none
+    beats 2
+    fail 500
+    beats 2
+    mend
+    finish
+    unset JOURNAL_STREAM
+    check 'in the journal: what goes there has no time' eval '
+        grep -q "^lucit-heartbeat: --ack-first none: " "$err" &&
+        grep -q "^status: " "$err" && ! grep "$stamp" "$err"'
+    check 'in the journal: what goes elsewhere has one' eval '
+        [ -s "$out" ] && ! unstamped "$out"'
 }
 
 # ---- The memory's file -----------------------------------------------------
