@@ -312,6 +312,9 @@ unit() {
         >"$tmp/exec"
     check 'the unit has options that there are' eval '
         [ -s "$tmp/exec" ] && "$command" $(cat "$tmp/exec") --dry-run'
+    check 'the unit ends for good where these are wrong' \
+        grep -qx RestartPreventExitStatus=2 \
+        examples/lucit-heartbeat/lucit-heartbeat.service
 }
 
 # ---- All of them -----------------------------------------------------------
