@@ -26,21 +26,22 @@
  *     else if (reply.instruction.name) puts(reply.instruction.name);
  *     hbeat_close(&client);
  *
- * `roots` is the PEM text of the roots that the firmware trusts.  The whole
- * program is examples/once.c.
+ * `roots` is the text of a PEM file: the roots that the firmware trusts.  The
+ * complete program is examples/once.c.
  *
- * Memory: nothing is ever allocated.  Every byte is the caller's, in static
- * storage by preference, and no call takes more than 7 KiB of stack.  Threads:
- * there are no globals but constants; any number of clients may run in any
- * number of threads, one thread to a client at a time.
+ * Memory: the library never allocates.  It works in memory of the caller's,
+ * best in static storage, and no call takes more than 7 KiB of stack.  Threads:
+ * there are no globals but constants.  Any number of clients may run in any
+ * number of threads, as long as no two threads use the same client at the same
+ * time.
  *
- * Every member of a structure that is left zero is a good default, unless its
+ * A member of a structure that is left zero has a good default, unless its
  * comment says that it is required.
  *
- * HBEAT_NO_NET, defined for every file, leaves out sockets, TLS and the client.
- * What remains needs C99 alone, and serves a host that has an HTTPS stack of
- * its own.  "The API" is the Lucit V3 API; RFC numbers name the source of a
- * rule. */
+ * Define HBEAT_NO_NET for every file to leave out sockets, TLS and the client.
+ * What remains needs nothing but C99; it is for a program that has an HTTPS
+ * stack of its own.  "The API" is the Lucit V3 API; RFC numbers name the source
+ * of a rule. */
 #ifndef HEARTBEAT_H
 #define HEARTBEAT_H
 
@@ -62,25 +63,27 @@ extern "C" {
 
 /* ---- Sizes, in bytes where no other unit is named ---------------------- */
 
-/* A good size for config.reply_buffer: a usual reply of the API has 450 bytes,
- * the rest is room for an instruction's parameters. */
+/* A good size for config.reply_buffer: a reply of the API usually has 450
+ * bytes; the rest is room for the parameters of an instruction. */
 #define HBEAT_REPLY_BUFFER_SIZE 3072
 
-/* The end of the TLS buffer: what one read takes beyond the record in hand. */
+/* The end of the TLS buffer: room for what one read takes beyond the current
+ * record. */
 #define HBEAT_WIRE_SIZE 960
 
-/* The lines of a reply in all: heads, chunk sizes, trailers, and the head of a
- * proxy's reply before it. */
+/* The most that the lines of a reply may take together: heads, chunk sizes,
+ * trailers, and the head of a proxy's reply before it. */
 #define HBEAT_HEAD_MAX 32768
 
-/* What a server may send in a TLS handshake: 8 RSA-4096 certificates. */
+/* The most that a server may send in a TLS handshake: room for 8 certificates
+ * of RSA-4096. */
 #define HBEAT_HANDSHAKE_MAX 32768
 
 /* The longest text of hbeat_explain(), with its NUL. */
 #define HBEAT_EXPLAIN_SIZE 272
 
-/* Arrays and objects inside one another that a JSON text may have; at most 64,
- * the bits that the parser has for them. */
+/* How deep arrays and objects may nest in a JSON text; at most 64, because the
+ * parser keeps a bit for each level. */
 #define HBEAT_JSON_DEPTH 64
 
 /* Instructions that hbeat_memory holds; at most 255. */
@@ -94,13 +97,14 @@ extern "C" {
 #endif
 
 #ifndef HBEAT_NO_NET
-/* A TLS buffer for any server: one whole TLS record, and the wire. */
+/* A TLS buffer for any server: one whole TLS record, and room to read ahead. */
 #define HBEAT_TLS_BUFFER_SIZE (BR_SSL_BUFSIZE_MONO + HBEAT_WIRE_SIZE)
 
-/* The smallest TLS buffer, 12 KiB smaller.  It asks the server for records of
- * at most 4 KiB (RFC 6066 section 4).  OpenSSL, nginx and BearSSL comply;
- * GnuTLS 3.7, Go and NSS do not, and BoringSSL (used by CDNs), rustls and
- * Schannel are said not to.  A larger record is HBEAT_ERR_TOO_BIG. */
+/* The smallest TLS buffer, 12 KiB smaller.  With it the client asks the server
+ * for records of at most 4 KiB (RFC 6066 section 4).  OpenSSL, nginx and
+ * BearSSL comply; GnuTLS 3.7, Go and NSS do not, and BoringSSL (used by CDNs),
+ * rustls and Schannel are said not to.  If the server sends a larger record,
+ * the exchange fails with HBEAT_ERR_TOO_BIG. */
 #define HBEAT_TLS_BUFFER_SMALL (4096 + 325 + HBEAT_WIRE_SIZE)
 
 /* A saved TLS session: two times, BearSSL's parameters, a SHA-256 digest. */
@@ -150,97 +154,97 @@ extern "C" {
 
 /* ---- Errors ------------------------------------------------------------ */
 
-/* Each value asks the operator for something else. */
+/* Each error calls for another action by the operator. */
 typedef enum hbeat_error {
   HBEAT_OK,
-  HBEAT_AGAIN,           /* not done yet: step, or push, once there is more */
-  HBEAT_ERR_ARGUMENT,    /* a value of the caller's is missing or malformed */
+  HBEAT_AGAIN,           /* not done yet: step, or push, again */
+  HBEAT_ERR_ARGUMENT,    /* a value from the caller is missing or malformed */
   HBEAT_ERR_RESOLVE,     /* no address for the name: check it, and the DNS */
-  HBEAT_ERR_CONNECT,     /* nothing answers there: cable, route, firewall */
+  HBEAT_ERR_CONNECT,     /* no connection: check cable, route, firewall */
   HBEAT_ERR_PROXY,       /* the proxy refused: see reply.http_status */
-  HBEAT_ERR_TIMEOUT,     /* the deadline passed: slow net or silent server */
+  HBEAT_ERR_TIMEOUT,     /* no reply in time: slow network or silent server */
   HBEAT_ERR_TLS_VERSION, /* no TLS 1.2: the server must offer it */
   HBEAT_ERR_CERT_NAME,   /* certificate of another name: captive portal, typo */
   HBEAT_ERR_CERT_TRUST,  /* certificate not trusted: wrong roots, interceptor */
-  HBEAT_ERR_CERT_TIME,   /* certificate expired, not valid yet: check clocks */
+  HBEAT_ERR_CERT_TIME,   /* certificate not valid at this time: check clocks */
   HBEAT_ERR_TLS,         /* TLS failed otherwise: middlebox, broken peer */
   HBEAT_ERR_TRUNCATED,   /* the connection ended before the reply did */
-  HBEAT_ERR_HTTP,        /* the reply breaks HTTP/1.1: a broken proxy */
+  HBEAT_ERR_HTTP,        /* the reply is not HTTP/1.1: a broken proxy */
   HBEAT_ERR_STATUS,      /* the status is not 2xx: see reply.http_status */
   HBEAT_ERR_REFUSED,     /* `success` is not true: see reply.message */
   HBEAT_ERR_JSON,        /* the body is not the API's JSON: captive portal */
   HBEAT_ERR_TOO_BIG,     /* a buffer is too small: the text says which */
-  HBEAT_ERR_MEMORY       /* no hbeat_memory: torn write, or another version */
+  HBEAT_ERR_MEMORY       /* stored memory: torn write, or another version */
 } hbeat_error;
 
-/* Returns the error's name in lower case, as "cert-time"; "unknown" for a value
- * that is none.  Never NULL. */
+/* Returns the name of an error in lower case, such as "cert-time", or "unknown"
+ * if there is no such error.  Never NULL. */
 const char *hbeat_error_name(hbeat_error e);
 
 /* ---- What goes in ------------------------------------------------------ */
 
-/* Who and what a client is.  All strings are NUL-terminated.
+/* Who the device is, and how it reaches the server.  All strings are
+ * NUL-terminated.
  *
- * hbeat_init() copies the structure, but not what it points to: that stays as
- * it is until hbeat_close(), but for the token's bytes, which may change
+ * hbeat_init() copies the structure, but not what it points to: that must stay
+ * unchanged until hbeat_close().  Only the bytes of the token may change,
  * between exchanges.  hbeat_begin() copies nothing. */
 typedef struct hbeat_config {
-  /* The device's lcuid.  Required; unreserved characters of RFC 3986 section
-   * 2.3: letters, digits and -._~ */
+  /* The device's lcuid.  Required; letters, digits and -._~ only, the
+   * unreserved characters of RFC 3986 section 2.3. */
   const char *device;
 
   /* The app's lcuid, sent as AppIdV3.  Required; visible ASCII. */
   const char *app;
 
-  /* The Bearer token.  Required but for a log-in; visible ASCII. */
+  /* The Bearer token.  Required, except for a log-in; visible ASCII. */
   const char *token;
 
-  /* The server's DNS name, which its certificate must carry; no IP address.
-   * NULL: api.lucit.app. */
+  /* The server's DNS name; its certificate must be for that name.  No IP
+   * address.  NULL: api.lucit.app. */
   const char *host;
 
-  /* The server's port, as the Host field names it.  0: 443. */
+  /* The server's port, which goes into the Host field.  0: 443. */
   uint16_t port;
 
 #ifndef HBEAT_NO_NET
-  /* The port to connect to, where that is not the one of before.  0: `port`. */
+  /* The port to connect to, if it is another one.  0: `port`. */
   uint16_t address_port;
 
   /* The proxy's port.  0: 80. */
   uint16_t proxy_port;
 
-  /* A numeric IPv4 or IPv6 address to connect to, instead of looking up `host`.
-   * NULL: the name is looked up. */
+  /* A numeric IPv4 or IPv6 address to connect to.  NULL: look `host` up. */
   const char *address;
 
-  /* An HTTP proxy to go through with CONNECT: its name, or numeric address.
-   * Not together with `address`.  NULL: no proxy. */
+  /* The name or numeric address of an HTTP proxy to CONNECT through.  Not
+   * together with `address`.  NULL: no proxy. */
   const char *proxy;
 
   /* "user:password" for the proxy, at most 255 bytes.  NULL: none. */
   const char *proxy_login;
 
-  /* The files of hosts(5) and resolv.conf(5).  NULL: those in /etc. */
+  /* The paths of hosts(5) and resolv.conf(5).  NULL: those in /etc. */
   const char *hosts_path;
   const char *resolv_path;
 
-  /* Milliseconds for a whole exchange, from hbeat_start() on; a day at most.
-   * 0: 30,000. */
+  /* How long a whole exchange may take from hbeat_start() on, in milliseconds;
+   * a day at most.  0: 30,000. */
   uint32_t timeout_ms;
 
-  /* A time that has certainly passed, such as the firmware's build, in Unix
-   * seconds: for a box whose clock starts in 1970.  Certificates are held
-   * against the latest of this, the system's clock and the server's last Date.
-   * 0: none. */
+  /* A time that is certainly past, such as the build of the firmware, in Unix
+   * seconds: for a device whose clock starts in 1970.  The validity of
+   * certificates is checked at the latest of this time, the system clock's, and
+   * that of the server's last Date.  0: none. */
   int64_t clock_floor_s;
 
   /* The trusted roots, as hbeat_anchors_pem() makes them.  Required. */
   const br_x509_trust_anchor *anchors;
   size_t anchor_count;
 
-  /* Memory for TLS records, of this client alone, of any alignment.  Required;
-   * HBEAT_TLS_BUFFER_SIZE bytes, or as few as HBEAT_TLS_BUFFER_SMALL.  Sizes in
-   * between gain nothing. */
+  /* Memory for TLS records, with any alignment; no two clients may share it.
+   * Required; its size is HBEAT_TLS_BUFFER_SIZE or HBEAT_TLS_BUFFER_SMALL (a
+   * size between them gains nothing). */
   void *tls_buffer;
   size_t tls_buffer_size;
 #endif
@@ -260,9 +264,10 @@ typedef enum hbeat_call {
   HBEAT_LOGIN        /* asks for a new Bearer token */
 } hbeat_call;
 
-/* A request: the call, and the members that belong to it.  All strings are
- * NUL-terminated and go out as UTF-8; bytes that are not become U+FFFD.  What
- * the structure points to stays as it is until the exchange has ended. */
+/* A request: the call, and the members that belong to that call.  All strings
+ * are NUL-terminated.  They go out as UTF-8; bytes that are not valid UTF-8
+ * become U+FFFD.  What the structure points to must stay unchanged until the
+ * exchange has ended. */
 typedef struct hbeat_request {
   hbeat_call call;
 
@@ -289,16 +294,17 @@ typedef struct hbeat_request {
   const char *login_token;
   const char *login_secret;
 
-  /* HBEAT_LOGIN: where the new token is written, with a NUL.  Required; today's
-   * tokens take 1,100 bytes.  Written only where the outcome is HBEAT_OK, and
-   * so may be the memory that config.token points to. */
+  /* HBEAT_LOGIN: memory for the new token and its NUL.  Required; today's
+   * tokens take 1,100 bytes.  It is written only if the outcome is HBEAT_OK, so
+   * that it may be the memory that config.token points to. */
   char *token_buffer;
   size_t token_buffer_size;
 } hbeat_request;
 
 /* ---- What comes out ---------------------------------------------------- */
 
-/* A number that the server did not send, or a time that cannot be read. */
+/* Stands for a number that the server did not send, and for a time that cannot
+ * be parsed. */
 #define HBEAT_NONE INT64_MIN
 
 /* The types of JSON values. */
@@ -313,8 +319,8 @@ typedef enum hbeat_json_type {
   HBEAT_JSON_OBJECT
 } hbeat_json_type;
 
-/* A JSON value: a piece of text, as it came.  An array or object is its own
- * cursor for hbeat_json_next(). */
+/* A JSON value: the piece of text that it was parsed from.  hbeat_json_next()
+ * takes elements off the front of an array or object. */
 typedef struct hbeat_json {
   hbeat_json_type type;
   const char *text; /* not NUL-terminated; lives where it was parsed */
@@ -335,12 +341,12 @@ typedef struct hbeat_instruction {
   /* 0 pending, 1 sent, 2 acknowledged, or another; HBEAT_NONE. */
   int64_t status;
 
-  /* Its own identifier.  What comes again with the same one is the same
-   * instruction: run it only once. */
+  /* The identifier of the instruction.  If the same one comes again it is the
+   * same instruction: run it only once. */
   const char *lcuid;
 
-  /* When to run it.  NULL: now, if the time is HBEAT_NONE, too.  A text whose
-   * time cannot be read: report the instruction as failed, do not run it. */
+  /* When to run it.  NULL with HBEAT_NONE: now.  A text with HBEAT_NONE cannot
+   * be parsed: do not run the instruction, report it as failed. */
   const char *run_at;
   int64_t run_at_s;
 
@@ -351,7 +357,7 @@ typedef struct hbeat_instruction {
   int64_t updated_at_s;
 } hbeat_instruction;
 
-/* The connection that a request took. */
+/* The connection that a request went over. */
 typedef enum hbeat_connection {
   HBEAT_CONNECTION_NONE,    /* none: there was no connection to the server */
   HBEAT_CONNECTION_NEW,     /* a new one, after a full TLS handshake */
@@ -359,36 +365,38 @@ typedef enum hbeat_connection {
   HBEAT_CONNECTION_KEPT     /* the one of the exchange before */
 } hbeat_connection;
 
-/* A reply.  Where an exchange fails, what had arrived stays readable: a status,
- * a Retry-After or a Date beside a body that is HTML, broken or too big.
- * Texts live in the reply buffer until the next exchange starts. */
+/* A reply.  If an exchange fails, what had arrived by then is still there: a
+ * status, a Retry-After or a Date, even if the body is HTML, broken or too big.
+ * Texts stand in the reply buffer, and are valid until the next exchange
+ * starts. */
 typedef struct hbeat_reply {
-  /* The status of HTTP; with HBEAT_ERR_PROXY it is the proxy's.  0: none came,
-   * or it was not read. */
+  /* The HTTP status; with HBEAT_ERR_PROXY it is the proxy's.  0: there was
+   * none. */
   int http_status;
 
   /* Whether the outcome is HBEAT_OK: `success`, or the `ok` of a log-in, was
-   * true, and the rest could be read. */
+   * true, and the rest could be parsed. */
   bool success;
 
   /* Set by the client; HBEAT_CONNECTION_NONE from the codec. */
   hbeat_connection connection;
 
-  /* Retry-After in seconds from now; HBEAT_NONE. */
+  /* Retry-After in seconds from now; HBEAT_NONE: there was none. */
   int64_t retry_after_s;
 
-  /* Date in Unix seconds; HBEAT_NONE. */
+  /* Date in Unix seconds; HBEAT_NONE: there was none. */
   int64_t server_time_s;
 
-  /* The seconds that the system's clock is slow: server_time_s minus its time.
-   * Negative: it is fast.  HBEAT_NONE from the codec, and where the Date is
-   * later than the end of the server's own certificate: it cannot be right. */
+  /* How many seconds the system's clock is slow: server_time_s minus its time;
+   * negative if it is fast.  HBEAT_NONE from the codec, and if the Date is
+   * later than the end of the server's own certificate: such a Date cannot be
+   * right. */
   int64_t clock_offset_s;
 
-  /* The server's own words on an error; or NULL. */
+  /* What the server says about an error; or NULL. */
   const char *message;
 
-  /* Of a heartbeat; its name is NULL where none waits. */
+  /* The instruction for the device; its name is NULL if there is none. */
   hbeat_instruction instruction;
 } hbeat_reply;
 
@@ -407,33 +415,33 @@ hbeat_error hbeat_json_parse(const char *text, size_t size, hbeat_json *value);
 /* Takes the next element off an array, or the next member off an object, and
  * returns whether there was one.  *key (may be NULL) is set to the member's
  * name, a string, or to HBEAT_JSON_NONE in an array.  To walk a container
- * twice, copy it before.  What is no container, or is malformed, has no more
- * elements. */
+ * twice, walk a copy of it first.  A value that is no container, or is
+ * malformed, has no more elements. */
 bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
 
-/* Writes a string's text to `out`, unescaped and NUL-terminated, and returns
- * its length in bytes, without the NUL.  Where that is `size` or more it does
- * not fit: `out` is "", and untouched where `size` is 0.  U+0000 becomes
- * U+FFFD.  The text of a value that is no string is "".  `out` may be the
- * string's own text.  In a value that no parser made, a bad escape or a NUL
- * becomes U+FFFD and ends the text. */
+/* Writes the text of a string to `out`, unescaped and NUL-terminated, and
+ * returns its length in bytes, not counting the NUL.  If the length is `size`
+ * or more the text does not fit: `out` is set to "", unless `size` is 0.
+ * U+0000 becomes U+FFFD.  A value that is no string has the text "".  `out` may
+ * be the memory in which the string stands.  In a value that no parser made, a
+ * bad escape or a NUL becomes U+FFFD and ends the text. */
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size);
 
-/* Reads a number times 10^decimals: 12.5 with 2 decimals is 1250.  Decimals
- * beyond are cut off, without rounding.  On an error *number stays as it is.
+/* Sets *number to a number times 10^decimals: 12.5 with 2 decimals is 1250.
+ * Further decimals are cut off, not rounded.  On an error *number is unchanged.
  *
- * HBEAT_ERR_JSON: it is no number, has an exponent, or has a fraction where
+ * HBEAT_ERR_JSON: it is no number, has an exponent, or has a fraction although
  * `decimals` is 0.  HBEAT_ERR_TOO_BIG: it does not fit *number. */
 hbeat_error hbeat_json_number(
     const hbeat_json *value, unsigned decimals, int64_t *number);
 
 /* ---- The codec: one exchange as bytes out, bytes in -------------------- */
 
-/* One request and its reply, without a transport.  The client below drives one
- * of these over TLS; a host with an HTTPS stack of its own drives it alone, as
- * examples/own_transport.c does. */
+/* One request and its reply, without a transport.  The client below sends and
+ * receives the bytes over TLS.  A program with its own HTTPS stack does so
+ * itself, as examples/own_transport.c does. */
 typedef struct hbeat_exchange {
-  /* For the caller: the bytes of the request's body, behind the empty line. */
+  /* For the caller: the size of the request's body, in bytes. */
   uint64_t body_size;
 
   /* For the caller: after an error the reason in a phrase; or NULL. */
@@ -477,26 +485,25 @@ typedef struct hbeat_exchange {
 } hbeat_exchange;
 
 /* Begins an exchange.  Of `cfg` the codec uses device, app, token, host, port
- * and the reply buffer.  All four structures, and what they point to, stay in
- * place until the exchange has ended.
+ * and the reply buffer.  All four structures, and what they point to, must stay
+ * in place until the exchange has ended.
  *
  * HBEAT_OK: pull the request, then push the reply.
  * HBEAT_ERR_ARGUMENT: x->what names the member that is missing or malformed. */
 hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
     const hbeat_request *request, hbeat_reply *reply);
 
-/* Writes the next bytes of the request to `out`, at most `size`, which is 16 or
- * more, and returns their number.  0: all are out.  Fewer than `size` are not
- * the end. */
+/* Writes the next bytes of the request to `out`, at most `size`, and returns
+ * how many.  `size` must be 16 or more.  Only 0 says that the request is
+ * complete: any call may write fewer bytes than `size`. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size);
 
-/* Takes bytes that arrived, and sets *used to how many belong to this reply;
- * the rest is still the caller's.  A `size` of 0 (`in` may be NULL) says that
- * the peer ended the connection in good order, with a close_notify of TLS; a
- * connection that merely broke off must not be reported so (RFC 9112 section
- * 9.8).
+/* Takes bytes that arrived, and sets *used to how many of them belong to this
+ * reply; the others are left to the caller.  Call it with a `size` of 0 (`in`
+ * may be NULL) if the peer has ended the connection with a TLS close_notify;
+ * never if the connection just broke (RFC 9112 section 9.8).
  *
- * HBEAT_AGAIN: more is to come.  Everything else ends the exchange:
+ * HBEAT_AGAIN: push more.  Everything else ends the exchange:
  * HBEAT_OK:  *reply is complete.
  * HBEAT_ERR_TRUNCATED: the connection ended before the reply.
  * HBEAT_ERR_HTTP: it is no HTTP/1.1 (RFC 9112).
@@ -508,22 +515,22 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size);
 hbeat_error hbeat_push(
     hbeat_exchange *x, const void *in, size_t size, size_t *used);
 
-/* Decodes the body of a reply in place, for a host that did the HTTP itself.
- * The host sets three members of *reply before: http_status (0 counts as 200),
- * retry_after_s and server_time_s (HBEAT_NONE where there was none).
+/* Decodes the body of a reply in place, for a program that does HTTP itself.
+ * Set three members of *reply before the call: http_status (0 counts as 200),
+ * retry_after_s and server_time_s (HBEAT_NONE if there was none).
  *
  * Returns what hbeat_push() returns at the end of a reply; *what is set to the
- * reason in a phrase, or to NULL. */
+ * reason of an error in a phrase, or to NULL. */
 hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
     char *body, size_t body_size, const char **what);
 
 #ifndef HBEAT_NO_NET
 /* ---- Trust anchors ----------------------------------------------------- */
 
-/* The trusted roots, in an arena of the caller's, of any alignment, that
- * outlives the clients.  A root takes about 500 bytes; the 150 of Debian 12
- * take 73 KiB, and 4 KiB more while they load.  Set the first two members and
- * leave the rest zero. */
+/* The trusted roots.  They stand in an arena, which is memory of the caller's
+ * with any alignment, and must outlive the clients.  A root takes about 500
+ * bytes; the 150 of Debian 12 take 73 KiB, and 4 KiB more while they load.  Set
+ * the first two members and leave the rest zero. */
 typedef struct hbeat_anchors {
   void *arena;
   size_t arena_size;
@@ -631,12 +638,12 @@ typedef struct hbeat_client {
   int64_t server_lead_s;
 } hbeat_client;
 
-/* Checks the configuration and prepares a client.  Nothing is sent yet.  A
- * client that was in use is to be closed before.
+/* Checks the configuration and prepares a client.  Nothing is sent yet.  Close
+ * a client that is in use before you prepare it again.
  *
- * A server's certificate must have the host in its subjectAltName (RFC 9525),
+ * The server's certificate must have the host in its subjectAltName (RFC 9525),
  * lead to an anchor, be valid now, and be for servers.  Revocation is not
- * checked, nor are name constraints that are not critical.
+ * checked; name constraints are checked only if they are critical.
  *
  * HBEAT_OK: the client is ready.
  * HBEAT_ERR_ARGUMENT: hbeat_explain() names the member that is missing or
@@ -644,24 +651,26 @@ typedef struct hbeat_client {
  * not the linked library's: compile with the right one. */
 hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
 
-/* Sends one request and waits for its reply, up to config.timeout_ms.  It is
- * hbeat_start(), then hbeat_step() and poll(2) by turns.
+/* Sends one request and waits for its reply, up to config.timeout_ms.  It calls
+ * hbeat_start(), then hbeat_step() and poll(2) in turn.
  *
- * The connection is kept for the next request where the server allows it; where
- * it has died in between it is replaced by a new one, once and unseen.
+ * The connection is kept for the next request if the server allows it.  If it
+ * has died in between, a new one replaces it, once in an exchange and without
+ * an error.
  *
  * A name is looked up in the hosts file, else with the nameservers of
  * resolv.conf; both files are read anew each time.  Addresses are kept as long
  * as the nameserver says.  Up to eight are tried: the last one that worked,
- * then IPv6 and IPv4 by turns, each for its share of the time that is left.
+ * then IPv6 and IPv4 in turn, each for its share of the time that is left.
  *
- * HBEAT_OK: *reply is complete.  Any error but HBEAT_ERR_MEMORY: its comment
- * above says what the operator does, hbeat_explain() what happened. */
+ * HBEAT_OK: *reply is complete.  Any error but HBEAT_ERR_MEMORY may occur: its
+ * comment above tells what to check, hbeat_explain() what happened. */
 hbeat_error hbeat_send(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply);
 
-/* Starts an exchange without waiting; its deadline runs from here.  One that is
- * under way is given up.  `request` and `reply` stay in place until it ends.
+/* Starts an exchange without waiting; its time runs from here.  An exchange
+ * that is under way is given up.  `request` and `reply` must stay in place
+ * until the exchange has ended.
  *
  * HBEAT_OK: call hbeat_step() until it ends.
  * HBEAT_ERR_ARGUMENT: hbeat_explain() names the member of the request that is
@@ -669,9 +678,9 @@ hbeat_error hbeat_send(
 hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply);
 
-/* Moves the exchange on without waiting: by one read and one write of a
- * connection at most, or by reading the two files for a name and asking a
- * nameserver that can be asked.
+/* Moves the exchange on without waiting: by at most one read and one write on a
+ * connection, or by reading hosts and resolv.conf and sending a query to a
+ * nameserver.
  *
  * HBEAT_AGAIN: it has not ended.  Else it has, and the result is that of
  * hbeat_send(); it stays so until the next start.  HBEAT_OK before the
@@ -682,36 +691,37 @@ hbeat_error hbeat_step(hbeat_client *c);
 typedef struct hbeat_wait {
   int fd;         /* the descriptor to poll(2); -1: none, step at once */
   short events;   /* POLLIN or POLLOUT */
-  int timeout_ms; /* after so many milliseconds step in any case */
+  int timeout_ms; /* step after so many milliseconds even without an event */
 } hbeat_wait;
 
-/* Returns what to wait for before the next hbeat_step(), which may close the
- * descriptor and open another one.  While no exchange is under way there is
- * nothing to wait for, nor to step. */
+/* Returns what to wait for before the next hbeat_step().  Ask again after each
+ * step: it may have closed the descriptor and opened another one.  While no
+ * exchange is under way there is nothing to wait for, and no step to make. */
 hbeat_wait hbeat_wants(const hbeat_client *c);
 
-/* Returns the last outcome in one line for the operator, with the raw errno,
- * BearSSL code or HTTP status in it, and never a secret: "the certificate of
+/* Describes the last outcome in one line for the operator, with the raw errno,
+ * BearSSL code or HTTP status, and never with a secret: "the certificate of
  * api.lucit.app is not valid yet: the system's clock says 1970-01-01 (BearSSL
- * 54)".  Never NULL; the text is the client's, and valid until the next call
- * for it. */
+ * 54)".  Never NULL; the text stands in the client, and is valid until the next
+ * call for that client. */
 const char *hbeat_explain(hbeat_client *c);
 
 /* Writes the last TLS session to `out`, if there is a good one, and returns
- * whether.  A process that loads it is spared most of its first handshake: 1.6
- * million instructions instead of 27.  The bytes are a secret, like the token,
- * and who can write them is trusted like an anchor. */
+ * whether there is.  A process that loads it saves most of its first handshake:
+ * it takes 1.6 million instructions instead of 27 million.  The bytes are a
+ * secret, like the token; whoever can change them is trusted like an anchor. */
 bool hbeat_session_save(
     const hbeat_client *c, unsigned char out[HBEAT_SESSION_SIZE]);
 
-/* Takes what hbeat_session_save() wrote, before the first exchange, and returns
- * whether the session will be offered to the server.  Not one that is damaged,
- * of another host, port or anchors, or older than a day.  One that the server
- * has forgotten costs a full handshake, no more. */
+/* Loads what hbeat_session_save() wrote, before the first exchange, and returns
+ * whether the session will be offered to the server.  It is not offered if it
+ * is damaged, is of another host, port or set of anchors, or is older than a
+ * day.  If the server has forgotten it, a full handshake follows, and nothing
+ * else. */
 bool hbeat_session_load(hbeat_client *c, const void *in, size_t size);
 
-/* Ends the connection, with a close_notify where that needs no waiting, and
- * wipes the client and its TLS buffer.  hbeat_init() makes it usable again. */
+/* Ends the connection, with a close_notify if that can be sent without waiting,
+ * and wipes the client and its TLS buffer.  hbeat_init() prepares it again. */
 void hbeat_close(hbeat_client *c);
 #endif
 
@@ -721,15 +731,16 @@ void hbeat_close(hbeat_client *c);
  * it, and the server's time.  It is bytes alone, the same on every machine that
  * has the same HBEAT_MEMORY_TEXT: keep it in a file or a flash page as it is.
  *
- * Whenever `changed` is set: clear it, and keep the structure, safe from a
- * power cut, before anything else is done.  If that fails set it again, and run
- * nothing yet.
+ * Whenever `changed` is set: clear it and store the structure, safe from a
+ * power cut, before you do anything else.  If storing fails, set it again, and
+ * run nothing until it succeeds.
  *
  *          learn            due            end            learn
  *     new -------> WAITING -----> TAKEN -----> ENDED <---------> REPORTED
  *
- * After a heartbeat: learn; then due, run and end until nothing is due; then
- * report, send and learn until there is no report, or one fails.
+ * After each heartbeat: call learn.  Then, until nothing is due: call due, run
+ * the instruction, call end.  Then, until there is no report, or one fails:
+ * call report, send it, call learn.
  *
  * An instruction that is sent again never runs again; if it was REPORTED, it is
  * reported again.  What cannot run becomes ENDED at once, as failed: with "too
@@ -805,9 +816,11 @@ bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request);
 
 /* ---- Schedule ---------------------------------------------------------- */
 
-/* When to send: no two devices keep step, and none is silent for ever. */
+/* When to send: so that devices do not send at the same moment, and none stays
+ * silent for ever. */
 typedef struct hbeat_policy {
-  /* From one heartbeat to the next.  0: 60,000. */
+  /* The longest time from one heartbeat to the next, without failures.  0:
+   * 60,000. */
   uint32_t interval_ms;
 
   /* The first heartbeat comes within this.  0: nine tenths of the interval. */
@@ -821,16 +834,18 @@ typedef struct hbeat_policy {
   uint32_t rare_max_ms;
 } hbeat_policy;
 
-/* Returns the milliseconds until the next heartbeat, from the end of the last
- * one, which ended with `e` and `reply` (may be NULL); where `e` is
- * HBEAT_AGAIN, until the first.  *failures counts those in a row; it begins at
- * 0.  `random` is 32 random bits, others on each device.
+/* Returns how many milliseconds after the end of the last heartbeat the next
+ * one is due.  `e` and `reply` (may be NULL) are the outcome of the last one;
+ * an `e` of HBEAT_AGAIN says that there was none yet.  *failures counts
+ * failures in a row; set it to 0 at the start.  `random` is 32 random bits,
+ * which must differ from device to device.
  *
- * After a success: the interval, or up to a tenth less.  After a failure: any
- * time from 0 up to twice the interval, doubled with each further failure up
- * to the longest wait ("full jitter"), and on top of that a Retry-After, as
- * far as rare_max_ms.  A person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME
- * and _CERT_TRUST, and for the statuses 401, 403, 404 and 422. */
+ * After a success the wait is the interval, or up to a tenth less.  After a
+ * failure it is any time from 0 up to a limit ("full jitter"): twice the
+ * interval after the first failure, doubled by each further one, at most the
+ * longest wait above.  A Retry-After is added to it, up to rare_max_ms.  A
+ * person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME and _CERT_TRUST, and for
+ * the statuses 401, 403, 404 and 422. */
 uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     hbeat_error e, const hbeat_reply *reply, uint32_t random);
 
