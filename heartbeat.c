@@ -2166,6 +2166,9 @@ const char *hbeat_error_name(hbeat_error e) {
 #ifndef HBEAT_NO_NET
 /* ==== Text ============================================================== */
 
+/* U+FEFF in UTF-8, which some editors put in front of a file. */
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
 /* Text under construction, always NUL-terminated.  What does not fit is left
  * out. */
 typedef struct sink {
@@ -2757,13 +2760,15 @@ enum {
   DER_BIT_STRING = 0x03,
   DER_OCTET_STRING = 0x04,
   DER_OID = 0x06,
+  DER_UTF8_STRING = 0x0C,
   DER_UTC_TIME = 0x17,
   DER_GENERALIZED_TIME = 0x18,
   DER_SEQUENCE = 0x30,
   DER_CONTEXT_1 = 0x81,
   DER_CONTEXT_2 = 0x82,
-  DER_EXPLICIT_0 = 0xA0,
-  DER_EXPLICIT_3 = 0xA3
+  DER_CONSTRUCTED_0 = 0xA0,
+  DER_CONSTRUCTED_1 = 0xA1,
+  DER_CONSTRUCTED_3 = 0xA3
 };
 
 /* Takes an element off DER if it has this tag; its content may replace *in. */
@@ -2805,6 +2810,9 @@ static const der_oid oid_rsa = {
     9, {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01}};
 static const der_oid oid_ec = {7, {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01}};
 static const der_oid oid_basic_constraints = {3, {0x55, 0x1D, 0x13}};
+static const der_oid oid_server_auth = {
+    8, {0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01}};
+static const der_oid oid_any_purpose = {4, {0x55, 0x1D, 0x25, 0x00}};
 
 static bool der_is(span content, const der_oid *oid) {
   return length_of(content) == oid->size &&
@@ -2896,7 +2904,7 @@ static bool der_is_ca(span in) {
   span extension;
   span oid;
 
-  if (!der_take(&in, DER_EXPLICIT_3, &in)) return false;
+  if (!der_take(&in, DER_CONSTRUCTED_3, &in)) return false;
   if (!der_take(&in, DER_SEQUENCE, &in)) return false;
   while (der_take(&in, DER_SEQUENCE, &extension)) {
     if (!der_take(&extension, DER_OID, &oid)) continue;
@@ -2905,16 +2913,18 @@ static bool der_is_ca(span in) {
   return false;
 }
 
-/* The parts of a certificate that make an anchor, RFC 5280 section 4.1. */
-static bool der_certificate(span in, br_x509_trust_anchor *ta) {
+/* Takes a certificate off DER: the parts that make an anchor, RFC 5280 section
+ * 4.1. */
+static bool der_certificate(span *certificate, br_x509_trust_anchor *ta) {
+  span in;
   span part;
   span validity;
   span subject;
 
   memset(ta, 0, sizeof *ta);
+  if (!der_take(certificate, DER_SEQUENCE, &in)) return false;
   if (!der_take(&in, DER_SEQUENCE, &in)) return false;
-  if (!der_take(&in, DER_SEQUENCE, &in)) return false;
-  der_skip(&in, DER_EXPLICIT_0);                         /* version */
+  der_skip(&in, DER_CONSTRUCTED_0);                      /* version */
   if (!der_take(&in, DER_INTEGER, &part)) return false;  /* serial number */
   if (!der_take(&in, DER_SEQUENCE, &part)) return false; /* signature */
   if (!der_take(&in, DER_SEQUENCE, &part)) return false; /* issuer */
@@ -2927,6 +2937,52 @@ static bool der_certificate(span in, br_x509_trust_anchor *ta) {
   der_skip(&in, DER_CONTEXT_2); /* subjectUniqueID */
   if (der_is_ca(in)) ta->flags = BR_X509_TA_CA;
   return true;
+}
+
+/* Whom a list of purposes (RFC 5280 section 4.2.1.12) is for. */
+typedef enum der_purposes {
+  PURPOSES_UNREADABLE,
+  FOR_OTHERS,
+  FOR_SERVERS /* among others, or for any purpose */
+} der_purposes;
+
+static der_purposes der_read_purposes(span list) {
+  der_purposes purposes = FOR_OTHERS;
+  span oid;
+
+  while (list.at < list.end) {
+    if (!der_take(&list, DER_OID, &oid)) return PURPOSES_UNREADABLE;
+    if (der_is(oid, &oid_server_auth) || der_is(oid, &oid_any_purpose))
+      purposes = FOR_SERVERS;
+  }
+  return purposes;
+}
+
+/* Whether the owner of a root lets it vouch for servers, by what OpenSSL keeps
+ * behind its certificate (CertAux).  All of it may be missing:
+ *
+ *     SEQUENCE
+ *       SEQUENCE   the purposes that it is trusted for: for these alone
+ *       [0]        the purposes that it is rejected for
+ *       UTF8String, OCTET STRING, [1]: a name, a key's name, others
+ *
+ * What cannot be read might reject it: then it must not. */
+static bool der_owner_allows(span in) {
+  span members;
+  span list;
+
+  if (length_of(in) == 0) return true;
+  if (!der_take(&in, DER_SEQUENCE, &members) || length_of(in) > 0) return false;
+  if (der_take(&members, DER_SEQUENCE, &list) &&
+      der_read_purposes(list) != FOR_SERVERS)
+    return false;
+  if (der_take(&members, DER_CONSTRUCTED_0, &list) &&
+      der_read_purposes(list) != FOR_OTHERS)
+    return false;
+  der_skip(&members, DER_UTF8_STRING);
+  der_skip(&members, DER_OCTET_STRING);
+  der_skip(&members, DER_CONSTRUCTED_1);
+  return length_of(members) == 0;
 }
 
 /* The value of each byte as a digit of base64, plus 1; 0: it is none. */
@@ -3000,16 +3056,35 @@ static void keep_bytes(hbeat_anchors *a, byte **data, size_t size) {
   *data = memcpy(arena + a->arena_size - a->used, *data, size);
 }
 
+/* How the text of a certificate begins and ends. */
+typedef struct pem_label {
+  char begin[36];
+  char end[34];
+  bool has_owner; /* its owner's word may stand behind it in DER */
+} pem_label;
+
+static const pem_label pem_labels[] = {
+    {"-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", false},
+    {"-----BEGIN X509 CERTIFICATE-----", "-----END X509 CERTIFICATE-----",
+        false},
+    {"-----BEGIN TRUSTED CERTIFICATE-----", "-----END TRUSTED CERTIFICATE-----",
+        true},
+};
+
 /* Adds an anchor of a certificate's text.  The certificate may fill half of the
  * gap: then what is kept of it, which is less, cannot overlap it. */
-static hbeat_error add_anchor(hbeat_anchors *a, span text) {
+static hbeat_error add_anchor(
+    hbeat_anchors *a, const pem_label *label, span text) {
   arena_gap gap = gap_of(a);
   br_x509_trust_anchor ta;
   br_x509_pkey *key = &ta.pkey;
   size_t size = read_base64(text, gap.at, gap.size);
 
   if (size > gap.size / 2) return HBEAT_ERR_TOO_BIG;
-  if (!der_certificate(span_of(gap.at, size), &ta)) {
+  span der = span_of(gap.at, size);
+  bool usable = der_certificate(&der, &ta);
+  if (usable && label->has_owner) usable = der_owner_allows(der);
+  if (!usable) {
     a->skipped++;
     return HBEAT_OK;
   }
@@ -3025,8 +3100,10 @@ static hbeat_error add_anchor(hbeat_anchors *a, span text) {
 }
 
 /* Adds the certificate whose BEGIN ends at in->at, and moves to its END.  A
- * certificate without an END is skipped and counted: its text is made empty. */
-static hbeat_error add_certificate(hbeat_anchors *a, span *in) {
+ * certificate without its own END is skipped and counted: its text is made
+ * empty. */
+static hbeat_error add_certificate(
+    hbeat_anchors *a, const pem_label *label, span *in) {
   span text = *in;
   span end = *in;
 
@@ -3034,27 +3111,40 @@ static hbeat_error add_certificate(hbeat_anchors *a, span *in) {
   if (!text.end) return HBEAT_ERR_TRUNCATED;
   in->at = text.end;
   end.at = text.end;
-  switch (scan_word(&end, "-----END CERTIFICATE-----")) {
+  switch (scan_word(&end, label->end)) {
   case SCAN_OK: break;
   case SCAN_OTHER: text.end = text.at; break;
   case SCAN_SHORT: return HBEAT_ERR_TRUNCATED;
   }
-  return add_anchor(a, text);
+  return add_anchor(a, label, text);
 }
 
-/* Moves past the next BEGIN of a certificate, at the beginning of a line; false
- * where there is none.  Lines may end in CR, LF or both. */
-static bool find_certificate(span *in, const byte *start) {
-  for (; in->at < in->end; in->at++) {
-    span line = *in;
-    bool at_line =
-        line.at == start || line.at[-1] == '\n' || line.at[-1] == '\r';
-    if (!at_line) continue;
-    if (scan_word(&line, "-----BEGIN CERTIFICATE-----") != SCAN_OK) continue;
-    in->at = line.at;
-    return true;
+/* Moves past the BEGIN of a certificate, and a byte order mark before it, where
+ * its file began.  Returns its label, or NULL where there is none. */
+static const pem_label *scan_begin(span *in) {
+  span line = *in;
+
+  if (scan_word(&line, BYTE_ORDER_MARK) != SCAN_OK) line = *in;
+  for (size_t i = 0; i < COUNT(pem_labels); i++) {
+    span rest = line;
+    if (scan_word(&rest, pem_labels[i].begin) != SCAN_OK) continue;
+    *in = rest;
+    return &pem_labels[i];
   }
-  return false;
+  return NULL;
+}
+
+/* Moves past the next BEGIN of a certificate, at the beginning of a line.
+ * Returns its label, or NULL where there is none.  Lines may end in CR, LF or
+ * both. */
+static const pem_label *find_certificate(span *in, const byte *start) {
+  for (; in->at < in->end; in->at++) {
+    bool at_line = in->at == start || in->at[-1] == '\n' || in->at[-1] == '\r';
+    if (!at_line) continue;
+    const pem_label *label = scan_begin(in);
+    if (label) return label;
+  }
+  return NULL;
 }
 
 hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
@@ -3066,8 +3156,11 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
     size_t padding = (sizeof(void *) - unaligned) % sizeof(void *);
     a->list = (void *)((byte *)a->arena + padding);
   }
-  while (e == HBEAT_OK && find_certificate(&in, pem))
-    e = add_certificate(a, &in);
+  while (e == HBEAT_OK) {
+    const pem_label *label = find_certificate(&in, pem);
+    if (!label) break;
+    e = add_certificate(a, label, &in);
+  }
   if (e == HBEAT_OK && a->count == 0) return HBEAT_ERR_CERT_TRUST;
   return e;
 }

@@ -547,9 +547,14 @@ typedef struct hbeat_anchors {
 } hbeat_anchors;
 
 /* Adds the roots of a whole PEM text (RFC 7468), such as a file or the system's
- * bundle.  More texts may follow.  What is no certificate, or one that BearSSL
- * cannot use, is skipped and counted: RSA keys below 2,048 or above 4,096 bits,
- * curves other than P-256, P-384 and P-521, other kinds of keys.
+ * bundle.  More texts may follow.  The labels CERTIFICATE, X509 CERTIFICATE and
+ * TRUSTED CERTIFICATE are read, with or without a byte order mark before them.
+ *
+ * What is no certificate, or one that BearSSL cannot use, is skipped and
+ * counted: RSA keys below 2,048 or above 4,096 bits, curves other than P-256,
+ * P-384 and P-521, other kinds of keys.  So is a TRUSTED CERTIFICATE that its
+ * owner has rejected for servers or for any purpose, or trusts for other
+ * purposes alone (openssl x509 -addreject, -addtrust).
  *
  * HBEAT_OK: the list holds one root or more.
  * HBEAT_ERR_TOO_BIG: the arena is full; the list is what fitted.

@@ -1,11 +1,18 @@
 /* Trust anchors.  Control bytes: what kind, and two of an arena's size, beside
  * what is needed; then a PEM text, or a certificate in DER, of which one is
- * made. */
+ * made, under one of four labels. */
 #include "fuzz.h"
 
-enum { OFFSET = 7, DER = 8, FLAGS = 16 };
+enum { OFFSET = 7, DER = 8, FLAGS = 16, LABEL = 64 };
 
 enum { ALL = 1 << 14, ARENA_BIG = 1 << 17 };
+
+enum { OLD, PLAIN, OWNED, STRANGE };
+
+static const char *const labels[] = {[OLD] = "X509 CERTIFICATE",
+    [PLAIN] = "CERTIFICATE",
+    [OWNED] = "TRUSTED CERTIFICATE",
+    [STRANGE] = "CERTIFICATE REQUEST"};
 
 /* Every pointer leads into the arena, and nothing overlaps the list. */
 static void check_anchors(const hbeat_anchors *a) {
@@ -102,6 +109,80 @@ static void check_line_ends(
   free(a.arena);
 }
 
+/* A byte order mark before a text is nothing to it, if there is none yet. */
+static void check_mark(
+    const hbeat_anchors *big, hbeat_error expected, span text) {
+  static const byte mark[] = {0xEF, 0xBB, 0xBF};
+  hbeat_anchors a = {.arena = memory(ARENA_BIG), .arena_size = ARENA_BIG};
+  size_t size = length_of(text);
+  byte *marked = memory(size + sizeof mark);
+  memcpy(marked, mark, sizeof mark);
+  if (size > 0) memcpy(marked + sizeof mark, text.at, size);
+  if (size < sizeof mark || memcmp(text.at, mark, sizeof mark) != 0) {
+    EXPECT(load(&a, marked, size + sizeof mark) == expected);
+    EXPECT(a.count == big->count && a.skipped == big->skipped);
+  }
+  free(marked);
+  free(a.arena);
+}
+
+/* What an owner says of a root that is for servers: members of these kinds, in
+ * this order, each once at most; of the first and second, the purposes. */
+static bool owner_agrees(span in) {
+  static const byte kinds[] = {0x30, 0xA0, 0x0C, 0x04, 0xA1};
+  static const byte servers[] = {0x2B, 6, 1, 5, 5, 7, 3, 1};
+  static const byte any[] = {0x55, 0x1D, 0x25, 0};
+  span owner, list, id;
+  size_t kind = 0;
+  if (in.at == in.end) return true;
+  if (!der_take(&in, 0x30, &owner) || in.at < in.end) return false;
+  for (; owner.at < owner.end; kind++) {
+    bool listed = false;
+    while (kind < sizeof kinds && *owner.at != kinds[kind]) kind++;
+    if (kind == sizeof kinds) return false;
+    if (!der_take(&owner, kinds[kind], &list)) return false;
+    while (kind < 2 && list.at < list.end) {
+      size_t size;
+      if (!der_take(&list, 6, &id)) return false;
+      size = length_of(id);
+      if (size == sizeof servers && memcmp(id.at, servers, size) == 0)
+        listed = true;
+      if (size == sizeof any && memcmp(id.at, any, size) == 0) listed = true;
+    }
+    if (kind < 2 && listed != (kind == 0)) return false;
+  }
+  return true;
+}
+
+static char *write_pem(span der, byte kind, unsigned label, size_t *size) {
+  unsigned flags = kind / FLAGS & (BR_PEM_LINE64 | BR_PEM_CRLF);
+  size_t length = length_of(der);
+  char *pem =
+      memory(br_pem_encode(NULL, NULL, length, labels[label], flags) + 1);
+  *size = br_pem_encode(pem, der.at, length, labels[label], flags);
+  return pem;
+}
+
+/* Under each label a certificate is the same, or its owner has objected. */
+static void check_label(const hbeat_anchors *big, span der, byte kind) {
+  hbeat_anchors a = {.arena = memory(ARENA_BIG), .arena_size = ARENA_BIG};
+  span certificate;
+  size_t size;
+  char *pem = write_pem(der, kind, PLAIN, &size);
+  bool wanted = kind / LABEL != STRANGE;
+  load(&a, pem, size);
+  EXPECT(a.count + a.skipped == 1);
+  if (a.count == 1 && kind / LABEL == OWNED) {
+    EXPECT(der_take(&der, 0x30, &certificate));
+    wanted = owner_agrees(der);
+  }
+  EXPECT(big->count == (wanted ? a.count : 0));
+  if (big->count == 1) EXPECT(same_anchor(&a.list[0], &big->list[0]));
+  EXPECT(kind / LABEL == STRANGE || big->count + big->skipped == 1);
+  free(pem);
+  free(a.arena);
+}
+
 static struct {
   byte bytes[1 << 16];
   size_t size;
@@ -141,16 +222,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   room |= control(&in);
   text = in;
   if (kind & DER) {
-    unsigned flags = kind / FLAGS & (BR_PEM_LINE64 | BR_PEM_CRLF);
-    size_t length = length_of(in);
-    pem = memory(br_pem_encode(NULL, NULL, length, "CERTIFICATE", flags) + 1);
-    text =
-        span_of(pem, br_pem_encode(pem, in.at, length, "CERTIFICATE", flags));
+    size_t length;
+    pem = write_pem(in, kind, kind / LABEL, &length);
+    text = span_of(pem, length);
   }
   first = load(&a, text.at, length_of(text));
   room = (a.count * sizeof *a.list + a.used + length_of(text)) * room / ALL;
   check_small(&a, first, text.at, length_of(text), room, kind & OFFSET);
   check_line_ends(&a, first, text);
+  check_mark(&a, first, text);
+  if (kind & DER) check_label(&a, in, kind);
   if (kind & DER) check_decoder(&a, in);
   count = a.count;
   e = load(&a, text.at, length_of(text));

@@ -361,6 +361,10 @@ static void test_texts(void **state) {
 
 #define BEGIN "-----BEGIN CERTIFICATE-----"
 #define END "-----END CERTIFICATE-----"
+#define MARK "\xEF\xBB\xBF"
+
+/* Behind each of its lines; what is not set is empty. */
+#define LINES .newline = "\n", .after = "\n", .width = 64
 
 /* Writes DER as base64 in lines of `width` digits; returns the text's end. */
 static char *write_base64(char *out, const unsigned char *der, size_t size,
@@ -422,8 +426,6 @@ static const struct form_row {
         BEGIN, "\n", END, "\n", 64, 1, 0},
     {"BEGIN in the midst of a line", "", "see " BEGIN, "\n", END, "\n", 64, 0,
         0},
-    {"a trusted certificate", "", "-----BEGIN TRUSTED CERTIFICATE-----", "\n",
-        "-----END TRUSTED CERTIFICATE-----", "\n", 64, 0, 0},
     {"a private key", "", "-----BEGIN PRIVATE KEY-----", "\n",
         "-----END PRIVATE KEY-----", "\n", 64, 0, 0},
     {"a revocation list", "", "-----BEGIN X509 CRL-----", "\n",
@@ -434,6 +436,78 @@ static const struct form_row {
         "----END CERTIFICATE----", "\n", 64, 0, 0},
     {"an END of another kind", "", BEGIN, "\n", "-----END PRIVATE KEY-----",
         "\n", 64, 0, 1},
+    {.name = "the label of old",
+        .begin = "-----BEGIN X509 CERTIFICATE-----",
+        .end = "-----END X509 CERTIFICATE-----",
+        LINES,
+        .count = 1},
+    {.name = "OpenSSL's label",
+        .begin = "-----BEGIN TRUSTED CERTIFICATE-----",
+        .end = "-----END TRUSTED CERTIFICATE-----",
+        LINES,
+        .count = 1},
+    {.name = "the BEGIN of old, the END of today",
+        .begin = "-----BEGIN X509 CERTIFICATE-----",
+        .end = END,
+        LINES,
+        .skipped = 1},
+    {.name = "the BEGIN of today, the END of OpenSSL",
+        .begin = BEGIN,
+        .end = "-----END TRUSTED CERTIFICATE-----",
+        LINES,
+        .skipped = 1},
+    {.name = "a byte order mark",
+        .before = MARK,
+        .begin = BEGIN,
+        .end = END,
+        LINES,
+        .count = 1},
+    {.name = "a byte order mark, and CR LF",
+        .before = MARK,
+        .begin = BEGIN,
+        .newline = "\r\n",
+        .end = END,
+        .after = "\r\n",
+        .width = 64,
+        .count = 1},
+    {.name = "a byte order mark, and OpenSSL's label",
+        .before = MARK,
+        .begin = "-----BEGIN TRUSTED CERTIFICATE-----",
+        .end = "-----END TRUSTED CERTIFICATE-----",
+        LINES,
+        .count = 1},
+    {.name = "a byte order mark, and text on lines before",
+        .before = MARK "A root\n",
+        .begin = BEGIN,
+        .end = END,
+        LINES,
+        .count = 1},
+    {.name = "a byte order mark where another file begins",
+        .before = "A root\n" MARK,
+        .begin = BEGIN,
+        .end = END,
+        LINES,
+        .count = 1},
+    {.name = "a byte order mark in the midst of a line",
+        .before = "A root " MARK,
+        .begin = BEGIN,
+        .end = END,
+        LINES},
+    {.name = "two byte order marks",
+        .before = MARK MARK,
+        .begin = BEGIN,
+        .end = END,
+        LINES},
+    {.name = "two bytes of a byte order mark",
+        .before = "\xEF\xBB",
+        .begin = BEGIN,
+        .end = END,
+        LINES},
+    {.name = "another last byte of a byte order mark",
+        .before = "\xEF\xBB\xBE",
+        .begin = BEGIN,
+        .end = END,
+        LINES},
 };
 
 /* The certificate of one row as DER, by BearSSL's decoder of PEM. */
@@ -457,7 +531,8 @@ static void test_form(void **state) {
   char *p = text;
   hbeat_anchors a;
 
-  p += sprintf(p, "%s%s%s", row->before, row->begin, row->newline);
+  p += sprintf(
+      p, "%s%s%s", row->before ? row->before : "", row->begin, row->newline);
   p = write_base64(p, r->der, r->der_size, row->width, row->newline);
   p += sprintf(p, "%s%s", row->end, row->after);
   in_hand(row->name, text, (size_t)(p - text));
@@ -475,6 +550,9 @@ static const struct none_row {
     {"white space", " \r\n\t\n"},
     {"words", "There is no certificate in here.\n"},
     {"half a BEGIN", "-----BEGIN CERTIF"},
+    {"half a BEGIN of old", "-----BEGIN X509 CERTIF"},
+    {"a byte order mark", MARK},
+    {"half a BEGIN behind a byte order mark", MARK "-----BEGIN CERTIF"},
     {"a BEGIN that lacks a dash", "-----BEGIN CERTIFICATE----"},
     {"an END alone", END "\n"},
 };
@@ -818,6 +896,199 @@ static void test_missing_end(void **state) {
   expect_anchors(&a);
 }
 
+/* ---- What OpenSSL keeps behind a certificate ---------------------------- */
+
+/* Row: what its owner had openssl write, and whether openssl itself has the
+   root vouch for servers then. */
+static const struct owner_row {
+  const char *name;
+  const char *options; /* of openssl x509 -trustout */
+  bool usable;
+} OWNERS[] = {
+    {.name = "nothing said", .options = "", .usable = true},
+    {.name = "trusted for servers",
+        .options = "-addtrust serverAuth",
+        .usable = true},
+    {.name = "trusted for anything",
+        .options = "-addtrust anyExtendedKeyUsage",
+        .usable = true},
+    {.name = "trusted for servers among others",
+        .options = "-addtrust clientAuth -addtrust serverAuth"
+                   " -addtrust emailProtection",
+        .usable = true},
+    {.name = "trusted for clients", .options = "-addtrust clientAuth"},
+    {.name = "trusted for e-mail and code",
+        .options = "-addtrust emailProtection -addtrust codeSigning"},
+    {.name = "rejected for servers", .options = "-addreject serverAuth"},
+    {.name = "rejected for anything",
+        .options = "-addreject anyExtendedKeyUsage"},
+    {.name = "rejected for servers among others",
+        .options = "-addreject emailProtection -addreject serverAuth"
+                   " -addreject clientAuth"},
+    {.name = "rejected for clients",
+        .options = "-addreject clientAuth",
+        .usable = true},
+    {.name = "trusted and rejected for servers",
+        .options = "-addtrust serverAuth -addreject serverAuth"},
+    {.name = "trusted for servers, rejected for anything",
+        .options = "-addtrust serverAuth -addreject anyExtendedKeyUsage"},
+    {.name = "trusted for servers, rejected for clients",
+        .options = "-addtrust serverAuth -addreject clientAuth",
+        .usable = true},
+    {.name = "a name", .options = "-setalias Caf\xC3\xA9", .usable = true},
+    {.name = "a name, and trusted for clients",
+        .options = "-setalias root -addtrust clientAuth"},
+    {.name = "a name, and rejected for servers",
+        .options = "-setalias root -addreject serverAuth"},
+};
+
+static char owned[COUNT(OWNERS)][4096]; /* P-256 as each row has it */
+
+/* Of the trust that openssl has: a chain of the root alone. */
+static bool openssl_trusts(const char *folder) {
+  return run("cd %s && openssl verify -purpose sslserver -trusted owned owned "
+             ">log 2>&1",
+             folder) == 0;
+}
+
+static bool make_owned(void) {
+  char folder[] = "/tmp/heartbeat-anchors-XXXXXX", path[200];
+  bool made = mkdtemp(folder) != NULL;
+  FILE *f;
+
+  snprintf(path, sizeof path, "%s/pem", folder);
+  f = fopen(path, "w");
+  made = made && f != NULL && fputs(MADE[P256].pem, f) >= 0;
+  if (f != NULL) fclose(f);
+  snprintf(path, sizeof path, "%s/owned", folder);
+  for (size_t i = 0; i < COUNT(OWNERS) && made; i++) {
+    made = run("cd %s && openssl x509 -in pem -trustout %s -out owned 2>log",
+               folder, OWNERS[i].options) == 0 &&
+        read_file(path, owned[i], sizeof owned[i]) > 0;
+    if (made && openssl_trusts(folder) != OWNERS[i].usable) {
+      print_message("# openssl has it otherwise: %s\n", OWNERS[i].name);
+      made = false;
+    }
+  }
+  return run("rm -r %s", folder) == 0 && made;
+}
+
+static void test_owner(void **state) {
+  const struct owner_row *row = *state;
+  const char *text = owned[row - OWNERS];
+  hbeat_anchors a;
+
+  in_hand(row->name, text, strlen(text));
+  expect_true("the label", strstr(text, "-----BEGIN TRUSTED CERT") == text);
+  decode_references(MADE[P256].pem, MADE[P256].size);
+  expect_error("the outcome", load_whole(&a, text, strlen(text)),
+      row->usable ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
+  expect_counts(&a, row->usable, !row->usable);
+  expect_anchors(&a);
+}
+
+#define SERVERS "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01"
+#define BYTES(literal) .bytes = (literal), .size = sizeof(literal) - 1
+#define CLIENTS "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x02"
+
+/* Row: the bytes behind the certificate, and whether it is loaded then.  What
+   cannot be read might reject it. */
+static const struct owned_row {
+  const char *name;
+  const char *bytes;
+  size_t size;
+  bool usable;
+} BEHIND[] = {
+    {.name = "an empty statement", BYTES("\x30\x00"), .usable = true},
+    {.name = "trusted for servers",
+        BYTES("\x30\x0C\x30\x0A" SERVERS),
+        .usable = true},
+    {.name = "trusted for nothing", BYTES("\x30\x02\x30\x00")},
+    {.name = "rejected for nothing", BYTES("\x30\x02\xA0\x00"), .usable = true},
+    {.name = "all members",
+        BYTES("\x30\x24\x30\x0A" SERVERS "\xA0\x0A" CLIENTS
+              "\x0C\x01x\x04\x02\x01\x02\xA1\x03\x30\x01\x00"),
+        .usable = true},
+    {.name = "a purpose that begins like that of servers",
+        BYTES("\x30\x0D\x30\x0B"
+              "\x06\x09\x2B\x06\x01\x05\x05\x07\x03\x01\x01")},
+    {.name = "a purpose that ends early",
+        BYTES("\x30\x0C\x30\x0A\x06\x09" CLIENTS)},
+    {.name = "a list that ends early", BYTES("\x30\x0C\xA0\x0B" CLIENTS)},
+    {.name = "a statement that ends early", BYTES("\x30\x0D\x30\x0A" SERVERS)},
+    {.name = "trusted for servers, and for what is no purpose",
+        BYTES("\x30\x0E\x30\x0C" SERVERS "\x05\x00")},
+    {.name = "rejected for clients, and for what is no purpose",
+        BYTES("\x30\x0E\xA0\x0C" CLIENTS "\x05\x00")},
+    {.name = "rejected first, then trusted",
+        BYTES("\x30\x18\xA0\x0A" SERVERS "\x30\x0A" SERVERS)},
+    {.name = "rejected behind the name",
+        BYTES("\x30\x0F\x0C\x01x\xA0\x0A" SERVERS)},
+    {.name = "trusted twice",
+        BYTES("\x30\x18\x30\x0A" SERVERS "\x30\x0A" SERVERS)},
+    {.name = "a member that is not known", BYTES("\x30\x02\xA2\x00")},
+    {.name = "two statements", BYTES("\x30\x00\x30\x00")},
+    {.name = "a byte behind the statement", BYTES("\x30\x00\x00")},
+    {.name = "no statement", BYTES("\x31\x00")},
+    {.name = "half a statement", BYTES("\x30")},
+    {.name = "a zero", BYTES("\x00")},
+};
+
+/* Under the other labels what stands behind a certificate says nothing. */
+static void test_behind(void **state) {
+  static const char *const LABELS[] = {"CERTIFICATE", "X509 CERTIFICATE"};
+  const struct owned_row *row = *state;
+  unsigned char der[4096];
+  char text[8192], *p;
+  size_t size = copy_der(der, P256);
+  hbeat_anchors a;
+
+  memcpy(der + size, row->bytes, row->size);
+  size += row->size;
+  p = text + sprintf(text, "-----BEGIN TRUSTED CERTIFICATE-----\n");
+  p = write_base64(p, der, size, 64, "\n");
+  p += sprintf(p, "-----END TRUSTED CERTIFICATE-----\n");
+  in_hand(row->name, text, (size_t)(p - text));
+  expect_error("the outcome", load_whole(&a, text, (size_t)(p - text)),
+      row->usable ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
+  expect_counts(&a, row->usable, !row->usable);
+  expect_anchors(&a);
+  for (size_t i = 0; i < COUNT(LABELS); i++) {
+    p = text + sprintf(text, "-----BEGIN %s-----\n", LABELS[i]);
+    p = write_base64(p, der, size, 64, "\n");
+    p += sprintf(p, "-----END %s-----\n", LABELS[i]);
+    expect_error("under another label",
+        load_whole(&a, text, (size_t)(p - text)), HBEAT_OK);
+    expect_counts(&a, 1, 0);
+    expect_anchors(&a);
+  }
+}
+
+/* Every prefix of what a certificate has behind it: none but the whole, and
+   none at all, is a statement. */
+static void test_behind_cut(void **state) {
+  static const char WHOLE[] =
+      "\x30\x1B\x30\x0A" SERVERS "\xA0\x0A" CLIENTS "\x0C\x01x";
+  unsigned char der[4096];
+  char text[8192], *p;
+  size_t size = copy_der(der, P256);
+  hbeat_anchors a;
+
+  (void)state;
+  memcpy(der + size, WHOLE, sizeof WHOLE - 1);
+  for (size_t cut = 0; cut < sizeof WHOLE; cut++) {
+    bool usable = cut == 0 || cut == sizeof WHOLE - 1;
+
+    p = text + sprintf(text, "-----BEGIN TRUSTED CERTIFICATE-----\n");
+    p = write_base64(p, der, size + cut, 64, "\n");
+    p += sprintf(p, "-----END TRUSTED CERTIFICATE-----\n");
+    in_hand("a statement that is cut", text, (size_t)(p - text));
+    expect_error("the outcome", load_whole(&a, text, (size_t)(p - text)),
+        usable ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
+    expect_counts(&a, usable, !usable);
+  }
+}
+
 /* ---- The limits of RSA -------------------------------------------------- */
 
 /* Row: a modulus by its bytes and the first of them. */
@@ -991,7 +1262,7 @@ static void test_bundle(void **state) {
 int main(void) {
   arenas = fence(BUNDLE_ARENA);
   texts = fence(BUNDLE_MAX);
-  if (!make_all()) {
+  if (!make_all() || !make_owned()) {
     printf("not ok - the certificates could not be made\n");
     return 1;
   }
@@ -1012,6 +1283,9 @@ int main(void) {
   cases_add("bytes of RSA-2048 changed", test_mutations, &MADE[RSA2048]);
   cases_add("bytes of the text changed", test_damage, NULL);
   cases_add("a certificate without END", test_missing_end, NULL);
+  cases_add_rows(test_owner, OWNERS);
+  cases_add_rows(test_behind, BEHIND);
+  cases_add("a statement that is cut", test_behind_cut, NULL);
   cases_add_rows(test_modulus, MODULI);
   cases_add("a root without an arena", test_no_arena, &MADE[P256]);
   cases_add("P-256 in arenas of every size", test_arena_sizes, &MADE[P256]);
