@@ -2514,10 +2514,16 @@ static dns_answer dns_read(
 
 /* ==== The files hosts and resolv.conf =================================== */
 
+/* What is read of a file at most: a device, or a file with a hole, may have no
+ * end. */
+#define TEXT_FILE_MAX (1 << 20)
+
 /* The words of a text file, one at a time; those behind a # or ; in a line are
  * none. */
 typedef struct word_reader {
-  int fd;          /* -1: all of the file was read */
+  int fd;          /* -1: all of the file was read, or as much as may be */
+  size_t seen;     /* bytes of the file so far */
+  bool begun;      /* the first word was taken */
   byte *buffer;    /* memory for what one read brings */
   size_t size;     /* of the buffer */
   size_t at;       /* where in the buffer the next byte is */
@@ -2551,12 +2557,15 @@ static void open_words(
 
 /* Whether any text is still to come.  The file is closed at its end. */
 static bool more_text(word_reader *w) {
+  size_t most = TEXT_FILE_MAX - w->seen;
+
   if (w->at < w->end) return true;
   if (w->fd < 0) return false;
-  ssize_t n = read(w->fd, w->buffer, w->size);
+  ssize_t n = read(w->fd, w->buffer, w->size < most ? w->size : most);
   if (n > 0) {
     w->at = 0;
     w->end = (size_t)n;
+    w->seen += w->end;
     return true;
   }
   close(w->fd);
@@ -2580,8 +2589,9 @@ static bool find_word(word_reader *w) {
   return false;
 }
 
-/* Takes the next word; false at the end of the file. */
-static bool next_word(word_reader *w) {
+/* Takes the bytes of the next word; false at the end of the file.  A word that
+ * was not read to its end is none. */
+static bool take_word(word_reader *w) {
   bool found = find_word(w);
 
   w->length = 0;
@@ -2592,6 +2602,24 @@ static bool next_word(word_reader *w) {
   }
   w->text[w->length] = '\0';
   w->number++;
+  return found && (w->at < w->end || w->seen < TEXT_FILE_MAX);
+}
+
+/* Takes the next word; false at the end of the file.  A byte order mark in
+ * front of the first one is not a part of it. */
+static bool next_word(word_reader *w) {
+  const size_t mark = sizeof BYTE_ORDER_MARK - 1;
+  bool found = take_word(w);
+  bool marked = !w->begun && strncmp(w->text, BYTE_ORDER_MARK, mark) == 0;
+
+  w->begun = true;
+  if (!marked) return found;
+  if (w->length == mark) { /* white space or a comment is behind it */
+    w->number = 0;
+    return take_word(w);
+  }
+  w->length -= mark;
+  memmove(w->text, w->text + mark, w->length + 1);
   return found;
 }
 

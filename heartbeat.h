@@ -664,9 +664,10 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
  * an error.
  *
  * A name is looked up in the hosts file, else with the nameservers of
- * resolv.conf; both files are read anew each time.  Addresses are kept as long
- * as the nameserver says.  Up to eight are tried: the last one that worked,
- * then IPv6 and IPv4 in turn, each for its share of the time that is left.
+ * resolv.conf; both files are read anew each time, up to 1 MiB of each.
+ * Addresses are kept as long as the nameserver says.  Up to eight are tried:
+ * the last one that worked, then IPv6 and IPv4 in turn, each for its share of
+ * the time that is left.
  *
  * HBEAT_OK: *reply is complete.  Any error but HBEAT_ERR_MEMORY may occur: its
  * comment above tells what to check, hbeat_explain() what happened. */

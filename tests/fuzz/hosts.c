@@ -40,16 +40,29 @@ static size_t plain_word(span *line, char word[WORD_MAX + 1]) {
   return size;
 }
 
+/* Takes a byte order mark off the first word of a file; returns what is left of
+ * its size. */
+static size_t drop_mark(char *word, size_t size) {
+  if (strncmp(word, "\xEF\xBB\xBF", 3) != 0) return size;
+  memmove(word, word + 3, size - 3 + 1);
+  return size - 3;
+}
+
 /* What hosts(5) says, a line at a time.  A word of more than 255 bytes is no
- * name, and no address. */
+ * name, and no address; a byte order mark is no part of the first. */
 static void read_plainly(span in, const char *name, hbeat_addresses *a) {
+  bool first = true;
   while (in.at < in.end) {
     span line = next_line(&in);
     char word[WORD_MAX + 1];
     byte ip[16];
     size_t size;
     drop_comment(&line);
-    plain_word(&line, word);
+    size = plain_word(&line, word);
+    if (first && size > 0) {
+      first = false;
+      if (drop_mark(word, size) == 0) plain_word(&line, word);
+    }
     if (!read_ip(word, ip)) continue;
     while ((size = plain_word(&line, word)) > 0) {
       if (size > 1 && word[size - 1] == '.') word[--size] = '\0';

@@ -48,6 +48,19 @@ static void check_more(const resolver *whole, span in) {
   free(text);
 }
 
+/* A byte order mark in front is nothing to a text that has none. */
+static void check_mark(const resolver *whole, span in) {
+  static const byte mark[] = {0xEF, 0xBB, 0xBF};
+  size_t size = length_of(in);
+  byte *text = memory(size + sizeof mark);
+  resolver marked;
+  memcpy(text, mark, sizeof mark);
+  if (size > 0) memcpy(text + sizeof mark, in.at, size);
+  read_memory(span_of(text, size + sizeof mark), &marked);
+  if (!memchr(text + sizeof mark, mark[0], size)) expect_same(whole, &marked);
+  free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   span in = span_of(data, size);
   byte choice = control(&in), chunk[256];
@@ -59,5 +72,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   EXPECT(w.fd == -1);
   expect_same(&whole, &pieces);
   check_more(&whole, in);
+  check_mark(&whole, in);
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct player player;
@@ -26,6 +27,20 @@ static bool has_ipv6(void) {
   return is;
 }
 
+/* ---- How much is read ------------------------------------------------- */
+
+enum { MOST = 1 << 20 }; /* bytes, of each file */
+
+static size_t bytes_read; /* by the client, since it was set to 0 */
+
+/* In the place of the C library's. */
+ssize_t read(int fd, void *to, size_t size) {
+  ssize_t n = syscall(SYS_read, fd, to, size);
+
+  if (n > 0) bytes_read += (size_t)n;
+  return n;
+}
+
 /* ---- The hosts file --------------------------------------------------- */
 
 /* What is not in the file is told by the nameserver, so: */
@@ -40,6 +55,8 @@ struct hosts_row {
 };
 
 #define TEXT(text) text, sizeof(text) - 1
+#define HOLDS(bytes) .text = (bytes), .size = sizeof(bytes) - 1
+#define MARK "\xEF\xBB\xBF" /* of byte order, as editors write it */
 
 static const struct hosts_row hosts_rows[] = {
     {"a line", TEXT("127.0.0.2 api.lucit.app\n"), "127.0.0.2", NULL},
@@ -169,6 +186,41 @@ static const struct hosts_row hosts_rows[] = {
         NULL},
     {"an empty file", TEXT(""), NOT_THERE, NULL},
     {"blanks only", TEXT(" \t "), NOT_THERE, NULL},
+
+    {.name = "a byte order mark",
+        HOLDS(MARK "127.0.0.2 api.lucit.app\n"),
+        .tried = "127.0.0.2"},
+    {.name = "a byte order mark, and CR LF",
+        HOLDS(MARK "127.0.0.2 api.lucit.app\r\n"),
+        .tried = "127.0.0.2"},
+    {.name = "a byte order mark before a blank",
+        HOLDS(MARK " 127.0.0.2 api.lucit.app\n"),
+        .tried = "127.0.0.2"},
+    {.name = "a byte order mark before a comment",
+        HOLDS(MARK "# The API\n127.0.0.2 api.lucit.app\n"),
+        .tried = "127.0.0.2"},
+    {.name = "a byte order mark before a line that is a comment",
+        HOLDS(MARK "#127.0.0.2 api.lucit.app\n"),
+        .tried = NOT_THERE},
+    {.name = "a byte order mark before an empty line",
+        HOLDS(MARK "\n127.0.0.2 api.lucit.app\n"),
+        .tried = "127.0.0.2"},
+    {.name = "a byte order mark on the second line",
+        HOLDS("127.0.0.1 kiosk\n" MARK "127.0.0.2 api.lucit.app\n"),
+        .tried = NOT_THERE},
+    {.name = "a byte order mark before a name",
+        HOLDS("127.0.0.2 " MARK "api.lucit.app\n"),
+        .tried = NOT_THERE},
+    {.name = "two byte order marks",
+        HOLDS(MARK MARK "127.0.0.2 api.lucit.app\n"),
+        .tried = NOT_THERE},
+    {.name = "two bytes of a byte order mark",
+        HOLDS("\xEF\xBB\x31\x32\x37.0.0.2 api.lucit.app\n"),
+        .tried = NOT_THERE},
+    {.name = "a byte order mark alone", HOLDS(MARK), .tried = NOT_THERE},
+    {.name = "a byte order mark and a word of 10 KB",
+        HOLDS(MARK "@ api.lucit.app\n127.0.0.2 api.lucit.app\n"),
+        .tried = "127.0.0.2"},
 };
 
 static const struct ns_server good_server = {.a = {R(1, A("\x35"))}};
@@ -190,7 +242,7 @@ static void is_hosts(void **state) {
   hbeat_close(&player.client);
 }
 
-/* Paths that lead to no file, or to none that can be read. */
+/* Paths that lead to no file, or to none with anything in it. */
 struct path_row {
   const char *name;
   const char *path;
@@ -202,6 +254,7 @@ static const struct path_row path_rows[] = {
     {"a directory", "/"},
     {"a file as a directory", "/dev/null/hosts"},
     {"an empty device", "/dev/null"},
+    {"an endless device", "/dev/zero"},
     {"a file that cannot be read", "/proc/self/mem"},
 };
 
@@ -212,8 +265,81 @@ static void is_hosts_path(void **state) {
   ns_start(&good_server, 1);
   open_player(row->path, ns_text("resolv.conf", "nameserver $0\n"));
   before = open_descriptors();
+  bytes_read = 0;
   player_look_up(&player, NOT_THERE, NULL);
+  assert_in_range(bytes_read, 0, MOST + 100);
   assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
+}
+
+/* Row: how many bytes stand before the line, of which the last may be cut. */
+struct limit_row {
+  const char *name;
+  size_t before;
+  const char *line;
+  bool there;
+};
+
+#define LINE "127.0.0.2 api.lucit.app\n"
+
+static const struct limit_row limit_rows[] = {
+    {.name = "the last line of a MiB",
+        .before = MOST - (sizeof LINE - 1),
+        .line = LINE,
+        .there = true},
+    {.name = "a line whose end is cut off: it may have been longer",
+        .before = MOST - (sizeof LINE - 2),
+        .line = LINE},
+    {.name = "a line whose last letter is cut off",
+        .before = MOST - (sizeof LINE - 3),
+        .line = LINE},
+    {.name = "a line that is the host's where it is cut",
+        .before = MOST - (sizeof LINE - 2),
+        .line = "127.0.0.2 api.lucit.apple\n"},
+    {.name = "the first line behind a MiB", .before = MOST, .line = LINE},
+    {.name = "a line behind 3 MiB", .before = 3 * MOST, .line = LINE},
+};
+
+static void is_limit(void **state) {
+  static char text[3 * MOST + 100];
+  const struct limit_row *row = *state;
+  size_t size = row->before + strlen(row->line);
+
+  memset(text, '\n', row->before);
+  strcpy(text + row->before, row->line);
+  ns_start(&good_server, 1);
+  open_player(
+      ns_file("hosts", text, size), ns_text("resolv.conf", "nameserver $0\n"));
+  bytes_read = 0;
+  player_look_up(&player, row->there ? "127.0.0.2" : NOT_THERE, NULL);
+  assert_in_range(bytes_read, 1, MOST + 100);
+  hbeat_close(&player.client);
+}
+
+/* A hole of a GB behind the line. */
+static const char *with_hole(const char *name, const char *text) {
+  const char *path = ns_text(name, text);
+
+  assert_int_equal(truncate(path, (off_t)1 << 30), 0);
+  return path;
+}
+
+static void a_hole_behind_the_hosts_is_not_read(void **state) {
+  (void)state;
+  open_player(with_hole("hosts", LINE), NULL);
+  bytes_read = 0;
+  player_look_up(&player, "127.0.0.2", NULL);
+  assert_int_equal(bytes_read, MOST);
+  hbeat_close(&player.client);
+}
+
+static void a_hole_behind_the_nameservers_is_not_read(void **state) {
+  (void)state;
+  ns_start(&good_server, 1);
+  open_player(NULL, with_hole("resolv.conf", "nameserver $0\n"));
+  bytes_read = 0;
+  player_look_up(&player, NOT_THERE, NULL);
+  assert_int_equal(bytes_read, MOST);
   hbeat_close(&player.client);
 }
 
@@ -342,6 +468,22 @@ static const struct resolv_row resolv_rows[] = {
              "timeout:x timeout: timeout:-1 timeout : :1 xattempts:1\n"),
         "0 0"},
     {"options without any", TEXT("nameserver $0\noptions\noptions \n"), "0 0"},
+
+    {.name = "a byte order mark",
+        HOLDS(MARK "nameserver $0\nnameserver $1\n"),
+        .asked = "0 1 0 1"},
+    {.name = "a byte order mark before a blank",
+        HOLDS(MARK "\tnameserver $0\n"),
+        .asked = "0 0"},
+    {.name = "a byte order mark before a comment",
+        HOLDS(MARK "# the shop's\nnameserver $0\n"),
+        .asked = "0 0"},
+    {.name = "a byte order mark before options",
+        HOLDS(MARK "options attempts:1\nnameserver $0\n"),
+        .asked = "0"},
+    {.name = "a byte order mark on the second line",
+        HOLDS("nameserver $0\n" MARK "nameserver $1\n"),
+        .asked = "0 0"},
 };
 
 #define KNOWS_NOTHING                                                          \
@@ -421,7 +563,9 @@ static void is_resolv_path(void **state) {
   ns_start(&local_server, 1);
   open_player(NULL, row->path);
   before = open_descriptors();
+  bytes_read = 0;
   player_look_up(&player, NOT_THERE, NULL);
+  assert_in_range(bytes_read, 0, MOST);
   assert_int_equal(open_descriptors(), before);
   hbeat_close(&player.client);
 }
@@ -481,19 +625,22 @@ static void a_resolv_conf_that_comes_later_is_found(void **state) {
 int main(void) {
   static const struct CMUnitTest named[] = {
       TEST(a_hosts_file_that_is_a_pipe_is_not_waited_for),
+      TEST(a_hole_behind_the_hosts_is_not_read),
+      TEST(a_hole_behind_the_nameservers_is_not_read),
       TEST(a_big_hosts_file_is_read_to_its_end),
       TEST(the_hosts_file_is_read_for_each_connection),
       TEST(resolv_conf_is_read_for_each_resolution),
       TEST(a_resolv_conf_that_comes_later_is_found),
   };
   static struct CMUnitTest tests[COUNT(named) + COUNT(hosts_rows) +
-      2 * COUNT(path_rows) + COUNT(resolv_rows) + COUNT(extreme_rows) +
-      COUNT(local_rows) + COUNT(ipv6_rows)];
+      COUNT(limit_rows) + 2 * COUNT(path_rows) + COUNT(resolv_rows) +
+      COUNT(extreme_rows) + COUNT(local_rows) + COUNT(ipv6_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
   clock_begin();
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_hosts, hosts_rows);
+  to = ROWS(to, is_limit, limit_rows);
   to = ROWS(to, is_hosts_path, path_rows);
   to = ROWS(to, is_resolv, resolv_rows);
   to = ROWS(to, is_extreme, extreme_rows);
