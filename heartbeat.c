@@ -20,8 +20,10 @@
  *     LOOKUP               finds addresses       OPEN; LOOKUP_UDP to ask
  *     LOOKUP_UDP           awaits answers        OPEN; LOOKUP_TCP_OUT if one
  *                                                was truncated; LOOKUP_UDP to
- *                                                ask the next nameserver
- *     LOOKUP_TCP_OUT, _IN  the same over TCP     OPEN; LOOKUP_UDP
+ *                                                ask the next nameserver;
+ *                                                LOOKUP_LATE behind the last
+ *     LOOKUP_TCP_OUT, _IN  the same over TCP     the same
+ *     LOOKUP_LATE          awaits late answers   OPEN; LOOKUP_TCP_OUT
  *     OPEN                 takes an address      CONNECTING; OPEN for the next
  *     CONNECTING           gets connected        HANDSHAKE_OUT; TUNNEL if that
  *                                                is a proxy; OPEN if it failed
@@ -33,6 +35,10 @@
  *
  * From every state an error and the deadline lead to IDLE.  A client is UNFIT
  * before hbeat_init() and behind hbeat_close().
+ *
+ * Each try at a nameserver has a socket of its own.  One over UDP that is not
+ * answered in its time stays open beside the next ones, three in all, and each
+ * step reads them all: so a slow nameserver is heard, whenever it answers.
  *
  * The client drives BearSSL's engine itself.  talk() lets the engine work
  * until it needs the socket.  Small records gather, to leave in one write; one
@@ -3440,6 +3446,8 @@ static const tls_meaning *meaning_of(int code) {
 #define LONGEST_TIMEOUT_MS (DAY_S * 1000)
 #define PROXY_PORT 80
 #define OTHER_FAMILY_MS 200 /* what the second answer of two may take longer */
+#define LATE_LOOK_MS 250    /* from one look at older tries to the next ... */
+#define DATAGRAMS_MAX 8     /* ... and what one look reads for each of them */
 
 ASSERT(a_wait_fits_poll, LONGEST_TIMEOUT_MS <= INT_MAX);
 
@@ -3451,6 +3459,7 @@ typedef enum client_state {
   LOOKUP_UDP,     /* a nameserver was asked */
   LOOKUP_TCP_OUT, /* a nameserver is to be asked over TCP: connects, sends */
   LOOKUP_TCP_IN,  /* a nameserver was asked over TCP */
+  LOOKUP_LATE,    /* all nameservers were asked, and had their time */
   OPEN,           /* about to connect to the next address */
   CONNECTING,     /* connects; sends CONNECT, if there is a proxy */
   TUNNEL,         /* the proxy was asked for a tunnel */
@@ -3482,6 +3491,7 @@ static const struct {
     [LOOKUP_TCP_OUT] = {FINDING_ADDRESSES, POLLOUT,
         "while looking up the name"},
     [LOOKUP_TCP_IN] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
+    [LOOKUP_LATE] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
     [OPEN] = {GETTING_CONNECTED, 0, "while connecting"},
     [CONNECTING] = {GETTING_CONNECTED, POLLOUT, "while connecting"},
     [TUNNEL] = {GETTING_CONNECTED, POLLIN, "waiting for the proxy"},
@@ -3518,13 +3528,33 @@ static void set_outcome(
   c->outcome.code = code;
 }
 
-/* Ends the connection, with a close_notify where that needs no waiting, since
- * all that goes before it is out. */
+/* The try at a nameserver that is waited for. */
+static hbeat_try *newest_try(hbeat_client *c) {
+  return &c->lookup.tries[c->lookup.try_count - 1];
+}
+
+/* Closes the n-th of the open tries: what its nameserver still says is not
+ * heard. */
+static void close_try(hbeat_client *c, unsigned n) {
+  hbeat_try *t = &c->lookup.tries[n];
+
+  close(t->fd);
+  c->lookup.try_count--;
+  memmove(t, t + 1, (c->lookup.try_count - n) * sizeof *t);
+}
+
+static void close_tries(hbeat_client *c) {
+  while (c->lookup.try_count > 0) close_try(c, 0);
+}
+
+/* Ends the lookup, or the connection, with a close_notify where that needs no
+ * waiting, since all that goes before it is out. */
 static void close_connection(hbeat_client *c) {
   br_ssl_engine_context *engine = &c->tls.context.eng;
   bool speaks =
       c->state == IDLE || c->state == HANDSHAKE_IN || c->state == RECEIVING;
 
+  close_tries(c);
   if (c->link.fd < 0) return;
   if (speaks && c->link.out_next >= c->link.out_end) {
     size_t size;
@@ -3598,18 +3628,18 @@ static void connection_lost(hbeat_client *c, const char *reason, int code) {
 /* Before TLS its buffer is scratch: what waits in it goes out once the socket
  * is connected.  0: all is out; EAGAIN: not yet; else an errno: it never will
  * be. */
-static int send_scratch(hbeat_client *c) {
-  struct pollfd p = {c->link.fd, POLLOUT, 0};
+static int send_scratch(hbeat_client *c, int fd) {
+  struct pollfd p = {fd, POLLOUT, 0};
   const byte *out = c->cfg.tls_buffer;
   int error = 0;
   socklen_t error_size = sizeof error;
 
   if (poll(&p, 1, 0) <= 0) return EAGAIN;
-  if (getsockopt(c->link.fd, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0)
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0)
     return errno;
   if (error != 0) return error;
   if (c->link.out_next >= c->link.out_end) return 0;
-  ssize_t n = send(c->link.fd, out + c->link.out_next,
+  ssize_t n = send(fd, out + c->link.out_next,
       c->link.out_end - c->link.out_next, MSG_NOSIGNAL);
   if (n < 0) return would_block(errno) ? EAGAIN : errno;
   c->link.out_next += (uint32_t)n;
@@ -3620,13 +3650,6 @@ static int send_scratch(hbeat_client *c) {
 
 enum { WANT_AAAA = 1, WANT_A = 2, WANT_BOTH = 3 }; /* families, as bits */
 
-/* How a nameserver is asked. */
-enum transport {
-  OVER_UDP,
-  OVER_UDP_THEN_TCP, /* an answer was truncated: TCP has it whole */
-  OVER_TCP
-};
-
 ASSERT(two_queries_fit_the_scratch,
     2 * (2 + DNS_QUERY_MAX) <= HBEAT_TLS_BUFFER_SMALL);
 
@@ -3636,84 +3659,98 @@ static const char *target(const hbeat_client *c) {
   return c->cfg.address ? c->cfg.address : c->cfg.host;
 }
 
-/* Writes the query for a family; returns its size. */
-static size_t make_query(
-    const hbeat_client *c, unsigned family, byte out[DNS_QUERY_MAX]) {
+/* Whether the newest try is over TCP. */
+static bool is_over_tcp(const hbeat_client *c) {
+  return c->state == LOOKUP_TCP_OUT || c->state == LOOKUP_TCP_IN;
+}
+
+/* Whether a try can still tell anything that is wanted. */
+static bool is_awaited(const hbeat_client *c, const hbeat_try *t) {
+  return (t->families_unanswered & c->lookup.families_wanted) != 0;
+}
+
+/* Writes a try's query for a family; returns its size. */
+static size_t make_query(const hbeat_client *c, const hbeat_try *t,
+    unsigned family, byte out[DNS_QUERY_MAX]) {
   bool v4 = family == WANT_A;
   char name[NAME_SIZE];
 
   plain_name(target(c), name);
-  return dns_query(out, c->lookup.ids[v4], name, v4 ? TYPE_A : TYPE_AAAA);
+  return dns_query(out, t->ids[v4], name, v4 ? TYPE_A : TYPE_AAAA);
 }
 
-/* Puts a query for each family that is wanted into the scratch, as TCP takes
- * them: each behind its size.  Over UDP it is sent as well, without.  False
- * where that fails. */
-static bool send_queries(hbeat_client *c) {
-  bool tcp = c->lookup.transport == OVER_TCP;
+/* Sends a query for each family that a try asks for, or over TCP leaves it in
+ * the scratch, behind its size.  False where that fails. */
+static bool send_queries(hbeat_client *c, const hbeat_try *t, bool tcp) {
   byte *start = c->cfg.tls_buffer;
   byte *at = start;
 
   for (unsigned family = WANT_AAAA; family <= WANT_A; family++) {
-    if (!(c->lookup.families_wanted & family)) continue;
-    size_t size = make_query(c, family, at + 2);
-    at = write_16(at, (unsigned)size);
-    if (!tcp && send(c->link.fd, at, size, MSG_NOSIGNAL) < 0) return false;
-    at += size;
+    if (!(t->families_unanswered & family)) continue;
+    size_t size = make_query(c, t, family, at + 2);
+    if (tcp) at = write_16(at, (unsigned)size) + size;
+    else if (send(t->fd, at + 2, size, MSG_NOSIGNAL) < 0) return false;
   }
-  clear_link(c);
   c->link.out_end = (uint32_t)(at - start);
   return true;
 }
 
-/* Asks a nameserver for what is still wanted, from a socket and with ids that
- * nobody can guess.  False where it cannot be asked. */
-static bool ask_server(hbeat_client *c, const byte ip[16], uint32_t scope) {
-  bool tcp = c->lookup.transport == OVER_TCP;
+/* How long a try is waited for before the next: its share of the time that is
+ * left, and not long where there is an address already. */
+static int64_t try_share_ms(const hbeat_client *c, const resolver *r) {
+  unsigned tries = r->count * r->attempts;
+  unsigned tries_left = 0;
 
-  if (!random_bytes((byte *)c->lookup.ids, sizeof c->lookup.ids)) return false;
-  c->link.fd = open_socket(ip, scope, DNS_PORT, tcp ? SOCK_STREAM : SOCK_DGRAM);
-  if (c->link.fd < 0) return false;
-  enter(c, tcp ? LOOKUP_TCP_OUT : LOOKUP_UDP);
-  c->lookup.families_unanswered = c->lookup.families_wanted;
-  if (send_queries(c)) return true;
-  close_connection(c);
-  return false;
-}
-
-/* How long a nameserver is waited for: its share of the time that is left, and
- * not long where there is an address already. */
-static int64_t attempt_share_ms(
-    const hbeat_client *c, const resolver *r, unsigned attempts_left) {
-  int64_t ms = (c->deadline_ms - now_ms()) / (attempts_left + 1);
-
+  if (tries > c->lookup.tries_made) tries_left = tries - c->lookup.tries_made;
+  int64_t ms = (c->deadline_ms - now_ms()) / (tries_left + 2);
   if (ms > r->timeout_s * 1000) ms = r->timeout_s * 1000;
   if (c->lookup.addresses.count > 0 && ms > OTHER_FAMILY_MS)
     ms = OTHER_FAMILY_MS;
   return ms;
 }
 
-/* Asks the next nameserver that can be asked; each comes in turn, and again. */
-static void ask_next(hbeat_client *c) {
+/* Asks a nameserver for what is still wanted, from a socket and with ids that
+ * nobody can guess.  The oldest try is closed where there are too many.  False
+ * where it cannot be asked. */
+static bool ask_server(
+    hbeat_client *c, const resolver *r, unsigned server, bool tcp) {
+  int type = tcp ? SOCK_STREAM : SOCK_DGRAM;
+  hbeat_try t;
+
+  t.server = (uint8_t)server;
+  t.families_unanswered = c->lookup.families_wanted;
+  if (!random_bytes((byte *)t.ids, sizeof t.ids)) return false;
+  t.fd = open_socket(
+      r->servers[server].ip, r->servers[server].scope, DNS_PORT, type);
+  if (t.fd < 0) return false;
+  if (!send_queries(c, &t, tcp)) {
+    close(t.fd);
+    return false;
+  }
+  if (c->lookup.try_count == COUNT(c->lookup.tries)) close_try(c, 0);
+  c->lookup.tries[c->lookup.try_count++] = t;
+  c->attempt_ms = now_ms() + try_share_ms(c, r);
+  enter(c, tcp ? LOOKUP_TCP_OUT : LOOKUP_UDP);
+  return true;
+}
+
+/* Reads resolv.conf, through the scratch. */
+static void find_servers(hbeat_client *c, resolver *r) {
   word_reader w;
-  resolver r;
 
   open_words(&w, c->cfg.resolv_path, c->cfg.tls_buffer, c->cfg.tls_buffer_size);
-  read_resolv(&w, &r);
-  unsigned attempts = r.count * r.attempts;
-  while (c->lookup.attempts < attempts) {
-    unsigned n = c->lookup.attempts % r.count;
-    unsigned attempts_left = attempts - c->lookup.attempts;
-    if (ask_server(c, r.servers[n].ip, r.servers[n].scope)) {
-      c->attempt_ms = now_ms() + attempt_share_ms(c, &r, attempts_left);
-      return;
-    }
-    c->lookup.attempts++;
-    c->lookup.transport = OVER_UDP;
-  }
-  enter(c, OPEN);
-  if (c->lookup.addresses.count == 0)
-    set_outcome(c, HBEAT_ERR_RESOLVE, "no nameserver gives an answer", 0);
+  read_resolv(&w, r);
+  clear_link(c);
+}
+
+/* Asks for a truncated answer again, over TCP.  False where that cannot be. */
+static bool ask_for_the_whole(hbeat_client *c) {
+  unsigned server = c->lookup.truncated_by;
+  resolver r;
+
+  c->lookup.truncated = false;
+  find_servers(c, &r);
+  return server < r.count && ask_server(c, &r, server, true);
 }
 
 /* The lookup is over.  Addresses are kept as long as the nameserver said. */
@@ -3721,28 +3758,50 @@ static void end_lookup(hbeat_client *c) {
   hbeat_addresses *a = &c->lookup.addresses;
   const char *reason = "the name has no address";
 
+  close_tries(c);
   enter(c, OPEN);
   if (a->count > 0) {
     a->expires_ms = now_ms() + (int64_t)a->ttl_s * 1000;
     return;
   }
+  if (c->lookup.families_wanted != 0) reason = "no nameserver gives an answer";
   if (c->lookup.no_such_name) reason = "the name does not exist";
   set_outcome(c, HBEAT_ERR_RESOLVE, reason, 0);
 }
 
-/* Nothing more comes from this nameserver.  What it truncated is asked of it
- * again, over TCP; what it did not tell is asked of the next one, unless there
- * is an address. */
-static void end_attempt(hbeat_client *c) {
-  bool again = c->lookup.transport == OVER_UDP_THEN_TCP;
-  bool enough = c->lookup.addresses.count > 0 || c->lookup.families_wanted == 0;
+/* Asks the next nameserver that can be asked; each comes in turn, and again.
+ * Behind the last one, answers are awaited for as long as there is time, where
+ * any can come. */
+static void ask_next(hbeat_client *c) {
+  resolver r;
+  bool asked = false;
 
-  close_connection(c);
+  find_servers(c, &r);
+  while (!asked && c->lookup.tries_made < r.count * r.attempts) {
+    unsigned server = c->lookup.tries_made % r.count;
+    c->lookup.tries_made++;
+    asked = ask_server(c, &r, server, false);
+  }
+  if (asked) return;
+  if (c->lookup.try_count > 0) enter(c, LOOKUP_LATE);
+  else end_lookup(c);
+}
+
+/* The newest try is over.  What was truncated is asked for again; what was not
+ * told is asked of the next nameserver, unless there is an address. */
+static void end_try(hbeat_client *c) {
+  bool wanted = c->lookup.families_wanted != 0;
+
   c->attempt_ms = c->deadline_ms;
-  c->lookup.transport = again ? OVER_TCP : OVER_UDP;
-  if (!again) c->lookup.attempts++;
-  if (enough && !again) end_lookup(c);
-  else ask_next(c);
+  if (wanted && c->lookup.truncated && ask_for_the_whole(c)) return;
+  if (wanted && c->lookup.addresses.count == 0) ask_next(c);
+  else end_lookup(c);
+}
+
+/* The newest try has had its time.  Over UDP its answer may still come. */
+static void leave_try(hbeat_client *c) {
+  if (is_over_tcp(c)) close_try(c, c->lookup.try_count - 1u);
+  end_try(c);
 }
 
 /* Finds addresses: known ones, a numeric one, those of the hosts file, or by
@@ -3754,9 +3813,9 @@ static void look_up(hbeat_client *c) {
   byte ip[16];
 
   c->lookup.address = 0;
-  c->lookup.attempts = 0;
+  c->lookup.tries_made = 0;
   c->lookup.families_wanted = WANT_BOTH;
-  c->lookup.transport = OVER_UDP;
+  c->lookup.truncated = false;
   c->lookup.no_such_name = false;
   enter(c, OPEN);
   if (a->count > 0 && now_ms() < a->expires_ms) return;
@@ -3773,75 +3832,135 @@ static void look_up(hbeat_client *c) {
   if (a->count == 0) ask_next(c);
 }
 
-/* Notes what an answer for one family changes. */
-static void learn_answer(hbeat_client *c, unsigned family, dns_answer answer) {
+/* Notes what an answer to a try changes. */
+static void learn_answer(
+    hbeat_client *c, hbeat_try *t, unsigned family, dns_answer answer) {
   bool settled = answer == DNS_GOOD || answer == DNS_NAME_ERROR;
 
-  c->lookup.families_unanswered &= (uint8_t)~family;
+  t->families_unanswered &= (uint8_t)~family;
   if (settled) c->lookup.families_wanted &= (uint8_t)~family;
   if (answer == DNS_NAME_ERROR) c->lookup.no_such_name = true;
-  if (answer == DNS_TRUNCATED && c->lookup.transport == OVER_UDP)
-    c->lookup.transport = OVER_UDP_THEN_TCP;
 }
 
-/* Takes a nameserver's message, if it answers a query.  Once there is an
- * address, or a reason to ask again, the other answer is not waited for much
- * longer. */
-static void take_answer(hbeat_client *c, span message) {
-  int64_t soon_ms = now_ms() + OTHER_FAMILY_MS;
+/* Takes a nameserver's message, if it answers a query of this try's. */
+static dns_answer take_answer(hbeat_client *c, hbeat_try *t, span message) {
   byte query[DNS_QUERY_MAX];
   dns_answer answer = DNS_STRAY;
   unsigned family = 0;
 
   while (answer == DNS_STRAY && family < WANT_A) {
     family++;
-    if (!(c->lookup.families_unanswered & family)) continue;
-    size_t size = make_query(c, family, query);
+    if (!(t->families_unanswered & c->lookup.families_wanted & family))
+      continue;
+    size_t size = make_query(c, t, family, query);
     answer = dns_read(&c->lookup.addresses, message, query, size);
   }
-  if (answer == DNS_STRAY) return;
-  learn_answer(c, family, answer);
-  bool enough =
-      c->lookup.addresses.count > 0 || c->lookup.transport == OVER_UDP_THEN_TCP;
-  if (c->lookup.families_unanswered == 0) end_attempt(c);
-  else if (enough && c->attempt_ms > soon_ms) c->attempt_ms = soon_ms;
+  if (answer != DNS_STRAY) learn_answer(c, t, family, answer);
+  return answer;
+}
+
+/* Reads a datagram for a try, and returns whether there was one.  A try whose
+ * socket fails is not answered. */
+static bool read_datagram(hbeat_client *c, hbeat_try *t) {
+  size_t used = c->link.out_end + c->link.in_end; /* by TCP, in one direction */
+  byte *in = (byte *)c->cfg.tls_buffer + used;
+  ssize_t n = recv(t->fd, in, c->cfg.tls_buffer_size - used, 0);
+
+  if (n < 0) {
+    if (!would_block(errno)) t->families_unanswered = 0;
+    return false;
+  }
+  if (take_answer(c, t, span_of(in, (size_t)n)) == DNS_TRUNCATED) {
+    c->lookup.truncated = true;
+    c->lookup.truncated_by = t->server;
+  }
+  return true;
+}
+
+/* Reads what came for a try over UDP: all, unless that is a flood. */
+static void read_datagrams(hbeat_client *c, hbeat_try *t) {
+  bool more = true;
+
+  for (int i = 0; i < DATAGRAMS_MAX && more && is_awaited(c, t); i++)
+    more = read_datagram(c, t);
+}
+
+/* Sends the queries of a try over TCP, once the nameserver is connected. */
+static void send_over_tcp(hbeat_client *c, hbeat_try *t) {
+  int error = send_scratch(c, t->fd);
+
+  if (error == EAGAIN) return;
+  if (error != 0) {
+    t->families_unanswered = 0;
+    return;
+  }
+  clear_link(c);
+  enter(c, LOOKUP_TCP_IN);
 }
 
 /* Takes the messages that are whole off the scratch: each stands behind its
  * size. */
-static void take_tcp_answers(hbeat_client *c) {
+static void take_tcp_answers(hbeat_client *c, hbeat_try *t) {
   byte *in = c->cfg.tls_buffer;
 
   while (c->link.in_end >= 2) {
     uint32_t whole = 2 + read_16(in);
     if (c->link.in_end < whole) return;
-    take_answer(c, span_of(in + 2, whole - 2));
-    if (c->state != LOOKUP_TCP_IN) return;
+    take_answer(c, t, span_of(in + 2, whole - 2));
     c->link.in_end -= whole;
     memmove(in, in + whole, c->link.in_end);
   }
 }
 
-/* Reads what a nameserver says.  One that ends the connection, or says more
- * than the scratch holds, says nothing more. */
-static void read_nameserver(hbeat_client *c) {
+/* Reads what a nameserver says over TCP.  One that ends the connection, or says
+ * more than the scratch holds, says nothing more. */
+static void read_over_tcp(hbeat_client *c, hbeat_try *t) {
   byte *in = c->cfg.tls_buffer;
   size_t room = c->cfg.tls_buffer_size - c->link.in_end;
-  ssize_t n = recv(c->link.fd, in + c->link.in_end, room, 0);
+  ssize_t n = recv(t->fd, in + c->link.in_end, room, 0);
 
   if (n < 0 && would_block(errno)) return;
-  if (c->state == LOOKUP_UDP && n >= 0) {
-    take_answer(c, span_of(in, (size_t)n));
-    return;
+  if (n > 0) {
+    c->link.in_end += (uint32_t)n;
+    take_tcp_answers(c, t);
   }
-  if (n <= 0) {
-    end_attempt(c);
-    return;
-  }
-  c->link.in_end += (uint32_t)n;
-  take_tcp_answers(c);
-  if (c->state == LOOKUP_TCP_IN && c->link.in_end >= c->cfg.tls_buffer_size)
-    end_attempt(c);
+  if (n <= 0 || c->link.in_end >= c->cfg.tls_buffer_size)
+    t->families_unanswered = 0;
+}
+
+/* Closes the tries that can tell nothing more, and returns whether the newest
+ * one is among them. */
+static bool close_answered(hbeat_client *c) {
+  bool newest_too = !is_awaited(c, newest_try(c));
+
+  for (unsigned n = c->lookup.try_count; n > 0; n--)
+    if (!is_awaited(c, &c->lookup.tries[n - 1])) close_try(c, n - 1);
+  return newest_too;
+}
+
+/* Goes on as the answers so far allow.  Once there is an address, or a reason
+ * to ask again over TCP, what is still awaited is not for much longer. */
+static void weigh_answers(hbeat_client *c) {
+  int64_t now = now_ms();
+  int64_t soon_ms = now + OTHER_FAMILY_MS;
+  bool again = c->lookup.truncated && !is_over_tcp(c);
+  bool enough = c->lookup.addresses.count > 0 || again;
+
+  if (close_answered(c)) end_try(c);
+  else if (now >= c->attempt_ms) leave_try(c);
+  else if (enough && c->attempt_ms > soon_ms) c->attempt_ms = soon_ms;
+}
+
+/* Goes on with the tries that are open: sends over TCP, and reads what came,
+ * for the oldest first. */
+static void work_on_tries(hbeat_client *c) {
+  hbeat_try *newest = newest_try(c);
+
+  for (hbeat_try *t = c->lookup.tries; t < newest; t++) read_datagrams(c, t);
+  if (c->state == LOOKUP_TCP_OUT) send_over_tcp(c, newest);
+  else if (c->state == LOOKUP_TCP_IN) read_over_tcp(c, newest);
+  else read_datagrams(c, newest);
+  weigh_answers(c);
 }
 
 /* ==== The client: TLS =================================================== */
@@ -4247,18 +4366,10 @@ static void probe_kept(hbeat_client *c) {
   talk(c);
 }
 
-/* Sends the queries once the nameserver is connected. */
-static void send_queries_over_tcp(hbeat_client *c) {
-  int error = send_scratch(c);
-
-  if (error == 0) enter(c, LOOKUP_TCP_IN);
-  else if (error != EAGAIN) end_attempt(c);
-}
-
 /* Goes on once the server is connected, or the proxy, and asked for a
  * tunnel. */
 static void finish_connecting(hbeat_client *c) {
-  int error = send_scratch(c);
+  int error = send_scratch(c, c->link.fd);
 
   if (error == EAGAIN) return;
   if (error != 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
@@ -4276,8 +4387,9 @@ static void advance(hbeat_client *c) {
   case LOOK: probe_kept(c); break;
   case LOOKUP: look_up(c); break;
   case LOOKUP_UDP:
-  case LOOKUP_TCP_IN: read_nameserver(c); break;
-  case LOOKUP_TCP_OUT: send_queries_over_tcp(c); break;
+  case LOOKUP_TCP_OUT:
+  case LOOKUP_TCP_IN:
+  case LOOKUP_LATE: work_on_tries(c); break;
   case OPEN: open_connection(c); break;
   case CONNECTING: finish_connecting(c); break;
   case TUNNEL: read_proxy(c); break;
@@ -4332,22 +4444,31 @@ static void end_exchange(hbeat_client *c) {
   enter(c, IDLE);
 }
 
+/* The deadline is past.  Where all nameservers were asked the time was long
+ * enough: it is they that fail. */
+static void give_up(hbeat_client *c) {
+  bool no_address = c->lookup.addresses.count == 0;
+
+  if (c->state == LOOKUP_LATE && no_address) end_lookup(c);
+  else set_outcome(c, HBEAT_ERR_TIMEOUT, states[c->state].doing, 0);
+}
+
 /* What a step does:
  *
  *     the exchange is over                  nothing
- *     the deadline is past                  the exchange has failed
+ *     the deadline is past                  give_up(): it has failed
+ *     it looks up a name                    advance(), to the next nameserver
+ *                                           where one has had its time
  *     the attempt still has time            advance()
- *     it has not, and asks a nameserver     end_attempt(): the next one
- *     it has not, and is another one        fail_over(): the next address
+ *     it has not                            fail_over(): the next address
  */
 hbeat_error hbeat_step(hbeat_client *c) {
   int64_t now = now_ms();
   const char *doing = states[c->state].doing;
 
   if (!is_under_way(c)) return c->outcome.error;
-  if (now >= c->deadline_ms) set_outcome(c, HBEAT_ERR_TIMEOUT, doing, 0);
-  else if (now < c->attempt_ms) advance(c);
-  else if (is_in(c, FINDING_ADDRESSES)) end_attempt(c);
+  if (now >= c->deadline_ms) give_up(c);
+  else if (is_in(c, FINDING_ADDRESSES) || now < c->attempt_ms) advance(c);
   else fail_over(c, HBEAT_ERR_TIMEOUT, doing, 0);
   if (!is_under_way(c)) end_exchange(c);
   return c->outcome.error;
@@ -4359,8 +4480,10 @@ hbeat_wait hbeat_wants(const hbeat_client *c) {
 
   if (!is_under_way(c) || events == 0) return w;
   int64_t left_ms = c->attempt_ms - now_ms();
-  w.fd = c->link.fd;
+  unsigned tries = c->lookup.try_count;
+  w.fd = tries > 0 ? c->lookup.tries[tries - 1].fd : c->link.fd;
   w.events = events;
+  if (tries > 1 && left_ms > LATE_LOOK_MS) left_ms = LATE_LOOK_MS;
   w.timeout_ms = left_ms > 0 ? (int)left_ms : 0;
   return w;
 }

@@ -574,6 +574,14 @@ typedef struct hbeat_addresses {
   int64_t expires_ms;          /* when that ends, by CLOCK_MONOTONIC */
 } hbeat_addresses;
 
+/* Private: one question to a nameserver, which may still be answered. */
+typedef struct hbeat_try {
+  int fd;                      /* its socket */
+  uint16_t ids[2];             /* of its queries: AAAA's, A's */
+  uint8_t server;              /* which nameserver of resolv.conf */
+  uint8_t families_unanswered; /* of those that it asks for, as bits */
+} hbeat_try;
+
 /* A client.  It points into itself: do not move or copy it.  All members are
  * private.  Zero it before the first call for it: then hbeat_close(), and any
  * other call, is safe before hbeat_init(), too. */
@@ -621,18 +629,19 @@ typedef struct hbeat_client {
   /* Where the server, or the proxy, is to be reached. */
   struct {
     hbeat_addresses addresses;
-    uint8_t address;             /* the present one, in the order of trying */
-    uint8_t attempts;            /* at a nameserver, made so far */
-    uint8_t families_wanted;     /* to ask for, as bits */
-    uint8_t families_unanswered; /* of those that were asked for */
-    uint8_t transport;           /* UDP or TCP, and which of them is next */
-    bool no_such_name;           /* a nameserver said so */
-    uint16_t ids[2];             /* of the queries: AAAA's, A's */
+    hbeat_try tries[3];      /* at nameservers, that are open; newest last */
+    uint8_t try_count;       /* of these */
+    uint8_t tries_made;      /* in all, but for those again over TCP */
+    uint8_t families_wanted; /* to ask for, as bits */
+    bool no_such_name;       /* a nameserver said so */
+    bool truncated;          /* an answer was: TCP has it whole ... */
+    uint8_t truncated_by;    /* ... from this nameserver of resolv.conf */
+    uint8_t address;         /* the present one, in the order of trying */
   } lookup;
 
-  /* The socket, and the bytes beside TLS on their way through it. */
+  /* The connection, and the bytes beside TLS on their way through it. */
   struct {
-    int fd;            /* the socket; -1: none */
+    int fd;            /* its socket; -1: none */
     uint32_t out_next; /* where the next byte to send is, in scratch or wire */
     uint32_t out_end;  /* where the bytes to send end */
     uint32_t in_next;  /* where the next byte to look at is */
@@ -664,9 +673,11 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
  * an error.
  *
  * A name is looked up in the hosts file, else with the nameservers of
- * resolv.conf; both files are read anew each time, up to 1 MiB of each.
- * Addresses are kept as long as the nameserver says.  Up to eight are tried:
- * the last one that worked, then IPv6 and IPv4 in turn, each for its share of
+ * resolv.conf; both files are read anew each time, up to 1 MiB of each.  A
+ * nameserver that is slow is heard up to the deadline, though others, or it
+ * again, were asked meanwhile: the last three tries stay open.  Addresses are
+ * kept as long as the nameserver says.  Up to eight are tried: the last one
+ * that worked, then IPv6 and IPv4 in turn, each for its share of
  * the time that is left.
  *
  * HBEAT_OK: *reply is complete.  Any error but HBEAT_ERR_MEMORY may occur: its
@@ -685,8 +696,8 @@ hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply);
 
 /* Moves the exchange on without waiting: by at most one read and one write on a
- * connection, or by reading hosts and resolv.conf and sending a query to a
- * nameserver.
+ * connection, or by reading what nameservers sent, hosts and resolv.conf, and
+ * sending a query to a nameserver.
  *
  * HBEAT_AGAIN: it has not ended.  Else it has, and the result is that of
  * hbeat_send(); it stays so until the next start.  HBEAT_OK before the
@@ -701,8 +712,10 @@ typedef struct hbeat_wait {
 } hbeat_wait;
 
 /* Returns what to wait for before the next hbeat_step().  Ask again after each
- * step: it may have closed the descriptor and opened another one.  While no
- * exchange is under way there is nothing to wait for, and no step to make. */
+ * step: it may have closed the descriptor and opened another one.  Where
+ * several tries at nameservers are open, it is the newest one's, and each step
+ * reads the others as well: so the wait is 250 ms at most.  While no exchange
+ * is under way there is nothing to wait for, and no step to make. */
 hbeat_wait hbeat_wants(const hbeat_client *c);
 
 /* Describes the last outcome in one line for the operator, with the raw errno,

@@ -156,14 +156,14 @@ struct server_row {
 
 /*
  * A try lasts for the time left, divided by the tries left and one: that one
- * is for what comes behind the names.
+ * is for what comes behind the names, and for what comes late.
  */
 static const struct server_row server_rows[] = {
     {"the first is silent", {SILENT, GOOD("\2")}, TWO, 900, "127.0.0.2", "0 1",
         NULL, 300},
     {"two are silent", {SILENT, SILENT, GOOD("\3")}, ALL, 900, "127.0.0.3",
         "0 1 2", NULL, 450},
-    {"all are silent", {SILENT, SILENT}, TWO, 900, "", "0 1", NO_ANSWER, 600},
+    {"all are silent", {SILENT, SILENT}, TWO, 900, "", "0 1", NO_ANSWER, 900},
     {"the timeout of resolv.conf counts", {SILENT, GOOD("\2")},
         TWO "options timeout:1\n", 60000, "127.0.0.2", "0 1", NULL, 1000},
     {"there is no first", {NOBODY, GOOD("\2")}, TWO, 5000, "127.0.0.2", "1",
@@ -180,11 +180,7 @@ static const struct server_row server_rows[] = {
     {"a question gets lost",
         {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
         "nameserver $0\n", 900, "127.0.0.1", NULL, NULL, 200},
-    {"the first answers too late",
-        {{.a = {R(1, A("\1")), .delay_ms = 375}, .aaaa = {.silent = true}},
-            {.a = {R(1, A("\2")), .delay_ms = 150}}},
-        TWO, 900, "127.0.0.2", "0 1", NULL, 450},
-    {"a flood of strays", {FLOOD}, ONE, 900, "", "0", NO_ANSWER, 450},
+    {"a flood of strays", {FLOOD}, ONE, 900, "", "0", NO_ANSWER, 900},
     {"a flood of strays, then a good server", {FLOOD, GOOD("\2")}, TWO, 900,
         "127.0.0.2", "0 1", NULL, 300},
 };
@@ -206,6 +202,393 @@ static void is_server(void **state) {
   if (row->asked) assert_string_equal(ns_asked(), row->asked);
   if (took < row->takes_ms || took > row->takes_ms + 20)
     fail_msg("wanted %u ms, got %d", row->takes_ms, (int)took);
+  hbeat_close(&player.client);
+}
+
+/* ---- Answers that come late ------------------------------------------- */
+
+/* An answer after so long, for both families: no IPv6. */
+#define LATE(ms, last)                                                         \
+  {                                                                            \
+    .a = {R(1, A(last)), .delay_ms = ms}, .aaaa = {.delay_ms = ms }            \
+  }
+#define LATE_BOTH(ms, how)                                                     \
+  {                                                                            \
+    .a = {how, .delay_ms = ms}, .aaaa = { how, .delay_ms = ms }                \
+  }
+#define LATE_SHORT(ms, how)                                                    \
+  {                                                                            \
+    .a = {.wrong = NS_SHORT, .delay_ms = ms},                                  \
+    .aaaa = {.wrong = NS_SHORT, .delay_ms = ms}, .tcp_a = {R(1, A("\1"))},     \
+    .tcp = how                                                                 \
+  }
+
+/*
+ * Of 30 s each try has 5 s.  An older try is looked at whenever the newest one
+ * has an answer, and each 250 ms.  What is truncated is asked for again when
+ * the newest try has had 200 ms more.
+ */
+#define LONG .timeout_ms = 30000
+
+static const struct server_row late_rows[] = {
+    {.name = "after 6 s",
+        .servers = {LATE(6000, "\1")},
+        .resolv = "nameserver $0\n",
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 0",
+        .takes_ms = 6000},
+    {.name = "after 12 s, when all was asked",
+        .servers = {LATE(12000, "\1")},
+        .resolv = "nameserver $0\n",
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 0",
+        .takes_ms = 12000},
+    {.name = "after 29.9 s",
+        .servers = {LATE(29900, "\1")},
+        .resolv = ONE,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0",
+        .takes_ms = 29900},
+    {.name = "after 31 s",
+        .servers = {LATE(31000, "\1")},
+        .resolv = "nameserver $0\n",
+        LONG,
+        .tried = "",
+        .asked = "0 0",
+        .says = NO_ANSWER,
+        .takes_ms = 30000},
+    {.name = "to the second try alone",
+        .servers = {{.a = {R(1, A("\1")), .delay_ms = 6000},
+            .aaaa = {.delay_ms = 6000},
+            .deaf = 2}},
+        .resolv = "nameserver $0\n",
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 0",
+        .takes_ms = 11000},
+    {.name = "of the first server, the second is silent",
+        .servers = {LATE(6000, "\1"), SILENT},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1",
+        .takes_ms = 6000},
+    {.name = "of the first server, when the second has failed",
+        .servers = {LATE(12000, "\1"), LATE_BOTH(0, .rcode = NS_SERVFAIL)},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1",
+        .takes_ms = 12000},
+    {.name = "of the first of three, and the others are silent",
+        .servers = {LATE(14000, "\1"), SILENT, SILENT},
+        .resolv = ALL,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1 2",
+        .takes_ms = 14000},
+    {.name = "to the third of five tries: the newest three are open",
+        .servers = {LATE(16000, "\1")},
+        .resolv = "nameserver $0\noptions attempts:5\n",
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 0 0 0 0",
+        .takes_ms = 26000},
+    {.name = "each server for one family",
+        .servers = {{.a = {R(1, A("\1")), .delay_ms = 6000},
+                        .aaaa = {.silent = true}},
+            {.a = {.silent = true}, .aaaa = {.delay_ms = 900}}},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1",
+        .takes_ms = 6150},
+    {.name = "for A, and AAAA is not awaited much longer",
+        .servers = {{.a = {R(1, A("\1")), .delay_ms = 6000},
+                        .aaaa = {.silent = true}},
+            SILENT},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1",
+        .takes_ms = 6200},
+    {.name = "no such name",
+        .servers = {LATE_BOTH(6000, .rcode = NS_NXDOMAIN), SILENT},
+        .resolv = TWO,
+        LONG,
+        .tried = "",
+        .asked = "0 1",
+        .says = NO_NAME,
+        .takes_ms = 6000},
+    {.name = "no such name for A, and never a word for AAAA",
+        .servers = {{.a = {.rcode = NS_NXDOMAIN, .delay_ms = 6000},
+            .aaaa = {.silent = true}}},
+        .resolv = ONE,
+        LONG,
+        .tried = "",
+        .asked = "0",
+        .says = NO_NAME,
+        .takes_ms = 30000},
+    {.name = "no address",
+        .servers = {LATE_BOTH(6000, .rcode = 0), SILENT},
+        .resolv = TWO,
+        LONG,
+        .tried = "",
+        .asked = "0 1",
+        .says = NO_ADDRESS,
+        .takes_ms = 6000},
+    {.name = "a failure, while the next server takes its time",
+        .servers = {LATE_BOTH(6000, .rcode = NS_SERVFAIL), LATE(2000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 7000},
+    {.name = "failures of all",
+        .servers = {LATE_BOTH(6000, .rcode = NS_SERVFAIL),
+            LATE_BOTH(3000, .rcode = NS_SERVFAIL)},
+        .resolv = TWO,
+        LONG,
+        .tried = "",
+        .asked = "0 1",
+        .says = NO_ANSWER,
+        .takes_ms = 8000},
+    {.name = "failures of all, the newest first",
+        .servers = {LATE_BOTH(7500, .rcode = NS_SERVFAIL),
+            LATE_BOTH(1000, .rcode = NS_SERVFAIL)},
+        .resolv = TWO,
+        LONG,
+        .tried = "",
+        .asked = "0 1",
+        .says = NO_ANSWER,
+        .takes_ms = 7500},
+    {.name = "truncated",
+        .servers = {LATE_SHORT(6000, NS_TCP_GOOD), SILENT},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1 0t",
+        .takes_ms = 6200},
+    {.name = "truncated, when all was asked",
+        .servers = {LATE_SHORT(12000, NS_TCP_GOOD), SILENT},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1 0t",
+        .takes_ms = 12200},
+    {.name = "truncated, and TCP refuses, while the next takes its time",
+        .servers = {LATE_SHORT(6000, NS_TCP_REFUSES), LATE(9000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 14000},
+    {.name = "truncated, while another is asked over TCP",
+        .servers = {LATE_SHORT(6000, NS_TCP_GOOD),
+            LATE_SHORT(0, NS_TCP_SILENT)},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1 1t 0t",
+        .takes_ms = 10000},
+    {.name = "while another is asked over TCP",
+        .servers = {LATE(6000, "\1"), LATE_SHORT(0, NS_TCP_SILENT)},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1 1t",
+        .takes_ms = 6000},
+    {.name = "while another is connected to over TCP",
+        .servers = {LATE(6000, "\1"), LATE_SHORT(0, NS_TCP_HOLE)},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1",
+        .takes_ms = 6000},
+    {.name = "while another answers over TCP, in halves",
+        .servers = {{.a = {.rcode = NS_SERVFAIL, .delay_ms = 5010},
+                        .aaaa = {.rcode = NS_SERVFAIL, .delay_ms = 5010}},
+            LATE_SHORT(0, NS_TCP_HALVES)},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.1",
+        .asked = "0 1 1t",
+        .takes_ms = 5020},
+    {.name = "with another id",
+        .servers = {{.a = {R(1, A("\x66")), .wrong = NS_ID, .delay_ms = 6000},
+                        .aaaa = {.silent = true}},
+            LATE(3000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 8000},
+    {.name = "with another name",
+        .servers = {{.a = {R(1, A("\x66")), .wrong = NS_NAME, .delay_ms = 6000},
+                        .aaaa = {.silent = true}},
+            LATE(3000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 8000},
+    {.name = "from another port",
+        .servers = {{.a = {R(1, A("\x66")), .wrong = NS_PORT, .delay_ms = 6000},
+                        .aaaa = {.silent = true}},
+            LATE(3000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 8000},
+    {.name = "from another address",
+        .servers =
+            {{.a = {R(1, A("\x66")), .wrong = NS_ADDRESS, .delay_ms = 6000},
+                 .aaaa = {.silent = true}},
+                LATE(3000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 8000},
+    {.name = "and in time from the second: the first one's still counts",
+        .servers =
+            {{.a = {R(1, A("\1")), .delay_ms = 375}, .aaaa = {.silent = true}},
+                {.a = {R(1, A("\2")), .delay_ms = 150}}},
+        .resolv = TWO,
+        .timeout_ms = 900,
+        .tried = "127.0.0.1",
+        .asked = "0 1",
+        .takes_ms = 450},
+    {.name = "a flood of strays for an older try",
+        .servers = {FLOOD, LATE(2000, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 7000},
+};
+
+/* A client whose nameserver is silent, with three tries open. */
+static void open_three_tries(void) {
+  static const struct ns_server server = SILENT;
+
+  ns_start(&server, 1);
+  open_player(
+      NULL, ns_text("resolv.conf", "nameserver $0\noptions attempts:5\n"));
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (ns_log()->count < 6) {
+    hbeat_wait w = hbeat_wants(&player.client);
+
+    if (w.fd >= 0) clock_skip_s(5);
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  }
+}
+
+/* However many tries there are. */
+static void three_tries_are_open_at_most(void **state) {
+  int before = open_descriptors(), most = 0;
+  hbeat_error e = HBEAT_AGAIN;
+
+  (void)state;
+  open_three_tries();
+  while (e == HBEAT_AGAIN) {
+    int now = open_descriptors() - before;
+
+    if (now > most) most = now;
+    clock_skip_s(1);
+    e = hbeat_step(&player.client);
+  }
+  assert_int_equal(e, HBEAT_ERR_RESOLVE);
+  assert_string_equal(ns_asked(), "0 0 0 0 0");
+  assert_int_equal(most, 3);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
+}
+
+static void each_try_has_a_port_and_ids_of_its_own(void **state) {
+  const volatile struct ns_query *q;
+  unsigned same_ids = 0;
+
+  (void)state;
+  open_three_tries();
+  q = ns_log()->queries;
+  for (unsigned i = 0; i < 6; i++) {
+    check_form(&q[i]);
+    for (unsigned j = 0; j < i; j++) {
+      same_ids += q[j].id == q[i].id;
+      if ((q[j].port == q[i].port) != (i / 2 == j / 2))
+        fail_msg(
+            "queries %u and %u: ports %u and %u", j, i, q[j].port, q[i].port);
+    }
+  }
+  assert_in_range(same_ids, 0, 1);
+  hbeat_close(&player.client);
+}
+
+static void open_tries_end_with_the_exchange(void **state) {
+  int before = open_descriptors();
+
+  (void)state;
+  open_three_tries();
+  assert_int_equal(open_descriptors(), before + 3);
+  assert_int_equal(
+      hbeat_start(&player.client, &player_beat, &player.reply), HBEAT_OK);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
+
+  open_three_tries();
+  assert_int_equal(open_descriptors(), before + 3);
+  clock_skip_s(60);
+  assert_int_equal(hbeat_step(&player.client), HBEAT_ERR_TIMEOUT);
+  assert_int_equal(open_descriptors(), before);
+  hbeat_close(&player.client);
+
+  open_three_tries();
+  assert_int_equal(open_descriptors(), before + 3);
+  hbeat_close(&player.client);
+  assert_int_equal(open_descriptors(), before);
+}
+
+/* Only one can be polled: the others are looked at, so nobody waits long. */
+static void older_tries_are_looked_at_often(void **state) {
+  static const struct ns_server server = SILENT;
+  hbeat_wait w;
+
+  (void)state;
+  ns_start(&server, 1);
+  open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while ((w = hbeat_wants(&player.client)).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  assert_int_equal(w.events, POLLIN);
+  assert_int_equal(w.timeout_ms, 5000);
+  clock_skip_s(5);
+  assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  assert_int_not_equal(hbeat_wants(&player.client).fd, w.fd);
+  w = hbeat_wants(&player.client);
+  assert_int_equal(w.events, POLLIN);
+  assert_int_equal(w.timeout_ms, 250);
+  hbeat_close(&player.client);
+}
+
+/* A loop that comes back late finds the answer: nobody else is asked. */
+static void what_has_come_is_read_however_late(void **state) {
+  (void)state;
+  ns_start(&good_server, 1);
+  open_player(NULL, ns_text("resolv.conf", "nameserver $0\n"));
+  tried_refuse();
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (hbeat_wants(&player.client).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  assert_string_equal(ns_asked(), "0");
+  clock_skip_s(6);
+  for (int i = 0; i < 4; i++) hbeat_step(&player.client);
+  assert_string_equal(ns_asked(), "0");
+  assert_string_equal(tried(), "127.0.0.1");
   hbeat_close(&player.client);
 }
 
@@ -316,8 +699,8 @@ struct loop_row {
   { .wrong = NS_SHORT }
 
 static const struct loop_row loop_rows[] = {
-    {"a silent server", SILENT, 300, false},
-    {"a flood", FLOOD, 300, false},
+    {"a silent server", SILENT, 600, false},
+    {"a flood", FLOOD, 600, false},
     {"a good server", GOOD("\1"), 300, true},
     {"a good server that says nothing of AAAA",
         {.a = {R(1, A("\1"))}, .aaaa = {.silent = true}}, 300, true},
@@ -436,15 +819,22 @@ int main(void) {
       TEST(a_closed_client_forgets),
       TEST(a_late_step_ends_the_lookup),
       TEST(a_lookup_can_be_given_up),
+      TEST(three_tries_are_open_at_most),
+      TEST(each_try_has_a_port_and_ids_of_its_own),
+      TEST(open_tries_end_with_the_exchange),
+      TEST(older_tries_are_looked_at_often),
+      TEST(what_has_come_is_read_however_late),
   };
   static struct CMUnitTest tests[COUNT(named) + COUNT(name_rows) +
-      COUNT(server_rows) + COUNT(ttl_rows) + COUNT(loop_rows)];
+      COUNT(server_rows) + COUNT(late_rows) + COUNT(ttl_rows) +
+      COUNT(loop_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
 
   clock_begin();
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_name, name_rows);
   to = ROWS(to, is_server, server_rows);
+  to = ROWS(to, is_server, late_rows);
   to = ROWS(to, is_ttl, ttl_rows);
   ROWS(to, is_loop, loop_rows);
   return cmocka_run_group_tests(tests, NULL, NULL);
