@@ -11,6 +11,8 @@ enum { PORT = 53, HEADER = 12, QUERY_MAX = 512, REPLY_MAX = QUERY_MAX + 16 };
 
 static pid_t dns_pid;
 
+/* ---- Messages --------------------------------------------------------- */
+
 /* Whether a query, which ends there, asks for an address of IPv4. */
 static bool asks_for_ipv4(const unsigned char *query, size_t end) {
   return query[end - 3] == 1;
@@ -38,15 +40,66 @@ static size_t answer(
   return end + sizeof record;
 }
 
-static void answer_datagram(int fd, bool cut) {
-  unsigned char query[QUERY_MAX], reply[REPLY_MAX];
-  union socket_address from;
-  socklen_t from_size = sizeof from;
-  ssize_t n = recvfrom(fd, query, sizeof query, 0, &from.any, &from_size);
-  size_t size = n > 0 ? answer(query, (size_t)n, reply, cut) : 0;
+/* ---- UDP -------------------------------------------------------------- */
 
-  sendto(fd, reply, size, 0, &from.any, from_size);
+struct datagram {
+  unsigned char query[QUERY_MAX];
+  size_t size; /* 0: there is none */
+  union socket_address from;
+};
+
+static struct datagram take_datagram(int fd) {
+  struct datagram d = {.size = 0};
+  socklen_t from_size = sizeof d.from;
+  ssize_t n = recvfrom(fd, d.query, sizeof d.query, 0, &d.from.any, &from_size);
+
+  if (n > 0) d.size = (size_t)n;
+  return d;
 }
+
+static void answer_datagram(int fd, const struct datagram *d, bool cut) {
+  unsigned char reply[REPLY_MAX];
+  size_t size = answer(d->query, d->size, reply, cut);
+
+  sendto(fd, reply, size, 0, &d->from.any, sizeof d->from.v4);
+}
+
+/* The queries of one try, for A and for AAAA: they come from one port. */
+struct try {
+  struct datagram queries[2];
+  size_t count;
+};
+
+static bool belongs_to(const struct try *t, const struct datagram *d) {
+  return t->count < COUNT(t->queries) &&
+      t->queries[0].from.v4.sin_port == d->from.v4.sin_port;
+}
+
+/* Keeps the try that a query belongs to; answers the one before it. */
+static void answer_late(
+    int fd, struct try *kept, const struct datagram *d, bool cut) {
+  if (!belongs_to(kept, d)) {
+    for (size_t i = 0; i < kept->count; i++)
+      answer_datagram(fd, &kept->queries[i], cut);
+    kept->count = 0;
+  }
+  kept->queries[kept->count++] = *d;
+}
+
+static void serve_datagram(int fd, enum dns_way way) {
+  static struct try kept;
+  struct datagram d = take_datagram(fd);
+
+  switch (way) {
+  case DNS_DATAGRAMS: answer_datagram(fd, &d, false); break;
+  case DNS_STREAMS:
+  case DNS_DRIPS: answer_datagram(fd, &d, true); break;
+  case DNS_IS_LATE: answer_late(fd, &kept, &d, false); break;
+  case DNS_IS_LATE_AND_CUTS: answer_late(fd, &kept, &d, true); break;
+  }
+}
+
+/* ---- TCP -------------------------------------------------------------- */
 
 static void answer_stream(int listener, bool drips) {
   unsigned char query[QUERY_MAX], reply[2 + REPLY_MAX];
@@ -66,12 +119,14 @@ static void answer_stream(int listener, bool drips) {
   close(fd);
 }
 
+/* ---- The server ------------------------------------------------------- */
+
 static void serve(int udp, int tcp, enum dns_way way) {
   struct pollfd p[2] = {{udp, POLLIN, 0}, {tcp, POLLIN, 0}};
 
   for (;;) {
     poll(p, 2, -1);
-    if (p[0].revents) answer_datagram(udp, way != DNS_DATAGRAMS);
+    if (p[0].revents) serve_datagram(udp, way);
     if (p[1].revents) answer_stream(tcp, way == DNS_DRIPS);
   }
 }

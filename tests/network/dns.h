@@ -9,9 +9,11 @@
 #define DNS_H
 
 enum dns_way {
-  DNS_DATAGRAMS, /* answers by UDP */
-  DNS_STREAMS,   /* by TCP, as by UDP there would be more to say */
-  DNS_DRIPS      /* the same, by a byte a second that is no answer */
+  DNS_DATAGRAMS,       /* answers by UDP */
+  DNS_STREAMS,         /* by TCP, as by UDP there would be more to say */
+  DNS_DRIPS,           /* the same, by a byte a second that is no answer */
+  DNS_IS_LATE,         /* answers a try by UDP when the next one begins */
+  DNS_IS_LATE_AND_CUTS /* the same, and TCP has the answer */
 };
 
 /* Starts it, and returns its address, in figures, of this process's own. */

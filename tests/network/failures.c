@@ -130,6 +130,7 @@ static struct failures now;
 static struct plan planned;
 static int64_t skipped_ms; /* what a jump has added to the client's clock */
 static bool is_open[DESCRIPTORS];
+static bool answers_are_late; /* a nameserver's */
 
 /* Counts a call; returns what goes wrong with it, or NULL. */
 static const struct effect *due(enum call_name call) {
@@ -183,22 +184,6 @@ static void read_clock(struct call *c) {
   c->result = 0;
 }
 
-/* A wait that finds nothing puts the clock forward by all of it. */
-static void wait_in_vain(struct call *c) {
-  int timeout_ms = c->in.poll.timeout_ms;
-
-  if (now.struck && timeout_ms > planned.patience_ms)
-    c->in.poll.timeout_ms = planned.patience_ms;
-  make_call(c);
-  if (c->result == 0) now.clock_ms += timeout_ms;
-}
-
-static void go_well(struct call *c) {
-  if (c->name == CALL_CLOCK) read_clock(c);
-  else if (c->name == CALL_POLL) wait_in_vain(c);
-  else make_call(c);
-}
-
 static bool is_datagram(int fd) {
   int type = 0;
   socklen_t size = sizeof type;
@@ -211,6 +196,52 @@ static bool is_datagram(int fd) {
 
   make_call(&query);
   return type == SOCK_DGRAM;
+}
+
+/*
+ * Lists the client's tries at a nameserver, which are its sockets; returns how
+ * many.  0: it is not at that, as it has other descriptors, or none.
+ */
+static nfds_t list_tries(struct pollfd list[DESCRIPTORS]) {
+  nfds_t count = 0;
+
+  for (int fd = 0; fd < DESCRIPTORS; fd++) {
+    if (!is_open[fd]) continue;
+    if (!is_datagram(fd)) return 0;
+    list[count++] = (struct pollfd){fd, POLLIN, 0};
+  }
+  return count;
+}
+
+/* Waits in place of the client, which asks for the newest try alone. */
+static void await_late_answer(struct call *c) {
+  struct pollfd tries[DESCRIPTORS];
+  nfds_t count = list_tries(tries);
+  struct call any = {.name = CALL_POLL,
+      .fd = -1,
+      .in.poll = {
+          .list = tries, .count = count, .timeout_ms = c->in.poll.timeout_ms}};
+
+  if (count == 0) return;
+  if (count > 1) make_call(&any);
+  c->in.poll.timeout_ms = 0;
+}
+
+/* A wait that finds nothing puts the clock forward by all of it. */
+static void wait_in_vain(struct call *c) {
+  int timeout_ms = c->in.poll.timeout_ms;
+
+  if (now.struck && timeout_ms > planned.patience_ms)
+    c->in.poll.timeout_ms = planned.patience_ms;
+  if (answers_are_late) await_late_answer(c);
+  make_call(c);
+  if (c->result == 0) now.clock_ms += timeout_ms;
+}
+
+static void go_well(struct call *c) {
+  if (c->name == CALL_CLOCK) read_clock(c);
+  else if (c->name == CALL_POLL) wait_in_vain(c);
+  else make_call(c);
 }
 
 /* Moves the first byte of a message; a datagram, which is one, as it is. */
@@ -300,7 +331,12 @@ void failures_begin(void) {
   planned = (struct plan){.effect = NULL};
   skipped_ms = 0;
   memset(is_open, 0, sizeof is_open);
+  answers_are_late = false;
   syscalls_go_through(see_to);
+}
+
+void failures_answers_are_late(void) {
+  answers_are_late = true;
 }
 
 void failures_watch(bool watched) {

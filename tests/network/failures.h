@@ -56,6 +56,14 @@ struct plan {
 /* Begins anew: no plan, no calls so far, nothing open. */
 void failures_begin(void);
 
+/*
+ * Its nameserver answers a try when the next one begins (dns.h), which only
+ * the client's clock brings about: while one try is open nothing is awaited by
+ * the machine's clock, and while there are more, an answer to any of them.
+ * Until failures_begin().
+ */
+void failures_answers_are_late(void);
+
 /* The client is at work / is not. */
 void failures_watch(bool watched);
 

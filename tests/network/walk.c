@@ -38,6 +38,7 @@ struct scenario {
 #define TIMEOUT_MS 5000
 #define HANG_MS 30000 /* of real time */
 #define NO_NAMES "127.0.0.1 localhost\n"
+#define ONE_MORE_TRY "options attempts:3\n" /* than two, as one may be lost */
 
 static const struct scenario scenarios[] = {
     {.name = "a first heartbeat", .full = true},
@@ -52,6 +53,14 @@ static const struct scenario scenarios[] = {
         .hosts = NO_NAMES,
         .resolv = "",
         .dns = DNS_STREAMS},
+    {.name = "a name by UDP, late",
+        .hosts = NO_NAMES,
+        .resolv = ONE_MORE_TRY,
+        .dns = DNS_IS_LATE},
+    {.name = "a name by TCP, as UDP would cut it, late",
+        .hosts = NO_NAMES,
+        .resolv = ONE_MORE_TRY,
+        .dns = DNS_IS_LATE_AND_CUTS},
     {.name = "a name by the second nameserver, the first has a scope",
         .hosts = NO_NAMES,
         .resolv = "nameserver fe80::1%lo\n"},
@@ -158,11 +167,16 @@ static bool await_close(void) {
 
 static const struct plan no_failure = {.effect = NULL};
 
+static bool is_late(enum dns_way way) {
+  return way == DNS_IS_LATE || way == DNS_IS_LATE_AND_CUTS;
+}
+
 /* Up to where the walk begins. */
 static hbeat_error begin(void) {
   hbeat_error e;
 
   failures_begin();
+  if (is_late(stage.scenario->dns)) failures_answers_are_late();
   configure();
   e = init();
   if (e == HBEAT_OK && stage.scenario->before) e = send_request();
