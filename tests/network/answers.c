@@ -117,47 +117,55 @@ static void is_answer(void **state) {
     "\x9" b a "\xa" b
 
 static const struct answer_row good_rows[] = {
-    {"A", {.a = {R(1, A("\1"))}}, GIVES("127.0.0.1")},
-    {"AAAA", {.aaaa = {R(1, AAAA("\1"))}}, GIVES("2001:db8::1")},
-    {"A and AAAA", {.a = {R(1, A("\1"))}, .aaaa = {R(1, AAAA("\1"))}},
+    {"A", .server = {.a = {R(1, A("\1"))}}, GIVES("127.0.0.1")},
+    {"AAAA", .server = {.aaaa = {R(1, AAAA("\1"))}}, GIVES("2001:db8::1")},
+    {"A and AAAA", .server = {.a = {R(1, A("\1"))}, .aaaa = {R(1, AAAA("\1"))}},
         GIVES("2001:db8::1 127.0.0.1")},
     {"two of each",
-        {.a = {R(2, A("\1") A("\2"))}, .aaaa = {R(2, AAAA("\1") AAAA("\2"))}},
+        .server = {.a = {R(2, A("\1") A("\2"))},
+            .aaaa = {R(2, AAAA("\1") AAAA("\2"))}},
         GIVES("2001:db8::1 127.0.0.1 2001:db8::2 127.0.0.2")},
-    {"the question in another case", {.a = {R(1, A("\1")), .wrong = NS_CASE}},
-        GIVES("127.0.0.1")},
-    {"the owner written out", {.a = {R(1, A_OF("\3api\5lucit\3app\0", "\1"))}},
+    {"the question in another case",
+        .server = {.a = {R(1, A("\1")), .wrong = NS_CASE}}, GIVES("127.0.0.1")},
+    {"the owner written out",
+        .server = {.a = {R(1, A_OF("\3api\5lucit\3app\0", "\1"))}},
         GIVES("127.0.0.1")},
     {"the owner in another case",
-        {.a = {R(1, A_OF("\3aPi\5LUCIT\3App\0", "\1"))}}, GIVES("127.0.0.1")},
+        .server = {.a = {R(1, A_OF("\3aPi\5LUCIT\3App\0", "\1"))}},
+        GIVES("127.0.0.1")},
     {"the owner, compressed at its end",
-        {.a = {R(1, A_OF("\3api\xc0\x10", "\1"))}}, GIVES("127.0.0.1")},
-    {"A and AAAA in one answer", {.a = {R(2, AAAA("\1") A("\1"))}},
+        .server = {.a = {R(1, A_OF("\3api\xc0\x10", "\1"))}},
+        GIVES("127.0.0.1")},
+    {"A and AAAA in one answer", .server = {.a = {R(2, AAAA("\1") A("\1"))}},
         GIVES("127.0.0.1")},
     {"records of other types",
-        {.a = {R(4,
-             ASKED IS_TXT "\0\3\2hi" ASKED "\0\x2e\0\1" MINUTE "\0\0" ASKED
-                          "\0\x27\0\1" MINUTE "\0\1\0" A("\1"))}},
+        .server = {.a = {R(4,
+                       ASKED IS_TXT "\0\3\2hi" ASKED "\0\x2e\0\1" MINUTE
+                                    "\0\0" ASKED "\0\x27\0\1" MINUTE
+                                    "\0\1\0" A("\1"))}},
         GIVES("127.0.0.1")},
     {"another class beside it",
-        {.a = {R(2, ASKED "\0\1\0\3" MINUTE "\0\4\x7f\0\0\x66" A("\1"))}},
+        .server = {.a = {R(
+                       2, ASKED "\0\1\0\3" MINUTE "\0\4\x7f\0\0\x66" A("\1"))}},
         GIVES("127.0.0.1")},
     {"another name beside it",
-        {.a = {R(3, A_OF(N("x"), "\x66") A("\1") A_OF(N("y"), "\x67"))}},
+        .server = {.a = {R(
+                       3, A_OF(N("x"), "\x66") A("\1") A_OF(N("y"), "\x67"))}},
         GIVES("127.0.0.1")},
-    {"an additional record", {.a = {R(1, A("\1") A("\x66")), .additional = 1}},
+    {"an additional record",
+        .server = {.a = {R(1, A("\1") A("\x66")), .additional = 1}},
         GIVES("127.0.0.1")},
     {"twenty A, of which eight are kept",
-        {.a = {R(20,
-             TEN(ASKED IS_A "\0\4\x7f\0\0", )
-                 TEN(ASKED IS_A "\0\4\x7f\0\1", ))}},
+        .server = {.a = {R(20,
+                       TEN(ASKED IS_A "\0\4\x7f\0\0", )
+                           TEN(ASKED IS_A "\0\4\x7f\0\1", ))}},
         GIVES("127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 "
               "127.0.0.7 "
               "127.0.0.8")},
     {"twenty of each, of which four are kept",
-        {.a = {R(20,
-             TEN(ASKED IS_A "\0\4\x7f\0\0", )
-                 TEN(ASKED IS_A "\0\4\x7f\0\1", ))},
+        .server = {.a = {R(20,
+                       TEN(ASKED IS_A "\0\4\x7f\0\0", )
+                           TEN(ASKED IS_A "\0\4\x7f\0\1", ))},
             .aaaa = {R(20,
                 TEN(ASKED IS_AAAA "\0\x10\x20\1\x0d\xb8"
                                   "\0\0\0\0\0\0\0\0\0\0\0", )
@@ -167,135 +175,153 @@ static const struct answer_row good_rows[] = {
             "2001:db8::1 127.0.0.1 2001:db8::2 127.0.0.2 2001:db8::3 127.0.0.3 "
             "2001:db8::4 127.0.0.4")},
     {"twenty A, one AAAA that comes later",
-        {.a = {R(20,
-             TEN(ASKED IS_A "\0\4\x7f\0\0", )
-                 TEN(ASKED IS_A "\0\4\x7f\0\1", ))},
+        .server = {.a = {R(20,
+                       TEN(ASKED IS_A "\0\4\x7f\0\0", )
+                           TEN(ASKED IS_A "\0\4\x7f\0\1", ))},
             .aaaa = {R(1, AAAA("\1")), .delay_ms = 50}},
         .tried =
             "2001:db8::1 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 "
             "127.0.0.6 127.0.0.7",
         .asked = "0", TAKES(50, 70)},
 
-    {"a CNAME", {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("b"), "\1"))}},
+    {"a CNAME", .server = {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("b"), "\1"))}},
         GIVES("127.0.0.1")},
     {"a CNAME that is compressed",
-        {.a = {R(2, ASKED IS_CNAME "\0\5\2b2\xc0\x10" A_OF("\xc0\x2b", "\1"))}},
+        .server = {.a = {R(2,
+                       ASKED IS_CNAME
+                       "\0\5\2b2\xc0\x10" A_OF("\xc0\x2b", "\1"))}},
         GIVES("127.0.0.1")},
     {"a CNAME to the same name in another case",
-        {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("B"), "\1"))}},
+        .server = {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("B"), "\1"))}},
         GIVES("127.0.0.1")},
     {"two CNAMEs of one name, which must not be: the first counts",
-        {.a = {R(4,
-             LINK_TO(ASKED, "b") LINK_TO(ASKED, "c") A_OF(N("b"), "\1")
-                 A_OF(N("c"), "\2"))}},
+        .server = {.a = {R(4,
+                       LINK_TO(ASKED, "b") LINK_TO(ASKED, "c")
+                           A_OF(N("b"), "\1") A_OF(N("c"), "\2"))}},
         GIVES("127.0.0.1")},
     {"CNAMEs for both families",
-        {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("b"), "\1"))},
+        .server = {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("b"), "\1"))},
             .aaaa = {R(2, LINK_TO(ASKED, "c") AAAA_OF(N("c"), "\1"))}},
         GIVES("2001:db8::1 127.0.0.1")},
     {"five CNAMEs",
-        {.a = {R(6,
-             LINK_TO(ASKED, "b") LINK("b", "c") LINK("c", "d") LINK("d", "e")
-                 LINK("e", "f") A_OF(N("f"), "\1"))}},
+        .server = {.a = {R(6,
+                       LINK_TO(ASKED, "b") LINK("b", "c") LINK("c", "d")
+                           LINK("d", "e") LINK("e", "f") A_OF(N("f"), "\1"))}},
         GIVES("127.0.0.1")},
     {"sixteen CNAMEs",
-        {.a = {R(17,
-             LINK_TO(ASKED, "b") LINK("b", "c") LINK("c", "d") LINK("d", "e")
-                 LINK("e", "f") LINK("f", "g") LINK("g", "h") LINK("h", "i")
-                     LINK("i", "j") LINK("j", "k") LINK("k", "l") LINK("l", "m")
-                         LINK("m", "n") LINK("n", "o") LINK("o", "p")
-                             LINK("p", "q") A_OF(N("q"), "\1"))}},
+        .server = {.a = {R(17,
+                       LINK_TO(ASKED, "b") LINK("b", "c") LINK("c", "d")
+                           LINK("d", "e") LINK("e", "f") LINK("f", "g") LINK(
+                               "g", "h") LINK("h", "i") LINK("i", "j")
+                               LINK("j", "k") LINK("k", "l") LINK("l", "m")
+                                   LINK("m", "n") LINK("n", "o") LINK("o", "p")
+                                       LINK("p", "q") A_OF(N("q"), "\1"))}},
         GIVES("127.0.0.1")},
     {"nine CNAMEs, each compressed by the one before",
-        {.a = {R(10,
-             LONGER("\x0c", "a") LONGER("\x2b", "b") LONGER("\x3b", "c")
-                 LONGER("\x4b", "d") LONGER("\x5b", "e") LONGER("\x6b", "f")
-                     LONGER("\x7b", "g") LONGER("\x8b", "h") LONGER("\x9b", "i")
-                         A_OF("\xc0\xab", "\1"))}},
+        .server = {.a = {R(10,
+                       LONGER("\x0c", "a") LONGER("\x2b", "b") LONGER(
+                           "\x3b", "c") LONGER("\x4b", "d") LONGER("\x5b", "e")
+                           LONGER("\x6b", "f") LONGER("\x7b", "g")
+                               LONGER("\x8b", "h") LONGER("\x9b", "i")
+                                   A_OF("\xc0\xab", "\1"))}},
         GIVES("127.0.0.1")},
     {"the address before its CNAME",
-        {.a = {R(2, A_OF(N("b"), "\1") LINK_TO(ASKED, "b"))}},
+        .server = {.a = {R(2, A_OF(N("b"), "\1") LINK_TO(ASKED, "b"))}},
         GIVES("127.0.0.1")},
     {"five CNAMEs the other way round",
-        {.a = {R(6,
-             A_OF(N("f"), "\1") LINK("e", "f") LINK("d", "e") LINK("c", "d")
-                 LINK("b", "c") LINK_TO(ASKED, "b"))}},
+        .server = {.a = {R(6,
+                       A_OF(N("f"), "\1") LINK("e", "f") LINK("d", "e")
+                           LINK("c", "d") LINK("b", "c") LINK_TO(ASKED, "b"))}},
         GIVES("127.0.0.1")},
 };
 
 /* ---- One family alone ------------------------------------------------- */
 
 static const struct answer_row family_rows[] = {
-    {"A, and silence for AAAA", {.a = {R(1, A("\1"))}, .aaaa = SILENT},
-        GIVES("127.0.0.1"), TAKES(200, 220)},
-    {"AAAA, and silence for A", {.a = SILENT, .aaaa = {R(1, AAAA("\1"))}},
+    {"A, and silence for AAAA",
+        .server = {.a = {R(1, A("\1"))}, .aaaa = SILENT}, GIVES("127.0.0.1"),
+        TAKES(200, 220)},
+    {"AAAA, and silence for A",
+        .server = {.a = SILENT, .aaaa = {R(1, AAAA("\1"))}},
         GIVES("2001:db8::1"), TAKES(200, 220)},
     {"AAAA, and A 100 ms later",
-        {.a = {R(1, A("\1")), .delay_ms = 100}, .aaaa = {R(1, AAAA("\1"))}},
+        .server = {.a = {R(1, A("\1")), .delay_ms = 100},
+            .aaaa = {R(1, AAAA("\1"))}},
         GIVES("2001:db8::1 127.0.0.1"), TAKES(100, 120)},
     {"A, and AAAA too late",
-        {.a = {R(1, A("\1"))}, .aaaa = {R(1, AAAA("\1")), .delay_ms = 400}},
+        .server = {.a = {R(1, A("\1"))},
+            .aaaa = {R(1, AAAA("\1")), .delay_ms = 400}},
         GIVES("127.0.0.1"), TAKES(200, 220)},
-    {"A, and SERVFAIL for AAAA", {.a = {R(1, A("\1"))}, .aaaa = FAILS},
-        GIVES("127.0.0.1")},
-    {"AAAA, and SERVFAIL for A", {.a = FAILS, .aaaa = {R(1, AAAA("\1"))}},
+    {"A, and SERVFAIL for AAAA",
+        .server = {.a = {R(1, A("\1"))}, .aaaa = FAILS}, GIVES("127.0.0.1")},
+    {"AAAA, and SERVFAIL for A",
+        .server = {.a = FAILS, .aaaa = {R(1, AAAA("\1"))}},
         GIVES("2001:db8::1")},
     {"A, and a malformed answer for AAAA",
-        {.a = {R(1, A("\1"))}, .aaaa = {R(1, "\xff")}}, GIVES("127.0.0.1")},
-    {"SERVFAIL for A, nothing for AAAA", {.a = FAILS}, GOES_ON},
-    {"silence for A, nothing for AAAA", {.a = SILENT}, GOES_ON,
+        .server = {.a = {R(1, A("\1"))}, .aaaa = {R(1, "\xff")}},
+        GIVES("127.0.0.1")},
+    {"SERVFAIL for A, nothing for AAAA", .server = {.a = FAILS}, GOES_ON},
+    {"silence for A, nothing for AAAA", .server = {.a = SILENT}, GOES_ON,
         TAKES(300, 320)},
-    {"silence for AAAA, no such name for A", {.a = MISSING, .aaaa = SILENT},
-        TAKES(0, 5000)},
+    {"silence for AAAA, no such name for A",
+        .server = {.a = MISSING, .aaaa = SILENT}, TAKES(0, 5000)},
 };
 
 /* ---- No address ------------------------------------------------------- */
 
 static const struct answer_row none_rows[] = {
-    {"no such name", {.a = MISSING, .aaaa = MISSING}, SAYS(NO_NAME)},
-    {"no such name for A, no address for AAAA", {.a = MISSING}, SAYS(NO_NAME)},
-    {"no address", {.a = {R(0, "")}}, SAYS(NO_ADDRESS)},
-    {"the address of another name", {.a = {R(1, A_OF(N("x"), "\x66"))}},
-        SAYS(NO_ADDRESS)},
+    {"no such name", .server = {.a = MISSING, .aaaa = MISSING}, SAYS(NO_NAME)},
+    {"no such name for A, no address for AAAA", .server = {.a = MISSING},
+        SAYS(NO_NAME)},
+    {"no address", .server = {.a = {R(0, "")}}, SAYS(NO_ADDRESS)},
+    {"the address of another name",
+        .server = {.a = {R(1, A_OF(N("x"), "\x66"))}}, SAYS(NO_ADDRESS)},
     {"the address of a name that begins alike",
-        {.a = {R(1, A_OF("\3api\5lucit\3app\7example\0", "\x66"))}},
+        .server = {.a = {R(1, A_OF("\3api\5lucit\3app\7example\0", "\x66"))}},
         SAYS(NO_ADDRESS)},
     {"the address of a name that ends alike",
-        {.a = {R(1, A_OF("\3www\xc0\x0c", "\x66"))}}, SAYS(NO_ADDRESS)},
+        .server = {.a = {R(1, A_OF("\3www\xc0\x0c", "\x66"))}},
+        SAYS(NO_ADDRESS)},
     {"the address of a name with other dots",
-        {.a = {R(1,
-             A_OF("\x9"
-                  "api.lucit\3app\0",
-                 "\x66"))}},
+        .server = {.a = {R(1,
+                       A_OF("\x9"
+                            "api.lucit\3app\0",
+                           "\x66"))}},
         SAYS(NO_ADDRESS)},
-    {"another class", {.a = {R(1, ASKED "\0\1\0\3" MINUTE "\0\4\x7f\0\0\x66")}},
+    {"another class",
+        .server = {.a = {R(1, ASKED "\0\1\0\3" MINUTE "\0\4\x7f\0\0\x66")}},
         SAYS(NO_ADDRESS)},
-    {"AAAA for A", {.a = {R(1, AAAA("\x66"))}}, SAYS(NO_ADDRESS)},
-    {"an additional record only", {.a = {R(0, A("\x66")), .additional = 1}},
-        SAYS(NO_ADDRESS)},
-    {"a CNAME without its address", {.a = {R(1, LINK_TO(ASKED, "b"))}},
-        SAYS(NO_ADDRESS)},
+    {"AAAA for A", .server = {.a = {R(1, AAAA("\x66"))}}, SAYS(NO_ADDRESS)},
+    {"an additional record only",
+        .server = {.a = {R(0, A("\x66")), .additional = 1}}, SAYS(NO_ADDRESS)},
+    {"a CNAME without its address",
+        .server = {.a = {R(1, LINK_TO(ASKED, "b"))}}, SAYS(NO_ADDRESS)},
     {"a CNAME to nobody, and the address of another name",
-        {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("c"), "\x66"))}},
+        .server = {.a = {R(2, LINK_TO(ASKED, "b") A_OF(N("c"), "\x66"))}},
         SAYS(NO_ADDRESS)},
-    {"a CNAME to the root", {.a = {R(1, ASKED IS_CNAME "\0\1\0")}},
+    {"a CNAME to the root", .server = {.a = {R(1, ASKED IS_CNAME "\0\1\0")}},
         SAYS(NO_ADDRESS)},
     {"a CNAME of another class",
-        {.a = {R(
-             2, ASKED "\0\5\0\3" MINUTE "\0\3" N("b") A_OF(N("b"), "\x66"))}},
+        .server = {.a = {R(2,
+                       ASKED "\0\5\0\3" MINUTE "\0\3" N("b")
+                           A_OF(N("b"), "\x66"))}},
         SAYS(NO_ADDRESS)},
     {"a CNAME of another name",
-        {.a = {R(2, LINK("x", "b") A_OF(N("b"), "\x66"))}}, SAYS(NO_ADDRESS)},
+        .server = {.a = {R(2, LINK("x", "b") A_OF(N("b"), "\x66"))}},
+        SAYS(NO_ADDRESS)},
     /* Whether it is no address or no answer is all the same. */
-    {"a CNAME to itself", {.a = {R(1, ASKED IS_CNAME "\0\2" ASKED)}}, ANYHOW},
+    {"a CNAME to itself", .server = {.a = {R(1, ASKED IS_CNAME "\0\2" ASKED)}},
+        ANYHOW},
     {"CNAMEs in a circle",
-        {.a = {R(3, LINK_TO(ASKED, "b") LINK("b", "c") LINK("c", "b"))}},
+        .server = {.a = {R(
+                       3, LINK_TO(ASKED, "b") LINK("b", "c") LINK("c", "b"))}},
         ANYHOW},
     {"a CNAME to itself, and an address",
-        {.a = {R(2, A("\1") ASKED IS_CNAME "\0\2" ASKED)}}, ANYHOW},
+        .server = {.a = {R(2, A("\1") ASKED IS_CNAME "\0\2" ASKED)}}, ANYHOW},
     {"two CNAMEs of one name",
-        {.a = {R(
-             3, LINK_TO(ASKED, "b") LINK_TO(ASKED, "c") A_OF(N("c"), "\1"))}},
+        .server = {.a = {R(3,
+                       LINK_TO(ASKED, "b") LINK_TO(ASKED, "c")
+                           A_OF(N("c"), "\1"))}},
         ANYHOW},
 };
 
@@ -308,31 +334,33 @@ static const struct answer_row none_rows[] = {
   }
 
 static const struct answer_row stray_rows[] = {
-    {"another id", STRAY(NS_ID), GIVES("127.0.0.1")},
-    {"another name", STRAY(NS_NAME), GIVES("127.0.0.1")},
-    {"another type asked for", STRAY(NS_TYPE), GIVES("127.0.0.1")},
-    {"another class asked for", STRAY(NS_CLASS), GIVES("127.0.0.1")},
-    {"a query", STRAY(NS_QUERY), GIVES("127.0.0.1")},
-    {"from another port", STRAY(NS_PORT), GIVES("127.0.0.1")},
-    {"from another address", STRAY(NS_ADDRESS), GIVES("127.0.0.1")},
+    {"another id", .server = STRAY(NS_ID), GIVES("127.0.0.1")},
+    {"another name", .server = STRAY(NS_NAME), GIVES("127.0.0.1")},
+    {"another type asked for", .server = STRAY(NS_TYPE), GIVES("127.0.0.1")},
+    {"another class asked for", .server = STRAY(NS_CLASS), GIVES("127.0.0.1")},
+    {"a query", .server = STRAY(NS_QUERY), GIVES("127.0.0.1")},
+    {"from another port", .server = STRAY(NS_PORT), GIVES("127.0.0.1")},
+    {"from another address", .server = STRAY(NS_ADDRESS), GIVES("127.0.0.1")},
     {"a failure with another id",
-        {.a = {.rcode = NS_NXDOMAIN, .wrong = NS_ID, .then = &good}},
+        .server = {.a = {.rcode = NS_NXDOMAIN, .wrong = NS_ID, .then = &good}},
         GIVES("127.0.0.1")},
     {"a short one with another id",
-        {.a = {.wrong = NS_ID | NS_SHORT, .then = &good}}, GIVES("127.0.0.1")},
+        .server = {.a = {.wrong = NS_ID | NS_SHORT, .then = &good}},
+        GIVES("127.0.0.1")},
     {"a failure from another port",
-        {.a = {.rcode = NS_REFUSED, .wrong = NS_PORT, .then = &good}},
+        .server = {.a = {.rcode = NS_REFUSED, .wrong = NS_PORT, .then = &good}},
         GIVES("127.0.0.1")},
     {"the same answer twice",
-        {.a = {R(1, A("\1")), .then = &good}, .aaaa = {.delay_ms = 50}},
+        .server = {.a = {R(1, A("\1")), .then = &good},
+            .aaaa = {.delay_ms = 50}},
         GIVES("127.0.0.1"), TAKES(50, 70)},
 };
 
 /* Whether these are strays or answers of no use is all the same. */
 static const struct answer_row either_rows[] = {
-    {"another opcode", STRAY(NS_OPCODE), ANYHOW},
-    {"no question", STRAY(NS_NONE), ANYHOW},
-    {"two questions", STRAY(NS_TWICE), ANYHOW},
+    {"another opcode", .server = STRAY(NS_OPCODE), ANYHOW},
+    {"no question", .server = STRAY(NS_NONE), ANYHOW},
+    {"two questions", .server = STRAY(NS_TWICE), ANYHOW},
 };
 
 static void is_either(void **state) {
@@ -347,9 +375,10 @@ static void is_either(void **state) {
 
 /* ---- Answers of no use ------------------------------------------------ */
 
-#define USELESS(n, bytes) {.a = {R(n, bytes)}}, GOES_ON
+#define USELESS(n, bytes) .server = {.a = {R(n, bytes)}}, GOES_ON
 
-#define RCODE(code) {.a = {.rcode = code}, .aaaa = {.rcode = code}}, GOES_ON
+#define RCODE(code)                                                            \
+  .server = {.a = {.rcode = code}, .aaaa = {.rcode = code}}, GOES_ON
 
 #define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X63                                                                    \
@@ -361,8 +390,8 @@ static const struct answer_row useless_rows[] = {
     {"NOTIMP", RCODE(NS_NOTIMP)},
     {"REFUSED", RCODE(NS_REFUSED)},
     {"an rcode of no meaning", RCODE(15)},
-    {"SERVFAIL with an address", {.a = {R(1, A("\x66")), .rcode = NS_SERVFAIL}},
-        GOES_ON},
+    {"SERVFAIL with an address",
+        .server = {.a = {R(1, A("\x66")), .rcode = NS_SERVFAIL}}, GOES_ON},
 
     {"an A of 3 bytes", USELESS(1, ASKED IS_A "\0\3\x7f\0\0")},
     {"an A of 5 bytes", USELESS(1, ASKED IS_A "\0\5\x7f\0\0\1\1")},
@@ -559,68 +588,79 @@ static void no_answer_takes_long_to_read(void **state) {
   }
 
 static const struct answer_row tcp_rows[] = {
-    {"TCP", OVER_TCP(NS_TCP_GOOD), TCP_GIVES("2001:db8::1 127.0.0.1")},
-    {"TCP, byte by byte", OVER_TCP(NS_TCP_BYTES),
-        TCP_GIVES("2001:db8::1 127.0.0.1"), TAKES(0, 500)},
-    {"TCP, the last first", OVER_TCP(NS_TCP_REVERSED),
+    {"TCP", .server = OVER_TCP(NS_TCP_GOOD),
         TCP_GIVES("2001:db8::1 127.0.0.1")},
-    {"TCP, refused", OVER_TCP(NS_TCP_REFUSES), GOES_ON},
-    {"TCP, swallowed", OVER_TCP(NS_TCP_HOLE), GOES_ON, TAKES(300, 320)},
-    {"TCP, reset", OVER_TCP(NS_TCP_RESETS), TCP_GOES_ON},
-    {"TCP, silent", OVER_TCP(NS_TCP_SILENT), TCP_GOES_ON, TAKES(300, 320)},
-    {"TCP, a byte a second", OVER_TCP(NS_TCP_DRIBBLES), TCP_GOES_ON,
+    {"TCP, byte by byte", .server = OVER_TCP(NS_TCP_BYTES),
+        TCP_GIVES("2001:db8::1 127.0.0.1"), TAKES(0, 500)},
+    {"TCP, the last first", .server = OVER_TCP(NS_TCP_REVERSED),
+        TCP_GIVES("2001:db8::1 127.0.0.1")},
+    {"TCP, refused", .server = OVER_TCP(NS_TCP_REFUSES), GOES_ON},
+    {"TCP, swallowed", .server = OVER_TCP(NS_TCP_HOLE), GOES_ON,
         TAKES(300, 320)},
-    {"TCP, messages of no bytes", OVER_TCP(NS_TCP_EMPTY), .tried = NEXT,
-        TAKES(1, 600)},
-    {"TCP, a length that is too long", OVER_TCP(NS_TCP_LONG), TCP_GOES_ON},
-    {"TCP, a length that is too short", OVER_TCP(NS_TCP_LESS), TCP_GOES_ON,
-        TAKES(1, 600)},
-    {"TCP, the end between two answers", OVER_TCP(NS_TCP_HALF), TAKES(0, 300)},
+    {"TCP, reset", .server = OVER_TCP(NS_TCP_RESETS), TCP_GOES_ON},
+    {"TCP, silent", .server = OVER_TCP(NS_TCP_SILENT), TCP_GOES_ON,
+        TAKES(300, 320)},
+    {"TCP, a byte a second", .server = OVER_TCP(NS_TCP_DRIBBLES), TCP_GOES_ON,
+        TAKES(300, 320)},
+    {"TCP, messages of no bytes", .server = OVER_TCP(NS_TCP_EMPTY),
+        .tried = NEXT, TAKES(1, 600)},
+    {"TCP, a length that is too long", .server = OVER_TCP(NS_TCP_LONG),
+        TCP_GOES_ON},
+    {"TCP, a length that is too short", .server = OVER_TCP(NS_TCP_LESS),
+        TCP_GOES_ON, TAKES(1, 600)},
+    {"TCP, the end between two answers", .server = OVER_TCP(NS_TCP_HALF),
+        TAKES(0, 300)},
     {"TCP for A alone",
-        {.a = SHORT, .aaaa = {R(0, "")}, .tcp_a = {R(1, A("\1"))}},
+        .server = {.a = SHORT, .aaaa = {R(0, "")}, .tcp_a = {R(1, A("\1"))}},
         TCP_GIVES("127.0.0.1")},
     {"TCP for AAAA alone",
-        {.a = {R(1, A("\1"))},
+        .server = {.a = {R(1, A("\1"))},
             .aaaa = SHORT,
             .tcp_a = {R(1, A("\1"))},
             .tcp_aaaa = {R(1, AAAA("\1"))}},
         .tried = "2001:db8::1 127.0.0.1"},
     {"TCP refused for AAAA, after A",
-        {.a = {R(1, A("\1"))},
+        .server = {.a = {R(1, A("\1"))},
             .aaaa = {.wrong = NS_SHORT, .delay_ms = 50},
             .tcp = NS_TCP_REFUSES},
         .tried = "127.0.0.1", TAKES(0, 250)},
     {"TCP refused for AAAA, A on its way",
-        {.a = {R(1, A("\1"))}, .aaaa = SHORT, .tcp = NS_TCP_REFUSES},
+        .server = {.a = {R(1, A("\1"))}, .aaaa = SHORT, .tcp = NS_TCP_REFUSES},
         .tried = "127.0.0.1", TAKES(0, 350)},
     {"TCP swallowed for AAAA, after A",
-        {.a = {R(1, A("\1"))},
+        .server = {.a = {R(1, A("\1"))},
             .aaaa = {.wrong = NS_SHORT, .delay_ms = 50},
             .tcp = NS_TCP_HOLE},
         .tried = "127.0.0.1", TAKES(0, 600)},
     {"what is short has addresses, which do not count",
-        {.a = {R(1, A("\x66")), .wrong = NS_SHORT}, .tcp_a = {R(1, A("\1"))}},
+        .server = {.a = {R(1, A("\x66")), .wrong = NS_SHORT},
+            .tcp_a = {R(1, A("\1"))}},
         TCP_GIVES("127.0.0.1")},
     {"short over TCP, too",
-        {.a = SHORT, .aaaa = SHORT, .tcp_a = SHORT, .tcp_aaaa = SHORT},
+        .server =
+            {.a = SHORT, .aaaa = SHORT, .tcp_a = SHORT, .tcp_aaaa = SHORT},
         TCP_GOES_ON},
     {"TCP, SERVFAIL",
-        {.a = SHORT, .aaaa = SHORT, .tcp_a = FAILS, .tcp_aaaa = FAILS},
+        .server =
+            {.a = SHORT, .aaaa = SHORT, .tcp_a = FAILS, .tcp_aaaa = FAILS},
         TCP_GOES_ON},
     {"TCP, no such name",
-        {.a = SHORT, .aaaa = SHORT, .tcp_a = MISSING, .tcp_aaaa = MISSING},
+        .server =
+            {.a = SHORT, .aaaa = SHORT, .tcp_a = MISSING, .tcp_aaaa = MISSING},
         TCP_SAYS(NO_NAME)},
-    {"TCP, no address", {.a = SHORT, .aaaa = SHORT}, TCP_SAYS(NO_ADDRESS)},
-    {"TCP, malformed", {.a = SHORT, .aaaa = SHORT, .tcp_a = {R(2, A("\x66"))}},
+    {"TCP, no address", .server = {.a = SHORT, .aaaa = SHORT},
+        TCP_SAYS(NO_ADDRESS)},
+    {"TCP, malformed",
+        .server = {.a = SHORT, .aaaa = SHORT, .tcp_a = {R(2, A("\x66"))}},
         TCP_GOES_ON},
     {"TCP, another id",
-        {.a = SHORT,
+        .server = {.a = SHORT,
             .aaaa = SHORT,
             .tcp_a = {R(1, A("\x66")), .wrong = NS_ID},
             .tcp_aaaa = {R(1, AAAA("\x66")), .wrong = NS_ID}},
         TCP_GOES_ON, TAKES(1, 600)},
     {"TCP, another name",
-        {.a = SHORT,
+        .server = {.a = SHORT,
             .aaaa = SHORT,
             .tcp_a = {R(1, A("\x66")), .wrong = NS_NAME},
             .tcp_aaaa = {R(1, AAAA("\x66")), .wrong = NS_NAME}},
@@ -631,10 +671,11 @@ static const struct answer_row tcp_rows[] = {
 static void tcp_cut_at_every_byte_is_of_no_use(void **state) {
   static const struct ns_server server = {
       .a = SHORT, .tcp_a = {R(2, CHAIN)}, .tcp = NS_TCP_CUT};
+  size_t step = peer_patience() > 1 ? 5 : 1;
 
   (void)state;
   open_player(&server, 5000);
-  for (size_t at = 0; at<2 + CHAIN_SIZE; at += peer_patience()> 1 ? 5 : 1) {
+  for (size_t at = 0; at < 2 + CHAIN_SIZE; at += step) {
     ns_log()->at = at;
     player_look_up(&player, NEXT, NULL);
   }
@@ -679,31 +720,40 @@ struct room_row {
 #define FITS_NOT TCP_GOES_ON
 
 static const struct room_row room_rows[] = {
-    {"TCP, a byte less than a small buffer", SMALL, SMALL - 1, FITS},
-    {"TCP, as long as a small buffer", SMALL, SMALL, FITS},
-    {"TCP, a byte more than a small buffer", SMALL, SMALL + 1, FITS_NOT},
-    {"TCP, two bytes more than a small buffer", SMALL, SMALL + 2, FITS_NOT},
-    {"TCP, 6,000 bytes into a small buffer", SMALL, 6000, FITS_NOT},
-    {"TCP, 19,000 bytes into a small buffer", SMALL, 19000, FITS_NOT},
-    {"TCP, as long as a small buffer, in halves", SMALL, SMALL, FITS,
-        .tcp = NS_TCP_HALVES},
-    {"TCP, a byte more than a small buffer, in halves", SMALL, SMALL + 1,
-        FITS_NOT, .tcp = NS_TCP_HALVES},
-    {"TCP, 10,000 bytes into a small buffer, in halves", SMALL, 10000, FITS_NOT,
-        .tcp = NS_TCP_HALVES},
-    {"TCP, as long as a small buffer, the last byte late", SMALL, SMALL, FITS,
-        .tcp = NS_TCP_LATE},
-    {"TCP, both 4,000 bytes into a small buffer", SMALL, 4000, FITS,
-        .both = true},
-    {"TCP, both as long as a small buffer", SMALL, SMALL, FITS, .both = true},
-    {"TCP, both as long as a small buffer, in halves", SMALL, SMALL, FITS,
-        .tcp = NS_TCP_HALVES, .both = true},
-    {"TCP, both a byte more than a small buffer", SMALL, SMALL + 1, FITS_NOT,
-        .both = true},
-    {"TCP, a byte less than a full buffer", FULL, FULL - 1, FITS},
-    {"TCP, as long as a full buffer", FULL, FULL, FITS},
-    {"TCP, a byte more than a full buffer", FULL, FULL + 1, FITS_NOT},
-    {"TCP, 19,000 bytes into a full buffer", FULL, 19000, FITS_NOT},
+    {"TCP, a byte less than a small buffer", .tls_size = SMALL,
+        .size = SMALL - 1, FITS},
+    {"TCP, as long as a small buffer", .tls_size = SMALL, .size = SMALL, FITS},
+    {"TCP, a byte more than a small buffer", .tls_size = SMALL,
+        .size = SMALL + 1, FITS_NOT},
+    {"TCP, two bytes more than a small buffer", .tls_size = SMALL,
+        .size = SMALL + 2, FITS_NOT},
+    {"TCP, 6,000 bytes into a small buffer", .tls_size = SMALL, .size = 6000,
+        FITS_NOT},
+    {"TCP, 19,000 bytes into a small buffer", .tls_size = SMALL, .size = 19000,
+        FITS_NOT},
+    {"TCP, as long as a small buffer, in halves", .tls_size = SMALL,
+        .size = SMALL, FITS, .tcp = NS_TCP_HALVES},
+    {"TCP, a byte more than a small buffer, in halves", .tls_size = SMALL,
+        .size = SMALL + 1, FITS_NOT, .tcp = NS_TCP_HALVES},
+    {"TCP, 10,000 bytes into a small buffer, in halves", .tls_size = SMALL,
+        .size = 10000, FITS_NOT, .tcp = NS_TCP_HALVES},
+    {"TCP, as long as a small buffer, the last byte late", .tls_size = SMALL,
+        .size = SMALL, FITS, .tcp = NS_TCP_LATE},
+    {"TCP, both 4,000 bytes into a small buffer", .tls_size = SMALL,
+        .size = 4000, FITS, .both = true},
+    {"TCP, both as long as a small buffer", .tls_size = SMALL, .size = SMALL,
+        FITS, .both = true},
+    {"TCP, both as long as a small buffer, in halves", .tls_size = SMALL,
+        .size = SMALL, FITS, .tcp = NS_TCP_HALVES, .both = true},
+    {"TCP, both a byte more than a small buffer", .tls_size = SMALL,
+        .size = SMALL + 1, FITS_NOT, .both = true},
+    {"TCP, a byte less than a full buffer", .tls_size = FULL, .size = FULL - 1,
+        FITS},
+    {"TCP, as long as a full buffer", .tls_size = FULL, .size = FULL, FITS},
+    {"TCP, a byte more than a full buffer", .tls_size = FULL, .size = FULL + 1,
+        FITS_NOT},
+    {"TCP, 19,000 bytes into a full buffer", .tls_size = FULL, .size = 19000,
+        FITS_NOT},
 };
 
 /* An address, and a TXT that makes the whole answer as long as it is to be. */

@@ -29,19 +29,18 @@ struct name_row {
 };
 
 #define L63 "x23456789-123456789-123456789-123456789-123456789-123456789-123"
+#define L61 "x23456789-123456789-123456789-123456789-123456789-123456789-1"
+#define L253 L63 "." L63 "." L63 "." L61
 
 static const struct name_row name_rows[] = {
-    {"a name", "api.lucit.app", NO_NAME},
-    {"a name with a dot at its end", "api.lucit.app.", NO_NAME},
-    {"a name without a dot", "kiosk", NO_NAME},
-    {"one letter", "a", NO_NAME},
-    {"upper case", "Api.LUCIT.app", NO_NAME},
-    {"labels of 63 bytes", L63 ".app", NO_NAME},
+    {"a name", .host = "api.lucit.app", .says = NO_NAME},
+    {"a name with a dot at its end", .host = "api.lucit.app.", .says = NO_NAME},
+    {"a name without a dot", .host = "kiosk", .says = NO_NAME},
+    {"one letter", .host = "a", .says = NO_NAME},
+    {"upper case", .host = "Api.LUCIT.app", .says = NO_NAME},
+    {"labels of 63 bytes", .host = L63 ".app", .says = NO_NAME},
     /* The explanation has room for no more than the name. */
-    {"253 bytes",
-        L63 "." L63 "." L63
-            ".x23456789-123456789-123456789-123456789-123456789-123456789-1",
-        "no address for x"},
+    {"253 bytes", .host = L253, .says = "no address for x"},
 };
 
 /* Asks only for the name as it is: neither search nor domain add to it. */
@@ -159,30 +158,41 @@ struct server_row {
  * is for what comes behind the names, and for what comes late.
  */
 static const struct server_row server_rows[] = {
-    {"the first is silent", {SILENT, GOOD("\2")}, TWO, 900, "127.0.0.2", "0 1",
-        NULL, 300},
-    {"two are silent", {SILENT, SILENT, GOOD("\3")}, ALL, 900, "127.0.0.3",
-        "0 1 2", NULL, 450},
-    {"all are silent", {SILENT, SILENT}, TWO, 900, "", "0 1", NO_ANSWER, 900},
-    {"the timeout of resolv.conf counts", {SILENT, GOOD("\2")},
-        TWO "options timeout:1\n", 60000, "127.0.0.2", "0 1", NULL, 1000},
-    {"there is no first", {NOBODY, GOOD("\2")}, TWO, 5000, "127.0.0.2", "1",
-        NULL, 0},
+    {"the first is silent", .servers = {SILENT, GOOD("\2")}, .resolv = TWO,
+        .timeout_ms = 900, .tried = "127.0.0.2", .asked = "0 1",
+        .takes_ms = 300},
+    {"two are silent", .servers = {SILENT, SILENT, GOOD("\3")}, .resolv = ALL,
+        .timeout_ms = 900, .tried = "127.0.0.3", .asked = "0 1 2",
+        .takes_ms = 450},
+    {"all are silent", .servers = {SILENT, SILENT}, .resolv = TWO,
+        .timeout_ms = 900, .tried = "", .asked = "0 1", .says = NO_ANSWER,
+        .takes_ms = 900},
+    {"the timeout of resolv.conf counts", .servers = {SILENT, GOOD("\2")},
+        .resolv = TWO "options timeout:1\n", .timeout_ms = 60000,
+        .tried = "127.0.0.2", .asked = "0 1", .takes_ms = 1000},
+    {"there is no first", .servers = {NOBODY, GOOD("\2")}, .resolv = TWO,
+        .timeout_ms = 5000, .tried = "127.0.0.2", .asked = "1"},
     {"there is no second, for one question",
-        {{.a = {.rcode = NS_SERVFAIL}}, NOBODY, GOOD("\3")}, ALL, 5000,
-        "127.0.0.3", "0 2", NULL, 0},
-    {"there is none", {NOBODY, NOBODY}, TWO, 5000, "", "", NO_ANSWER, 0},
-    {"no route to the first", {GOOD("\2")},
-        "nameserver 255.255.255.255\nnameserver $0\n", 5000, "127.0.0.2", "0",
-        NULL, 0},
-    {"the first time is silent", {{.a = {R(1, A("\1"))}, .deaf = 2}},
-        "nameserver $0\n", 900, "127.0.0.1", "0 0", NULL, 300},
+        .servers = {{.a = {.rcode = NS_SERVFAIL}}, NOBODY, GOOD("\3")},
+        .resolv = ALL, .timeout_ms = 5000, .tried = "127.0.0.3",
+        .asked = "0 2"},
+    {"there is none", .servers = {NOBODY, NOBODY}, .resolv = TWO,
+        .timeout_ms = 5000, .tried = "", .asked = "", .says = NO_ANSWER},
+    {"no route to the first", .servers = {GOOD("\2")},
+        .resolv = "nameserver 255.255.255.255\nnameserver $0\n",
+        .timeout_ms = 5000, .tried = "127.0.0.2", .asked = "0"},
+    {"the first time is silent", .servers = {{.a = {R(1, A("\1"))}, .deaf = 2}},
+        .resolv = "nameserver $0\n", .timeout_ms = 900, .tried = "127.0.0.1",
+        .asked = "0 0", .takes_ms = 300},
     {"a question gets lost",
-        {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
-        "nameserver $0\n", 900, "127.0.0.1", NULL, NULL, 200},
-    {"a flood of strays", {FLOOD}, ONE, 900, "", "0", NO_ANSWER, 900},
-    {"a flood of strays, then a good server", {FLOOD, GOOD("\2")}, TWO, 900,
-        "127.0.0.2", "0 1", NULL, 300},
+        .servers = {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
+        .resolv = "nameserver $0\n", .timeout_ms = 900, .tried = "127.0.0.1",
+        .takes_ms = 200},
+    {"a flood of strays", .servers = {FLOOD}, .resolv = ONE, .timeout_ms = 900,
+        .tried = "", .asked = "0", .says = NO_ANSWER, .takes_ms = 900},
+    {"a flood of strays, then a good server", .servers = {FLOOD, GOOD("\2")},
+        .resolv = TWO, .timeout_ms = 900, .tried = "127.0.0.2", .asked = "0 1",
+        .takes_ms = 300},
 };
 
 static void is_server(void **state) {
@@ -608,36 +618,45 @@ struct ttl_row {
   }
 
 static const struct ttl_row ttl_rows[] = {
-    {"TTL 1, at once", TTL("\0\0\0\1"), 0, false},
-    {"TTL 1, after 1 s", TTL("\0\0\0\1"), 1, true},
-    {"TTL 60, after 58 s", TTL("\0\0\0\x3c"), 58, false},
-    {"TTL 60, after 60 s", TTL("\0\0\0\x3c"), 60, true},
-    {"TTL 0", TTL("\0\0\0\0"), 0, true},
-    {"TTL 65,536, after 65,530 s", TTL("\0\1\0\0"), 65530, false},
-    {"a TTL of days, after almost a day", TTL("\0\x12\0\0"), 86390, false},
-    {"a TTL of days, after a day", TTL("\0\x12\0\0"), 86400, true},
-    {"the longest TTL, after a day", TTL("\x7f\xff\xff\xff"), 86400, true},
-    {"a TTL with its top bit set counts as 0", TTL("\x80\0\0\x3c"), 0, true},
-    {"a TTL of all bits counts as 0", TTL("\xff\xff\xff\xff"), 0, true},
+    {"TTL 1, at once", .server = TTL("\0\0\0\1")},
+    {"TTL 1, after 1 s", .server = TTL("\0\0\0\1"), .wait_s = 1, .again = true},
+    {"TTL 60, after 58 s", .server = TTL("\0\0\0\x3c"), .wait_s = 58},
+    {"TTL 60, after 60 s", .server = TTL("\0\0\0\x3c"), .wait_s = 60,
+        .again = true},
+    {"TTL 0", .server = TTL("\0\0\0\0"), .again = true},
+    {"TTL 65,536, after 65,530 s", .server = TTL("\0\1\0\0"), .wait_s = 65530},
+    {"a TTL of days, after almost a day", .server = TTL("\0\x12\0\0"),
+        .wait_s = 86390},
+    {"a TTL of days, after a day", .server = TTL("\0\x12\0\0"), .wait_s = 86400,
+        .again = true},
+    {"the longest TTL, after a day", .server = TTL("\x7f\xff\xff\xff"),
+        .wait_s = 86400, .again = true},
+    {"a TTL with its top bit set counts as 0", .server = TTL("\x80\0\0\x3c"),
+        .again = true},
+    {"a TTL of all bits counts as 0", .server = TTL("\xff\xff\xff\xff"),
+        .again = true},
     {"the least of two addresses",
-        {.a = {R(2, A_TTL("\0\0\0\x3c", "\1") A_TTL("\0\0\0\5", "\2"))}}, 6,
-        true},
+        .server = {.a = {R(
+                       2, A_TTL("\0\0\0\x3c", "\1") A_TTL("\0\0\0\5", "\2"))}},
+        .wait_s = 6, .again = true},
     {"the least of two addresses, the other way round",
-        {.a = {R(2, A_TTL("\0\0\0\5", "\1") A_TTL("\0\0\0\x3c", "\2"))}}, 6,
-        true},
+        .server = {.a = {R(
+                       2, A_TTL("\0\0\0\5", "\1") A_TTL("\0\0\0\x3c", "\2"))}},
+        .wait_s = 6, .again = true},
     {"the least of A and AAAA",
-        {.a = {R(1, A_TTL("\0\0\0\x3c", "\1"))},
+        .server = {.a = {R(1, A_TTL("\0\0\0\x3c", "\1"))},
             .aaaa = {R(1,
                 ASKED "\0\x1c\0\1\0\0\0\5\0\x10"
                       "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1")}},
-        6, true},
+        .wait_s = 6, .again = true},
     {"the least of the address and the CNAME",
-        {.a = {R(2,
-             ASKED "\0\5\0\1\0\0\0\5\0\3\1b\0"
-                   "\1b\0\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1")}},
-        6, true},
+        .server = {.a = {R(2,
+                       ASKED "\0\5\0\1\0\0\0\5\0\3\1b\0"
+                             "\1b\0\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1")}},
+        .wait_s = 6, .again = true},
     {"what is of another name does not count",
-        {.a = {R(2, "\1x\0\0\1\0\1\0\0\0\1\0\4\x7f\0\0\2" A("\1"))}}, 6, false},
+        .server = {.a = {R(2, "\1x\0\0\1\0\1\0\0\0\1\0\4\x7f\0\0\2" A("\1"))}},
+        .wait_s = 6},
 };
 
 /* One beat to a peer that does not speak TLS. */
@@ -699,19 +718,21 @@ struct loop_row {
   { .wrong = NS_SHORT }
 
 static const struct loop_row loop_rows[] = {
-    {"a silent server", SILENT, 600, false},
-    {"a flood", FLOOD, 600, false},
-    {"a good server", GOOD("\1"), 300, true},
+    {"a silent server", .server = SILENT, .most_ms = 600},
+    {"a flood", .server = FLOOD, .most_ms = 600},
+    {"a good server", .server = GOOD("\1"), .most_ms = 300, .found = true},
     {"a good server that says nothing of AAAA",
-        {.a = {R(1, A("\1"))}, .aaaa = {.silent = true}}, 300, true},
+        .server = {.a = {R(1, A("\1"))}, .aaaa = {.silent = true}},
+        .most_ms = 300, .found = true},
     {"a server that is silent over TCP",
-        {.a = SHORT, .aaaa = SHORT, .tcp = NS_TCP_SILENT}, 300, false},
+        .server = {.a = SHORT, .aaaa = SHORT, .tcp = NS_TCP_SILENT},
+        .most_ms = 300},
     {"one byte a second over TCP",
-        {.a = SHORT,
+        .server = {.a = SHORT,
             .aaaa = SHORT,
             .tcp_a = {R(1, A("\1"))},
             .tcp = NS_TCP_DRIBBLES},
-        300, false},
+        .most_ms = 300},
 };
 
 /* One step, which must not wait. */

@@ -363,7 +363,8 @@ static void test_texts(void **state) {
 #define END "-----END CERTIFICATE-----"
 #define MARK "\xEF\xBB\xBF"
 
-/* Behind each of its lines; what is not set is empty. */
+/* The labels, and what is behind each line; what is not set is empty. */
+#define CERTIFICATE .begin = BEGIN, .end = END
 #define LINES .newline = "\n", .after = "\n", .width = 64
 
 /* Writes DER as base64 in lines of `width` digits; returns the text's end. */
@@ -387,127 +388,98 @@ static char *write_base64(char *out, const unsigned char *der, size_t size,
   return out;
 }
 
+static const char *or_empty(const char *text) {
+  return text ? text : "";
+}
+
 static const struct form_row {
   const char *name;
   const char *before, *begin, *newline, *end, *after;
   size_t width;
   int count, skipped;
 } FORMS[] = {
-    {"as openssl writes it", "", BEGIN, "\n", END, "\n", 64, 1, 0},
-    {"CR LF", "", BEGIN, "\r\n", END, "\r\n", 64, 1, 0},
-    {"CR alone", "", BEGIN, "\r", END, "\r", 64, 1, 0},
-    {"CR alone, and text around", "A root\rsubject: CN=a\r\r", BEGIN, "\r", END,
-        "\rbye\r", 64, 1, 0},
-    {"CR alone, and none at the end", "\r", BEGIN, "\r", END, "", 64, 1, 0},
-    {"CR alone before it, LF in it", "A root\r", BEGIN, "\n", END, "\n", 64, 1,
-        0},
-    {"another byte than CR before it", "A root\v", BEGIN, "\n", END, "\n", 64,
-        0, 0},
-    {"no newline at the end", "", BEGIN, "\n", END, "", 64, 1, 0},
-    {"CR LF, and none at the end", "", BEGIN, "\r\n", END, "", 64, 1, 0},
-    {"one long line", "", BEGIN, "\n", END, "\n", 100000, 1, 0},
-    {"lines of 76", "", BEGIN, "\n", END, "\n", 76, 1, 0},
-    {"lines of one digit", "", BEGIN, "\n", END, "\n", 1, 1, 0},
-    {"lines of three digits", "", BEGIN, "\n", END, "\n", 3, 1, 0},
-    {"empty lines", "\n\n", BEGIN, "\n\n", END, "\n\n\n", 64, 1, 0},
-    {"white space behind lines", "", BEGIN, " \t\n", END, " \t\n", 64, 1, 0},
-    {"text around", "# A root\nsubject: CN=a\n\n", BEGIN, "\n", END, "\nbye\n",
-        64, 1, 0},
-    {"dashes around", "-----\n----------\n- -----BEGIN\n", BEGIN, "\n", END,
-        "\n-----\n", 64, 1, 0},
-    {"dashes on the line before", "-----\n", BEGIN, "\n", END, "\n", 64, 1, 0},
-    {"half a BEGIN on the line before", "-----BEGIN CERT\n", BEGIN, "\n", END,
-        "\n", 64, 1, 0},
-    {"bytes above ASCII around", "\xC3\xA9\xFF\n", BEGIN, "\n", END, "\n\xFF\n",
-        64, 1, 0},
+    {"as openssl writes it", CERTIFICATE, LINES, .count = 1},
+    {"CR LF", CERTIFICATE, .newline = "\r\n", .after = "\r\n", .width = 64,
+        .count = 1},
+    {"CR alone", CERTIFICATE, .newline = "\r", .after = "\r", .width = 64,
+        .count = 1},
+    {"CR alone, and text around", .before = "A root\rsubject: CN=a\r\r",
+        CERTIFICATE, .newline = "\r", .after = "\rbye\r", .width = 64,
+        .count = 1},
+    {"CR alone, and none at the end", .before = "\r", CERTIFICATE,
+        .newline = "\r", .width = 64, .count = 1},
+    {"CR alone before it, LF in it", .before = "A root\r", CERTIFICATE, LINES,
+        .count = 1},
+    {"another byte than CR before it", .before = "A root\v", CERTIFICATE,
+        LINES},
+    {"no newline at the end", CERTIFICATE, .newline = "\n", .width = 64,
+        .count = 1},
+    {"CR LF, and none at the end", CERTIFICATE, .newline = "\r\n", .width = 64,
+        .count = 1},
+    {"one long line", CERTIFICATE, .newline = "\n", .after = "\n",
+        .width = 100000, .count = 1},
+    {"lines of 76", CERTIFICATE, .newline = "\n", .after = "\n", .width = 76,
+        .count = 1},
+    {"lines of one digit", CERTIFICATE, .newline = "\n", .after = "\n",
+        .width = 1, .count = 1},
+    {"lines of three digits", CERTIFICATE, .newline = "\n", .after = "\n",
+        .width = 3, .count = 1},
+    {"empty lines", .before = "\n\n", CERTIFICATE, .newline = "\n\n",
+        .after = "\n\n\n", .width = 64, .count = 1},
+    {"white space behind lines", CERTIFICATE, .newline = " \t\n",
+        .after = " \t\n", .width = 64, .count = 1},
+    {"text around", .before = "# A root\nsubject: CN=a\n\n", CERTIFICATE,
+        .newline = "\n", .after = "\nbye\n", .width = 64, .count = 1},
+    {"dashes around", .before = "-----\n----------\n- -----BEGIN\n",
+        CERTIFICATE, .newline = "\n", .after = "\n-----\n", .width = 64,
+        .count = 1},
+    {"dashes on the line before", .before = "-----\n", CERTIFICATE, LINES,
+        .count = 1},
+    {"half a BEGIN on the line before", .before = "-----BEGIN CERT\n",
+        CERTIFICATE, LINES, .count = 1},
+    {"bytes above ASCII around", .before = "\xC3\xA9\xFF\n", CERTIFICATE,
+        .newline = "\n", .after = "\n\xFF\n", .width = 64, .count = 1},
     {"another BEGIN before it",
-        "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n"
-        "-----END CERTIFICATE REQUEST-----\n",
-        BEGIN, "\n", END, "\n", 64, 1, 0},
-    {"BEGIN in the midst of a line", "", "see " BEGIN, "\n", END, "\n", 64, 0,
-        0},
-    {"a private key", "", "-----BEGIN PRIVATE KEY-----", "\n",
-        "-----END PRIVATE KEY-----", "\n", 64, 0, 0},
-    {"a revocation list", "", "-----BEGIN X509 CRL-----", "\n",
-        "-----END X509 CRL-----", "\n", 64, 0, 0},
-    {"a label in lower case", "", "-----begin certificate-----", "\n",
-        "-----end certificate-----", "\n", 64, 0, 0},
-    {"four dashes", "", "----BEGIN CERTIFICATE----", "\n",
-        "----END CERTIFICATE----", "\n", 64, 0, 0},
-    {"an END of another kind", "", BEGIN, "\n", "-----END PRIVATE KEY-----",
-        "\n", 64, 0, 1},
-    {.name = "the label of old",
-        .begin = "-----BEGIN X509 CERTIFICATE-----",
-        .end = "-----END X509 CERTIFICATE-----",
-        LINES,
-        .count = 1},
-    {.name = "OpenSSL's label",
-        .begin = "-----BEGIN TRUSTED CERTIFICATE-----",
-        .end = "-----END TRUSTED CERTIFICATE-----",
-        LINES,
-        .count = 1},
-    {.name = "the BEGIN of old, the END of today",
-        .begin = "-----BEGIN X509 CERTIFICATE-----",
-        .end = END,
-        LINES,
+        .before = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n"
+                  "-----END CERTIFICATE REQUEST-----\n",
+        CERTIFICATE, LINES, .count = 1},
+    {"BEGIN in the midst of a line", .begin = "see " BEGIN, .end = END, LINES},
+    {"a private key", .begin = "-----BEGIN PRIVATE KEY-----",
+        .end = "-----END PRIVATE KEY-----", LINES},
+    {"a revocation list", .begin = "-----BEGIN X509 CRL-----",
+        .end = "-----END X509 CRL-----", LINES},
+    {"a label in lower case", .begin = "-----begin certificate-----",
+        .end = "-----end certificate-----", LINES},
+    {"four dashes", .begin = "----BEGIN CERTIFICATE----",
+        .end = "----END CERTIFICATE----", LINES},
+    {"an END of another kind", .begin = BEGIN,
+        .end = "-----END PRIVATE KEY-----", LINES, .skipped = 1},
+    {"the label of old", .begin = "-----BEGIN X509 CERTIFICATE-----",
+        .end = "-----END X509 CERTIFICATE-----", LINES, .count = 1},
+    {"OpenSSL's label", .begin = "-----BEGIN TRUSTED CERTIFICATE-----",
+        .end = "-----END TRUSTED CERTIFICATE-----", LINES, .count = 1},
+    {"the BEGIN of old, the END of today",
+        .begin = "-----BEGIN X509 CERTIFICATE-----", .end = END, LINES,
         .skipped = 1},
-    {.name = "the BEGIN of today, the END of OpenSSL",
-        .begin = BEGIN,
-        .end = "-----END TRUSTED CERTIFICATE-----",
-        LINES,
-        .skipped = 1},
-    {.name = "a byte order mark",
-        .before = MARK,
-        .begin = BEGIN,
-        .end = END,
-        LINES,
-        .count = 1},
-    {.name = "a byte order mark, and CR LF",
-        .before = MARK,
-        .begin = BEGIN,
-        .newline = "\r\n",
-        .end = END,
-        .after = "\r\n",
-        .width = 64,
-        .count = 1},
-    {.name = "a byte order mark, and OpenSSL's label",
-        .before = MARK,
+    {"the BEGIN of today, the END of OpenSSL", .begin = BEGIN,
+        .end = "-----END TRUSTED CERTIFICATE-----", LINES, .skipped = 1},
+    {"a byte order mark", .before = MARK, CERTIFICATE, LINES, .count = 1},
+    {"a byte order mark, and CR LF", .before = MARK, CERTIFICATE,
+        .newline = "\r\n", .after = "\r\n", .width = 64, .count = 1},
+    {"a byte order mark, and OpenSSL's label", .before = MARK,
         .begin = "-----BEGIN TRUSTED CERTIFICATE-----",
-        .end = "-----END TRUSTED CERTIFICATE-----",
-        LINES,
-        .count = 1},
-    {.name = "a byte order mark, and text on lines before",
-        .before = MARK "A root\n",
-        .begin = BEGIN,
-        .end = END,
-        LINES,
-        .count = 1},
-    {.name = "a byte order mark where another file begins",
-        .before = "A root\n" MARK,
-        .begin = BEGIN,
-        .end = END,
-        LINES,
-        .count = 1},
-    {.name = "a byte order mark in the midst of a line",
-        .before = "A root " MARK,
-        .begin = BEGIN,
-        .end = END,
+        .end = "-----END TRUSTED CERTIFICATE-----", LINES, .count = 1},
+    {"a byte order mark, and text on lines before", .before = MARK "A root\n",
+        CERTIFICATE, LINES, .count = 1},
+    {"a byte order mark where another file begins", .before = "A root\n" MARK,
+        CERTIFICATE, LINES, .count = 1},
+    {"a byte order mark in the midst of a line", .before = "A root " MARK,
+        CERTIFICATE, LINES},
+    {"two byte order marks", .before = MARK MARK, CERTIFICATE, LINES},
+    {"two bytes of a byte order mark", .before = "\xEF\xBB", CERTIFICATE,
         LINES},
-    {.name = "two byte order marks",
-        .before = MARK MARK,
-        .begin = BEGIN,
-        .end = END,
-        LINES},
-    {.name = "two bytes of a byte order mark",
-        .before = "\xEF\xBB",
-        .begin = BEGIN,
-        .end = END,
-        LINES},
-    {.name = "another last byte of a byte order mark",
-        .before = "\xEF\xBB\xBE",
-        .begin = BEGIN,
-        .end = END,
-        LINES},
+    {"another last byte of a byte order mark", .before = "\xEF\xBB\xBE",
+        CERTIFICATE, LINES},
 };
 
 /* The certificate of one row as DER, by BearSSL's decoder of PEM. */
@@ -531,10 +503,9 @@ static void test_form(void **state) {
   char *p = text;
   hbeat_anchors a;
 
-  p += sprintf(
-      p, "%s%s%s", row->before ? row->before : "", row->begin, row->newline);
+  p += sprintf(p, "%s%s%s", or_empty(row->before), row->begin, row->newline);
   p = write_base64(p, r->der, r->der_size, row->width, row->newline);
-  p += sprintf(p, "%s%s", row->end, row->after);
+  p += sprintf(p, "%s%s", row->end, or_empty(row->after));
   in_hand(row->name, text, (size_t)(p - text));
   expect_error("the outcome", load_whole(&a, text, (size_t)(p - text)),
       row->count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST);
@@ -586,6 +557,7 @@ static void test_cut(void **state) {
   for (size_t cut = 0; cut <= size; cut++) {
     size_t count = 0, lost = 0;
     bool truncated = false;
+    hbeat_error wanted;
     const char *at = text;
     while ((at = strstr(at, BEGIN)) != NULL) {
       size_t begin = (size_t)(at - text);
@@ -595,11 +567,10 @@ static void test_cut(void **state) {
       lost += cut > begin && cut < end;
       truncated |= cut >= begin + sizeof BEGIN - 1 && cut < end;
     }
+    wanted = count > 0 ? HBEAT_OK : HBEAT_ERR_CERT_TRUST;
+    if (truncated) wanted = HBEAT_ERR_TRUNCATED;
     in_hand("a text that is cut", text, cut);
-    expect_error("the outcome", load_into(&a, SMALL_ARENA, text, cut),
-        truncated       ? HBEAT_ERR_TRUNCATED
-            : count > 0 ? HBEAT_OK
-                        : HBEAT_ERR_CERT_TRUST);
+    expect_error("the outcome", load_into(&a, SMALL_ARENA, text, cut), wanted);
     expect_counts(&a, count, 0);
     expect_anchors(&a);
     expect_error("the rest", add(&a, text + cut, size - cut), HBEAT_OK);
@@ -610,31 +581,31 @@ static void test_cut(void **state) {
 /* ---- What is no certificate --------------------------------------------- */
 
 /* Row: what becomes of a certificate's base64: text in front, how much is cut
-   off its front and end, and text behind. */
+   off its front and end, and text behind; what is not set is empty. */
 static const struct base64_row {
   const char *name;
   const char *before;
   size_t cut_front, cut_end;
   const char *behind;
 } BAD_BASE64[] = {
-    {"nothing", "", 0, 100000, ""},
-    {"only padding", "====", 0, 100000, ""},
-    {"a digit of the URL's alphabet", "-", 1, 0, ""},
-    {"an underscore", "_", 1, 0, ""},
-    {"an exclamation mark", "!", 1, 0, ""},
-    {"a header field", "Proc-Type: 4,ENCRYPTED\n", 0, 0, ""},
-    {"bytes above ASCII", "\xC3\xA9", 0, 0, ""},
-    {"padding in front", "=", 1, 0, ""},
-    {"padding between groups", "MIIB=", 4, 0, ""},
-    {"a digit lost in front", "", 1, 0, ""},
-    {"a digit or padding lost at the end", "", 0, 1, ""},
-    {"padding too much", "", 0, 0, "="},
-    {"a group of padding", "", 0, 0, "===="},
-    {"digits behind the padding", "", 0, 4, "AA==AAAA"},
-    {"one digit and padding", "", 0, 4, "A==="},
-    {"one digit", "", 0, 4, "A"},
-    {"two digits and too little padding", "", 0, 4, "AA="},
-    {"three digits and too much padding", "", 0, 4, "AAA=="},
+    {"nothing", .cut_end = 100000},
+    {"only padding", .before = "====", .cut_end = 100000},
+    {"a digit of the URL's alphabet", .before = "-", .cut_front = 1},
+    {"an underscore", .before = "_", .cut_front = 1},
+    {"an exclamation mark", .before = "!", .cut_front = 1},
+    {"a header field", .before = "Proc-Type: 4,ENCRYPTED\n"},
+    {"bytes above ASCII", .before = "\xC3\xA9"},
+    {"padding in front", .before = "=", .cut_front = 1},
+    {"padding between groups", .before = "MIIB=", .cut_front = 4},
+    {"a digit lost in front", .cut_front = 1},
+    {"a digit or padding lost at the end", .cut_end = 1},
+    {"padding too much", .behind = "="},
+    {"a group of padding", .behind = "===="},
+    {"digits behind the padding", .cut_end = 4, .behind = "AA==AAAA"},
+    {"one digit and padding", .cut_end = 4, .behind = "A==="},
+    {"one digit", .cut_end = 4, .behind = "A"},
+    {"two digits and too little padding", .cut_end = 4, .behind = "AA="},
+    {"three digits and too much padding", .cut_end = 4, .behind = "AAA=="},
 };
 
 /* Writes the text of a row, and behind it a good certificate. */
@@ -646,8 +617,9 @@ static size_t write_bad(
   size_t kept = size - row->cut_front;
 
   kept = row->cut_end < kept ? kept - row->cut_end : 0;
-  return (size_t)sprintf(out, BEGIN "\n%s%.*s%s\n" END "\n%s", row->before,
-      (int)kept, base64 + row->cut_front, row->behind, MADE[P384].pem);
+  return (size_t)sprintf(out, BEGIN "\n%s%.*s%s\n" END "\n%s",
+      or_empty(row->before), (int)kept, base64 + row->cut_front,
+      or_empty(row->behind), MADE[P384].pem);
 }
 
 /* What is bad is skipped and counted, and what follows is loaded. */
@@ -688,6 +660,8 @@ static void expect_der_skipped(
   expect_one_skipped(name, text, write_der(text, der, size));
 }
 
+#define BYTES(literal) .bytes = (literal), .size = sizeof(literal) - 1
+
 /* Row: bytes that replace those at an offset in the DER of P-256, which is
    30 82 xx xx (the certificate) 30 82 xx xx (what is signed) ... */
 static const struct der_row {
@@ -696,24 +670,26 @@ static const struct der_row {
   const char *bytes;
   size_t size;
 } LYING_DER[] = {
-    {"another tag", 0, TEXT("\x31")},
-    {"a length of 65,535", 2, TEXT("\xFF\xFF")},
-    {"a length in no bytes", 1, TEXT("\x80")},
-    {"a length in 127 bytes", 1, TEXT("\xFF")},
-    {"a length in eight bytes", 1, TEXT("\x88\xFF\xFF\xFF\xFF\xFF\xFF\xFF")},
-    {"a length of 2^32 - 1", 1, TEXT("\x84\xFF\xFF\xFF\xFF")},
-    {"a length of 2^24 - 1", 1, TEXT("\x83\xFF\xFF\xFF")},
-    {"an empty certificate", 1, TEXT("\x00")},
-    {"a certificate of four bytes", 1, TEXT("\x04")},
-    {"a certificate of a length's first byte", 2, TEXT("\x00\x02")},
-    {"a certificate of half a length", 2, TEXT("\x00\x03")},
-    {"no sequence inside", 4, TEXT("\x04")},
-    {"a length of 65,535 inside", 6, TEXT("\xFF\xFF")},
-    {"a length of 2^64 - 1 inside", 5,
-        TEXT("\x88\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF")},
-    {"nothing inside", 5, TEXT("\x00")},
-    {"a version that fills all", 9, TEXT("\x7F")},
-    {"zeros", 4, TEXT("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")},
+    {"another tag", BYTES("\x31")},
+    {"a length of 65,535", .offset = 2, BYTES("\xFF\xFF")},
+    {"a length in no bytes", .offset = 1, BYTES("\x80")},
+    {"a length in 127 bytes", .offset = 1, BYTES("\xFF")},
+    {"a length in eight bytes", .offset = 1,
+        BYTES("\x88\xFF\xFF\xFF\xFF\xFF\xFF\xFF")},
+    {"a length of 2^32 - 1", .offset = 1, BYTES("\x84\xFF\xFF\xFF\xFF")},
+    {"a length of 2^24 - 1", .offset = 1, BYTES("\x83\xFF\xFF\xFF")},
+    {"an empty certificate", .offset = 1, BYTES("\x00")},
+    {"a certificate of four bytes", .offset = 1, BYTES("\x04")},
+    {"a certificate of a length's first byte", .offset = 2, BYTES("\x00\x02")},
+    {"a certificate of half a length", .offset = 2, BYTES("\x00\x03")},
+    {"no sequence inside", .offset = 4, BYTES("\x04")},
+    {"a length of 65,535 inside", .offset = 6, BYTES("\xFF\xFF")},
+    {"a length of 2^64 - 1 inside", .offset = 5,
+        BYTES("\x88\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF")},
+    {"nothing inside", .offset = 5, BYTES("\x00")},
+    {"a version that fills all", .offset = 9, BYTES("\x7F")},
+    {"zeros", .offset = 4,
+        BYTES("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")},
 };
 
 static void test_lying_der(void **state) {
@@ -764,20 +740,25 @@ static const struct key_row {
   const char *bytes;
   size_t size;
 } LYING_KEYS[] = {
-    {"an EC key of no bytes", P256, 2, TEXT("\x00")},
-    {"an EC key of no point", P256, 2, TEXT("\x01")},
-    {"an EC key that is a byte short", P256, 2, TEXT("\x41")},
-    {"an EC key with one bit unused", P256, 1, TEXT("\x01")},
-    {"an EC key with seven bits unused", P256, 1, TEXT("\x07")},
-    {"an EC key with 255 bits unused", P256, 1, TEXT("\xFF")},
-    {"an EC key in a string of bytes", P256, 3, TEXT("\x04")},
-    {"an RSA key of no bytes", RSA2048, 12, TEXT("\x00\x00")},
-    {"an RSA key of one byte", RSA2048, 12, TEXT("\x00\x01")},
-    {"an RSA key of two bytes", RSA2048, 12, TEXT("\x00\x02")},
-    {"an RSA key with one bit unused", RSA2048, 10, TEXT("\x01")},
-    {"an RSA key with seven bits unused", RSA2048, 10, TEXT("\x07")},
-    {"an RSA key with 128 bits unused", RSA2048, 10, TEXT("\x80")},
-    {"an RSA key in a string of bytes", RSA2048, 14, TEXT("\x04")},
+    {"an EC key of no bytes", .made = P256, .back = 2, BYTES("\x00")},
+    {"an EC key of no point", .made = P256, .back = 2, BYTES("\x01")},
+    {"an EC key that is a byte short", .made = P256, .back = 2, BYTES("\x41")},
+    {"an EC key with one bit unused", .made = P256, .back = 1, BYTES("\x01")},
+    {"an EC key with seven bits unused", .made = P256, .back = 1,
+        BYTES("\x07")},
+    {"an EC key with 255 bits unused", .made = P256, .back = 1, BYTES("\xFF")},
+    {"an EC key in a string of bytes", .made = P256, .back = 3, BYTES("\x04")},
+    {"an RSA key of no bytes", .made = RSA2048, .back = 12, BYTES("\x00\x00")},
+    {"an RSA key of one byte", .made = RSA2048, .back = 12, BYTES("\x00\x01")},
+    {"an RSA key of two bytes", .made = RSA2048, .back = 12, BYTES("\x00\x02")},
+    {"an RSA key with one bit unused", .made = RSA2048, .back = 10,
+        BYTES("\x01")},
+    {"an RSA key with seven bits unused", .made = RSA2048, .back = 10,
+        BYTES("\x07")},
+    {"an RSA key with 128 bits unused", .made = RSA2048, .back = 10,
+        BYTES("\x80")},
+    {"an RSA key in a string of bytes", .made = RSA2048, .back = 14,
+        BYTES("\x04")},
 };
 
 static void test_lying_key(void **state) {
@@ -988,7 +969,6 @@ static void test_owner(void **state) {
 }
 
 #define SERVERS "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01"
-#define BYTES(literal) .bytes = (literal), .size = sizeof(literal) - 1
 #define CLIENTS "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x02"
 
 /* Row: the bytes behind the certificate, and whether it is loaded then.  What
@@ -1098,14 +1078,14 @@ static const struct modulus_row {
   unsigned char first;
   bool usable;
 } MODULI[] = {
-    {"RSA of 2,040 bits", 255, 0xFF, false},
-    {"RSA of 2,047 bits", 256, 0x7F, false},
-    {"RSA of 2,048 bits", 256, 0x80, true},
-    {"RSA of 2,049 bits", 257, 0x01, true},
-    {"RSA of 4,095 bits", 512, 0x7F, true},
-    {"RSA of 4,096 bits", 512, 0xFF, true},
-    {"RSA of 4,097 bits", 513, 0x01, false},
-    {"RSA of 8,192 bits", 1024, 0xFF, false},
+    {"RSA of 2,040 bits", .size = 255, .first = 0xFF},
+    {"RSA of 2,047 bits", .size = 256, .first = 0x7F},
+    {"RSA of 2,048 bits", .size = 256, .first = 0x80, .usable = true},
+    {"RSA of 2,049 bits", .size = 257, .first = 0x01, .usable = true},
+    {"RSA of 4,095 bits", .size = 512, .first = 0x7F, .usable = true},
+    {"RSA of 4,096 bits", .size = 512, .first = 0xFF, .usable = true},
+    {"RSA of 4,097 bits", .size = 513, .first = 0x01},
+    {"RSA of 8,192 bits", .size = 1024, .first = 0xFF},
 };
 
 static void add_length(unsigned char *at, size_t more) {
