@@ -1,9 +1,8 @@
 /* Names: the hosts file and resolv.conf. */
 #define _DEFAULT_SOURCE
+#include "loopback.h"
 #include "nameserver.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,18 +12,6 @@ static struct player player;
 static void open_player(const char *hosts, const char *resolv) {
   player_configure_name(&player, hosts, resolv);
   assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-}
-
-/* Whether this machine has ::1; says so where it has not. */
-static bool has_ipv6(void) {
-  struct sockaddr_in6 a = {
-      .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-  int fd = socket(AF_INET6, SOCK_DGRAM, 0);
-  bool is = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-
-  if (fd >= 0) close(fd);
-  if (!is) puts("# note: no IPv6 on this machine's loopback, not tried");
-  return is;
 }
 
 /* ---- How much is read ------------------------------------------------- */

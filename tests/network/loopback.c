@@ -73,6 +73,14 @@ socklen_t read_address(
   return sizeof a->v6;
 }
 
+socklen_t address_size(const union socket_address *a) {
+  return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6;
+}
+
+uint16_t address_port(const union socket_address *a) {
+  return ntohs(a->any.sa_family == AF_INET ? a->v4.sin_port : a->v6.sin6_port);
+}
+
 int bind_socket(int type, const char *numeric, uint16_t port, int queue) {
   union socket_address a;
   socklen_t size = read_address(&a, numeric, port);
@@ -111,7 +119,7 @@ uint16_t port_of(int fd) {
   socklen_t size = sizeof a;
 
   assert_int_equal(getsockname(fd, &a.any, &size), 0);
-  return ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+  return address_port(&a);
 }
 
 static void send_at_once(int fd) {
@@ -157,24 +165,31 @@ void drip(int fd, const char *text) {
   }
 }
 
-/* Fills the queue of those to accept; who knocks then gets no answer. */
 void open_black_hole(
     struct black_hole *hole, const char *numeric, uint16_t port) {
+  int listener = bind_socket(SOCK_STREAM, numeric, port, 0);
+
+  if (listener < 0)
+    fail_msg("cannot listen at %s: %s", numeric, strerror(errno));
+  make_black_hole(hole, listener);
+}
+
+/* Fills the queue of those to accept; who knocks then gets no answer. */
+void make_black_hole(struct black_hole *hole, int listener) {
   union socket_address a;
-  socklen_t size;
+  socklen_t size = sizeof a;
   struct pollfd last = {.events = POLLOUT};
 
-  hole->listener = bind_socket(SOCK_STREAM, numeric, port, 0);
-  if (hole->listener < 0)
-    fail_msg("cannot listen at %s: %s", numeric, strerror(errno));
-  size = read_address(&a, numeric, port_of(hole->listener));
+  hole->listener = listener;
+  assert_int_equal(getsockname(listener, &a.any, &size), 0);
   for (size_t i = 0; i < COUNT(hole->queue); i++) {
     hole->queue[i] =
         socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     connect(hole->queue[i], &a.any, size);
     last.fd = hole->queue[i];
   }
-  if (poll(&last, 1, 20) != 0) fail_msg("%s takes connections", numeric);
+  if (poll(&last, 1, 20) != 0)
+    fail_msg("port %u takes connections", address_port(&a));
 }
 
 void close_black_hole(struct black_hole *hole) {

@@ -44,6 +44,8 @@ union socket_address {
 /* Makes it of a numeric address; returns its size. */
 socklen_t read_address(
     union socket_address *a, const char *numeric, uint16_t port);
+socklen_t address_size(const union socket_address *a);
+uint16_t address_port(const union socket_address *a);
 
 /*
  * A socket of this type at this address; one of SOCK_STREAM listens, with a
@@ -82,6 +84,9 @@ struct black_hole {
 /* Opens one; port 0: any that is free. */
 void open_black_hole(
     struct black_hole *hole, const char *numeric, uint16_t port);
+
+/* Makes one of a socket that listens with a queue of 0, and that it owns. */
+void make_black_hole(struct black_hole *hole, int listener);
 void close_black_hole(struct black_hole *hole);
 
 #endif

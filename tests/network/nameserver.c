@@ -1,23 +1,18 @@
 #define _DEFAULT_SOURCE
 #include "nameserver.h"
+#include "loopback.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { SERVERS = 4, HEADER = 12, MESSAGE = 20000, BATCH = 4, FILL = 3 };
+enum { PORT = 53, SERVERS = 4, HEADER = 12, MESSAGE = 20000, BATCH = 4 };
 
 typedef unsigned char byte;
 
@@ -29,10 +24,11 @@ struct message {
 /* One server as its process has it. */
 struct post {
   const struct ns_server *script;
-  union ns_address address;
+  union socket_address address;
   unsigned number;
-  int udp, tcp;
-  int fill[FILL]; /* of NS_TCP_HOLE */
+  int udp;                /* -1: nobody listens there */
+  int tcp;                /* the same, or all that comes is swallowed */
+  struct black_hole hole; /* of NS_TCP_HOLE */
   unsigned deaf;
 };
 
@@ -53,28 +49,6 @@ const char *ns_address(unsigned server) {
   snprintf(text[server], sizeof text[server], "127.%u.%u.%u",
       64 + (pid >> 14 & 63), pid >> 6 & 255, (pid & 63) * 4 + server);
   return text[server];
-}
-
-socklen_t ns_read_address(
-    union ns_address *a, const char *text, uint16_t port) {
-  memset(a, 0, sizeof *a);
-  if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
-    a->v4.sin_family = AF_INET;
-    a->v4.sin_port = htons(port);
-    return sizeof a->v4;
-  }
-  assert_int_equal(inet_pton(AF_INET6, text, &a->v6.sin6_addr), 1);
-  a->v6.sin6_family = AF_INET6;
-  a->v6.sin6_port = htons(port);
-  return sizeof a->v6;
-}
-
-static socklen_t size_of(const union ns_address *a) {
-  return a->any.sa_family == AF_INET ? sizeof a->v4 : sizeof a->v6;
-}
-
-static uint16_t port_of(const union ns_address *a) {
-  return ntohs(a->any.sa_family == AF_INET ? a->v4.sin_port : a->v6.sin6_port);
 }
 
 /* ---- Messages --------------------------------------------------------- */
@@ -116,7 +90,7 @@ static void note_name(struct ns_query *to, const byte *at) {
 
 /* Notes a question. */
 static void note(const struct post *p, bool tcp, const struct message *q,
-    const union ns_address *from) {
+    const union socket_address *from) {
   unsigned number = __sync_fetch_and_add(&shared->count, 1);
   size_t end = question_end(q);
   struct ns_query *to;
@@ -125,7 +99,7 @@ static void note(const struct post *p, bool tcp, const struct message *q,
   to = &shared->queries[number];
   to->server = p->number;
   to->tcp = tcp;
-  to->port = port_of(from);
+  to->port = address_port(from);
   if (end == 0) return;
   to->id = get_16(q->bytes);
   to->flags = get_16(q->bytes + 2);
@@ -151,8 +125,10 @@ static void append_question(
 static void make_answer(
     struct message *m, const struct message *q, const struct ns_answer *a) {
   size_t end = question_end(q);
-  unsigned questions = a->wrong & NS_NONE ? 0 : a->wrong & NS_TWICE ? 2 : 1;
+  unsigned questions = 1;
 
+  if (a->wrong & NS_TWICE) questions = 2;
+  if (a->wrong & NS_NONE) questions = 0;
   m->size = HEADER;
   memcpy(m->bytes, q->bytes, HEADER);
   if (a->wrong & NS_ID) m->bytes[1] ^= 1;
@@ -172,25 +148,21 @@ static void make_answer(
 
 /* ---- UDP -------------------------------------------------------------- */
 
-static void nap_us(long us) {
-  nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
-}
-
 /* Sends from another port, or another address, than the client knows. */
 static void send_from_elsewhere(const struct post *p, const struct message *m,
-    const union ns_address *to, unsigned wrong) {
-  union ns_address from = p->address;
+    const union socket_address *to, unsigned wrong) {
+  union socket_address from = p->address;
   int fd = socket(from.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-  if (wrong & NS_ADDRESS) ns_read_address(&from, ns_address(SERVERS - 1), 53);
+  if (wrong & NS_ADDRESS) read_address(&from, ns_address(SERVERS - 1), PORT);
   if (wrong & NS_PORT) from.v4.sin_port = 0;
-  if (bind(fd, &from.any, size_of(&from)) != 0) abort();
-  sendto(fd, m->bytes, m->size, 0, &to->any, size_of(to));
+  if (bind(fd, &from.any, address_size(&from)) != 0) abort();
+  sendto(fd, m->bytes, m->size, 0, &to->any, address_size(to));
   close(fd);
 }
 
 static void send_answer(const struct post *p, const struct message *q,
-    const union ns_address *to, const struct ns_answer *a) {
+    const union socket_address *to, const struct ns_answer *a) {
   struct message m;
 
   make_answer(&m, q, a);
@@ -198,22 +170,22 @@ static void send_answer(const struct post *p, const struct message *q,
     send_from_elsewhere(p, &m, to, a->wrong);
     return;
   }
-  sendto(p->udp, m.bytes, m.size, 0, &to->any, size_of(to));
+  sendto(p->udp, m.bytes, m.size, 0, &to->any, address_size(to));
   for (unsigned i = 1; i < a->flood; i++) {
     nap_us(100);
-    sendto(p->udp, m.bytes, m.size, 0, &to->any, size_of(to));
+    sendto(p->udp, m.bytes, m.size, 0, &to->any, address_size(to));
   }
 }
 
 /* What takes its time is done by a process of its own, so that nobody waits. */
 static bool in_background(void) {
-  if (fork() != 0) return false;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  return true;
+  pid_t id; /* nobody asks what becomes of it */
+
+  return fork_server(&id);
 }
 
 static void send_answers(const struct post *p, const struct message *q,
-    const union ns_address *to, const struct ns_answer *a) {
+    const union socket_address *to, const struct ns_answer *a) {
   for (; a; a = a->then) {
     if (a->silent) continue;
     if (a->delay_ms == 0 && a->flood == 0) {
@@ -237,7 +209,7 @@ static const struct ns_answer *choose(
 
 static void serve_datagram(struct post *p) {
   struct message q;
-  union ns_address from;
+  union socket_address from;
   socklen_t from_size = sizeof from;
   ssize_t n = recvfrom(
       p->udp, q.bytes, sizeof q.bytes, MSG_DONTWAIT, &from.any, &from_size);
@@ -274,7 +246,7 @@ static bool read_question(struct message *q, int fd) {
 static size_t read_batch(
     const struct post *p, int fd, struct message q[BATCH]) {
   struct pollfd more = {fd, POLLIN, 0};
-  union ns_address from;
+  union socket_address from;
   socklen_t size = sizeof from;
   size_t count = 0;
 
@@ -341,20 +313,17 @@ static bool answer_batch(const struct post *p, int fd) {
 }
 
 static void serve_connection(const struct post *p) {
-  struct linger at_once = {1, 0};
-  int fd = accept(p->tcp, NULL, NULL), yes = 1;
+  int fd = accept_client(p->tcp);
 
-  if (fd >= 0) __sync_fetch_and_add(&shared->connections, 1);
-  if (fd >= 0 && in_background()) {
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  __sync_fetch_and_add(&shared->connections, 1);
+  if (in_background()) {
     while (answer_batch(p, fd))
       ;
-    if (p->script->tcp == NS_TCP_RESETS)
-      setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (p->script->tcp == NS_TCP_RESETS) reset_on_close(fd);
     close(fd);
     _exit(0);
   }
-  if (fd >= 0) close(fd);
+  close(fd);
 }
 
 /* ---- The servers' process --------------------------------------------- */
@@ -366,7 +335,6 @@ static void serve_all(void) {
   for (size_t i = 0; i < post_count; i++) {
     polled[2 * i] = (struct pollfd){posts[i].udp, POLLIN, 0};
     polled[2 * i + 1] = (struct pollfd){posts[i].tcp, POLLIN, 0};
-    if (posts[i].script->tcp == NS_TCP_HOLE) polled[2 * i + 1].fd = -1;
   }
   for (;;) {
     poll(polled, 2 * post_count, -1);
@@ -378,85 +346,60 @@ static void serve_all(void) {
 }
 
 /* A socket on port 53; another run of these tests may have to end first. */
-static int bind_53(const union ns_address *a, int type) {
-  int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC, 0), yes = 1;
+static int bind_port(int type, const char *address, int queue) {
+  int fd = -1;
 
-  if (type == SOCK_STREAM)
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  for (int tries = 300; bind(fd, &a->any, size_of(a)) != 0; tries--) {
-    if (errno != EADDRINUSE || tries == 0)
-      fail_msg("cannot bind port 53, which these tests need (as root): "
-               "%s",
-          strerror(errno));
-    nap_us(100000);
+  for (int tries = 300; tries > 0; tries--) {
+    fd = bind_socket(type, address, PORT, queue);
+    if (fd >= 0 || errno != EADDRINUSE) break;
+    nap_ms(100);
   }
+  if (fd < 0)
+    fail_msg("cannot bind port 53, which these tests need (as root): %s",
+        strerror(errno));
   return fd;
 }
 
-/* Fills the queue of those who wait to be accepted: who comes then is not. */
-static void fill_queue(struct post *p) {
-  struct pollfd last;
+static void open_post(struct post *p, const struct ns_server *script) {
+  const char *address = script->address;
 
-  for (int i = 0; i < FILL; i++) {
-    p->fill[i] = socket(p->address.any.sa_family,
-        SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    connect(p->fill[i], &p->address.any, size_of(&p->address));
-  }
-  last = (struct pollfd){p->fill[FILL - 1], POLLOUT, 0};
-  if (poll(&last, 1, 20) != 0) fail_msg("a full queue takes connections");
-}
-
-static void open_post(struct post *p) {
-  const char *text = p->script->address;
-  bool hole = p->script->tcp == NS_TCP_HOLE;
-
-  ns_read_address(&p->address, text ? text : ns_address(p->number), 53);
+  if (!address) address = ns_address(p->number);
+  read_address(&p->address, address, PORT);
+  p->script = script;
+  p->deaf = script->deaf;
   p->udp = p->tcp = -1;
-  for (int i = 0; i < FILL; i++) p->fill[i] = -1;
-  p->deaf = p->script->deaf;
-  if (p->script->closed) return;
-  p->udp = bind_53(&p->address, SOCK_DGRAM);
-  if (p->script->tcp == NS_TCP_REFUSES) return;
-  p->tcp = bind_53(&p->address, SOCK_STREAM);
-  assert_int_equal(listen(p->tcp, hole ? 0 : 8), 0);
-  if (hole) fill_queue(p);
+  if (script->closed) return;
+  p->udp = bind_port(SOCK_DGRAM, address, 0);
+  if (script->tcp == NS_TCP_HOLE)
+    make_black_hole(&p->hole, bind_port(SOCK_STREAM, address, 0));
+  else if (script->tcp != NS_TCP_REFUSES)
+    p->tcp = bind_port(SOCK_STREAM, address, 8);
 }
 
 static void close_post(struct post *p) {
-  if (p->udp >= 0) close(p->udp);
+  if (p->script->closed) return;
+  close(p->udp);
+  if (p->script->tcp == NS_TCP_HOLE) close_black_hole(&p->hole);
   if (p->tcp >= 0) close(p->tcp);
-  for (int i = 0; i < FILL; i++)
-    if (p->fill[i] >= 0) close(p->fill[i]);
 }
 
 void ns_start(const struct ns_server *servers, size_t count) {
   ns_stop(NULL);
   assert_in_range(count, 1, SERVERS);
-  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  assert_true(shared != MAP_FAILED);
+  shared = share_memory(sizeof *shared);
   post_count = count;
   for (unsigned i = 0; i < count; i++) {
-    posts[i].script = &servers[i];
     posts[i].number = i;
-    open_post(&posts[i]);
+    open_post(&posts[i], &servers[i]);
   }
-  fflush(stdout);
-  ns_pid = fork();
-  if (ns_pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    serve_all();
-  }
-  assert_true(ns_pid > 0);
+  if (fork_server(&ns_pid)) serve_all();
   for (size_t i = 0; i < count; i++) close_post(&posts[i]);
 }
 
 int ns_stop(void **state) {
   (void)state;
   if (ns_pid > 0) {
-    kill(ns_pid, SIGKILL);
-    waitpid(ns_pid, NULL, 0);
-    ns_pid = 0;
+    kill_server(&ns_pid);
     clock_forget_naps();
   }
   if (shared) {
@@ -471,7 +414,7 @@ static void settle(const struct post *p) {
   int fd = socket(p->address.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct pollfd answer = {fd, POLLIN, 0};
 
-  sendto(fd, "?", 1, 0, &p->address.any, size_of(&p->address));
+  sendto(fd, "?", 1, 0, &p->address.any, address_size(&p->address));
   if (poll(&answer, 1, 10000) != 1) fail_msg("a nameserver has died");
   close(fd);
 }
@@ -589,7 +532,7 @@ const int64_t *tried_ms(void) {
   return tries.at_ms;
 }
 
-static void note_try(const union ns_address *a) {
+static void note_try(const union socket_address *a) {
   size_t size = strlen(tries.text);
 
   if (tries.count == TRIES_MAX) return;
@@ -603,11 +546,11 @@ static void note_try(const union ns_address *a) {
 
 /* In the place of the C library's. */
 int connect(int fd, const struct sockaddr *address, socklen_t size) {
-  union ns_address a;
+  union socket_address a;
 
   memset(&a, 0, sizeof a);
   memcpy(&a, address, size < sizeof a ? size : sizeof a);
-  if (port_of(&a) != 53) {
+  if (address_port(&a) != 53) {
     note_try(&a);
     if (tries.refuse) {
       errno = ECONNREFUSED;

@@ -13,9 +13,6 @@
 #include "peer.h"
 #include "virtual.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 /* What may be wrong with an answer; they go together. */
 enum {
   NS_ID = 1 << 0,       /* another id */
@@ -115,16 +112,6 @@ const char *ns_asked(void);
 
 /* The address of a server, in figures; number 3 is free unless started. */
 const char *ns_address(unsigned server);
-
-/* An address as sockets want it. */
-union ns_address {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-};
-
-/* Makes it of figures, of either family, and a port; returns its size. */
-socklen_t ns_read_address(union ns_address *a, const char *text, uint16_t port);
 
 /* ---- Records, written out --------------------------------------------- */
 
