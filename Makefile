@@ -83,17 +83,15 @@ $B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
-# What a test links beside them; their headers say what each is.  Neither
-# nameserver nor virtual can be linked with syscalls: they have functions of
-# their own before the C library's.
+# What a test links beside them; their headers say what each is.
 NAMED = addresses answers files resolve
-TIMED = proxy tls
+TIMED = $(NAMED) proxy tls
 RELAYED = clock proxy slow walk
-INTERPOSED = clock faults kept session
+INTERPOSED = $(TIMED) clock faults kept session
 ANSWERED = slow walk
 FAILING = walk
 WITH = $(patsubst %,tests/network/%.c,$1) $(patsubst %,tests/network/%.h,$1)
-$(NAMED:%=$B/network/%): $(call WITH,nameserver virtual)
+$(NAMED:%=$B/network/%): $(call WITH,nameserver)
 $(TIMED:%=$B/network/%): $(call WITH,virtual)
 $(RELAYED:%=$B/network/%): $(call WITH,relay)
 $(INTERPOSED:%=$B/network/%): $(call WITH,syscalls)
@@ -236,15 +234,17 @@ $B/stack/heartbeat.o: heartbeat.c heartbeat.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(STACK_FLAGS) -c -o $@ heartbeat.c
 
-# What stands in front of the C library's gets other names, or else it would be
-# measured in its place.
-$B/stack/stack: tests/bench/stack.c $(ENDS) \
-                tests/network/nameserver.c tests/network/nameserver.h \
-                tests/network/virtual.c tests/network/virtual.h \
-                $B/stack/heartbeat.o
-	$(COMPILE) -Dconnect=no_connect -Dclock_gettime=no_clock_gettime \
-	    -Dpoll=no_poll -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -Wl,-z,now \
-	    -lcmocka $(BR_LIB)
+# What stands before the C library's functions is nobody else's in here, or
+# else it would be measured in their place.
+$B/stack/syscalls.o: $(call WITH,syscalls)
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ tests/network/syscalls.c
+	objcopy -w -G '*_call' -G '*_go_through' -G '*_goes_through' $@
+
+$B/stack/stack: tests/bench/stack.c $(ENDS) $(call WITH,nameserver virtual) \
+                $B/stack/syscalls.o $B/stack/heartbeat.o
+	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -Wl,-z,now -lcmocka \
+	    $(BR_LIB)
 
 stack: $B/stack/stack $B/certs/made
 	B=$B tests/run $B/stack/stack

@@ -1,15 +1,14 @@
 #define _DEFAULT_SOURCE
 #include "nameserver.h"
 #include "loopback.h"
+#include "syscalls.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PORT = 53, SERVERS = 4, HEADER = 12, MESSAGE = 20000, BATCH = 4 };
@@ -515,8 +514,36 @@ static struct {
   int64_t at_ms[TRIES_MAX];
 } tries;
 
+static void note_try(const union socket_address *a) {
+  size_t size = strlen(tries.text);
+
+  if (tries.count == TRIES_MAX) return;
+  tries.at_ms[tries.count] = now_ms();
+  if (tries.count++ > 0) tries.text[size++] = ' ';
+  inet_ntop(a->any.sa_family,
+      a->any.sa_family == AF_INET ? (const void *)&a->v4.sin_addr
+                                  : (const void *)&a->v6.sin6_addr,
+      tries.text + size, INET6_ADDRSTRLEN);
+}
+
+static void see_to_connect(struct call *c) {
+  union socket_address a;
+  socklen_t size = c->in.connect.size;
+
+  memset(&a, 0, sizeof a);
+  memcpy(&a, c->in.connect.address, size < sizeof a ? size : sizeof a);
+  if (address_port(&a) == PORT) {
+    make_call(c);
+    return;
+  }
+  note_try(&a);
+  if (tries.refuse) fail_call(c, ECONNREFUSED);
+  else make_call(c);
+}
+
 void tried_watch(void) {
   memset(&tries, 0, sizeof tries);
+  call_goes_through(CALL_CONNECT, see_to_connect);
 }
 
 void tried_refuse(void) {
@@ -530,34 +557,6 @@ const char *tried(void) {
 
 const int64_t *tried_ms(void) {
   return tries.at_ms;
-}
-
-static void note_try(const union socket_address *a) {
-  size_t size = strlen(tries.text);
-
-  if (tries.count == TRIES_MAX) return;
-  tries.at_ms[tries.count] = now_ms();
-  if (tries.count++ > 0) tries.text[size++] = ' ';
-  inet_ntop(a->any.sa_family,
-      a->any.sa_family == AF_INET ? (const void *)&a->v4.sin_addr
-                                  : (const void *)&a->v6.sin6_addr,
-      tries.text + size, INET6_ADDRSTRLEN);
-}
-
-/* In the place of the C library's. */
-int connect(int fd, const struct sockaddr *address, socklen_t size) {
-  union socket_address a;
-
-  memset(&a, 0, sizeof a);
-  memcpy(&a, address, size < sizeof a ? size : sizeof a);
-  if (address_port(&a) != 53) {
-    note_try(&a);
-    if (tries.refuse) {
-      errno = ECONNREFUSED;
-      return -1;
-    }
-  }
-  return (int)syscall(SYS_connect, fd, address, size);
 }
 
 /* ---- The player ------------------------------------------------------- */

@@ -145,7 +145,7 @@ const char *ns_no_file(void);
 
 /*
  * What becomes of the client's connections, all but those to port 53: they are
- * noted, then made / noted, then refused.  Starts a new record.
+ * noted, then made / noted, then refused (syscalls.h).  Starts a new record.
  */
 void tried_watch(void);
 void tried_refuse(void);

@@ -2,7 +2,8 @@
  * The system calls that the library makes.  Functions of the same names as the
  * C library's stand before its own, and hand every call, as a value, to a
  * function of the test's, which may look at it, change it, make it, or say
- * what came of it without making it.
+ * what came of it without making it.  Parts of a test may each see to calls of
+ * another name.
  *
  * The calls of the test itself, and of servers that it starts, go the same
  * way: so the test's function knows when it is the library that calls.
@@ -94,6 +95,9 @@ struct call {
 
 /* From now on this function sees to all calls; NULL: they are just made. */
 void syscalls_go_through(void (*see_to)(struct call *call));
+
+/* The same for calls of one name alone. */
+void call_goes_through(enum call_name name, void (*see_to)(struct call *call));
 
 /* Makes the call, and sets its result. */
 void make_call(struct call *call);

@@ -1,15 +1,13 @@
 #define _DEFAULT_SOURCE
 #include "virtual.h"
 #include "loopback.h"
+#include "syscalls.h"
 
-#include <poll.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -35,16 +33,19 @@ static pid_t owner;
 
 static int64_t real_ms(void) {
   struct timespec t;
+  struct call c = {
+      .name = CALL_CLOCK, .in.clock = {.id = CLOCK_MONOTONIC, .now = &t}};
 
-  syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+  make_call(&c);
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static int real_poll(struct pollfd *p, nfds_t count, int timeout_ms) {
-  struct timespec t = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+  struct call c = {.name = CALL_POLL,
+      .in.poll = {.list = p, .count = count, .timeout_ms = timeout_ms}};
 
-  return (int)syscall(
-      SYS_ppoll, p, count, timeout_ms < 0 ? NULL : &t, NULL, (size_t)0);
+  make_call(&c);
+  return (int)c.result;
 }
 
 /* ---- Whether the servers sleep ---------------------------------------- */
@@ -163,40 +164,26 @@ void clock_forget_naps(void) {
 
 /* ---- The test's calls ------------------------------------------------- */
 
-void clock_begin(void) {
-  shared = share_memory(sizeof *shared);
-  owner = getpid();
-  shared->now_ms = real_ms();
-  clock_forget_naps();
-}
-
-void clock_skip_s(int64_t seconds) {
-  shared->now_ms += seconds * 1000;
-}
-
-unsigned clock_waits(void) {
-  return shared->waits;
-}
-
 static bool is_virtual(void) {
-  return shared && getpid() == owner;
+  return getpid() == owner;
 }
 
-/* In the place of the C library's. */
-int clock_gettime(clockid_t clock, struct timespec *t) {
-  if (clock != CLOCK_MONOTONIC || !is_virtual())
-    return (int)syscall(SYS_clock_gettime, clock, t);
+static void see_to_clock(struct call *c) {
+  struct timespec *t = c->in.clock.now;
+
+  if (c->in.clock.id != CLOCK_MONOTONIC || !is_virtual()) {
+    make_call(c);
+    return;
+  }
   t->tv_sec = (time_t)(shared->now_ms / 1000);
   t->tv_nsec = (long)(shared->now_ms % 1000 * 1000000);
-  return 0;
+  c->result = 0;
 }
 
-/* In the place of the C library's. */
-int poll(struct pollfd *p, nfds_t count, int timeout_ms) {
-  int64_t until_ms;
+/* Waits by the test's clock. */
+static int virtual_poll(struct pollfd *p, nfds_t count, int timeout_ms) {
+  int64_t until_ms = shared->now_ms + timeout_ms;
 
-  if (!is_virtual() || timeout_ms < 0) return real_poll(p, count, timeout_ms);
-  until_ms = shared->now_ms + timeout_ms;
   shared->waits += timeout_ms > 0;
   for (;;) {
     int ready =
@@ -213,4 +200,29 @@ int poll(struct pollfd *p, nfds_t count, int timeout_ms) {
   }
   shared->now_ms = until_ms;
   return 0;
+}
+
+static void see_to_poll(struct call *c) {
+  int timeout_ms = c->in.poll.timeout_ms;
+
+  if (is_virtual() && timeout_ms >= 0)
+    c->result = virtual_poll(c->in.poll.list, c->in.poll.count, timeout_ms);
+  else make_call(c);
+}
+
+void clock_begin(void) {
+  shared = share_memory(sizeof *shared);
+  owner = getpid();
+  shared->now_ms = real_ms();
+  clock_forget_naps();
+  call_goes_through(CALL_CLOCK, see_to_clock);
+  call_goes_through(CALL_POLL, see_to_poll);
+}
+
+void clock_skip_s(int64_t seconds) {
+  shared->now_ms += seconds * 1000;
+}
+
+unsigned clock_waits(void) {
+  return shared->waits;
 }

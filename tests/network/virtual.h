@@ -2,8 +2,8 @@
  * A virtual clock for a test and the servers in its child processes: what a
  * test sees of time is the same on a machine that is busy.
  *
- * The test's clock, and its poll(), stand before the C library's own.  The
- * clock stands still but for a millisecond a poll() that finds something, and
+ * The test's clock, and its poll(), are seen to here (syscalls.h).  The clock
+ * stands still but for a millisecond a poll() that finds something, and
  * for waits in vain: where poll() finds nothing, and all servers are asleep,
  * the clock jumps to the end of the wait, or to the end of a server's nap, if
  * that is sooner.
