@@ -29,7 +29,7 @@ EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
 # Those that are no tests, but parts of several.
-SHARED = peer loopback relay dns nameserver syscalls failures virtual
+SHARED = peer loopback relay nameserver syscalls failures virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out $(SHARED:%=tests/network/%.c),\
             $(wildcard tests/network/*.c)))
@@ -84,18 +84,16 @@ $B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 	$(COMPILE) -o $@ $(filter %.c %.o,$^) $(LDFLAGS) -lcmocka $(BR_LIB)
 
 # What a test links beside them; their headers say what each is.
-NAMED = addresses answers files resolve
+NAMED = addresses answers files resolve slow walk
 TIMED = $(NAMED) proxy tls
 RELAYED = clock proxy slow walk
 INTERPOSED = $(TIMED) clock faults kept session
-ANSWERED = slow walk
 FAILING = walk
 WITH = $(patsubst %,tests/network/%.c,$1) $(patsubst %,tests/network/%.h,$1)
 $(NAMED:%=$B/network/%): $(call WITH,nameserver)
 $(TIMED:%=$B/network/%): $(call WITH,virtual)
 $(RELAYED:%=$B/network/%): $(call WITH,relay)
 $(INTERPOSED:%=$B/network/%): $(call WITH,syscalls)
-$(ANSWERED:%=$B/network/%): $(call WITH,syscalls dns)
 $(FAILING:%=$B/network/%): $(call WITH,failures)
 
 $B/fuzz/memory: tests/unit/memory_rules.h

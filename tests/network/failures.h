@@ -57,7 +57,7 @@ struct plan {
 void failures_begin(void);
 
 /*
- * Its nameserver answers a try when the next one begins (dns.h), which only
+ * Its nameserver answers a try when the next one begins (ns_server), which only
  * the client's clock brings about: while one try is open nothing is awaited by
  * the machine's clock, and while there are more, an answer to any of them.
  * Until failures_begin().

@@ -20,6 +20,18 @@ struct message {
   size_t size;
 };
 
+/* A question that came by UDP. */
+struct datagram {
+  struct message question;
+  union socket_address from;
+};
+
+/* The questions of one try, for A and for AAAA: they come from one port. */
+struct try {
+  struct datagram questions[2];
+  size_t count;
+};
+
 /* One server as its process has it. */
 struct post {
   const struct ns_server *script;
@@ -29,6 +41,7 @@ struct post {
   int tcp;                /* the same, or all that comes is swallowed */
   struct black_hole hole; /* of NS_TCP_HOLE */
   unsigned deaf;
+  struct try kept; /* of a server that is late */
 };
 
 static pid_t ns_pid;
@@ -206,23 +219,45 @@ static const struct ns_answer *choose(
   return aaaa ? &s->aaaa : &s->a;
 }
 
+static void answer_datagram(const struct post *p, const struct datagram *d) {
+  send_answers(p, &d->question, &d->from, choose(p, false, &d->question));
+}
+
+static bool is_of_try(const struct try *t, const struct datagram *d) {
+  return t->count < COUNT(t->questions) &&
+      address_port(&t->questions[0].from) == address_port(&d->from);
+}
+
+/* Keeps the try that a question is of; answers the one before it. */
+static void answer_late(struct post *p, const struct datagram *d) {
+  struct try *kept = &p->kept;
+
+  if (!is_of_try(kept, d)) {
+    for (size_t i = 0; i < kept->count; i++)
+      answer_datagram(p, &kept->questions[i]);
+    kept->count = 0;
+  }
+  kept->questions[kept->count++] = *d;
+}
+
 static void serve_datagram(struct post *p) {
-  struct message q;
-  union socket_address from;
-  socklen_t from_size = sizeof from;
+  struct datagram d;
+  struct message *q = &d.question;
+  socklen_t from_size = sizeof d.from;
   ssize_t n = recvfrom(
-      p->udp, q.bytes, sizeof q.bytes, MSG_DONTWAIT, &from.any, &from_size);
+      p->udp, q->bytes, sizeof q->bytes, MSG_DONTWAIT, &d.from.any, &from_size);
 
   if (n < 0) return;
-  q.size = (size_t)n;
+  q->size = (size_t)n;
   if (n == 1) { /* ns_log() asks whether all before has been read */
-    sendto(p->udp, q.bytes, 1, 0, &from.any, from_size);
+    sendto(p->udp, q->bytes, 1, 0, &d.from.any, from_size);
     return;
   }
-  note(p, false, &q, &from);
-  if (question_end(&q) == 0) return;
+  note(p, false, q, &d.from);
+  if (question_end(q) == 0) return;
   if (p->deaf > 0) p->deaf--;
-  else send_answers(p, &q, &from, choose(p, false, &q));
+  else if (p->script->late) answer_late(p, &d);
+  else answer_datagram(p, &d);
 }
 
 /* ---- TCP -------------------------------------------------------------- */
@@ -366,6 +401,7 @@ static void open_post(struct post *p, const struct ns_server *script) {
   read_address(&p->address, address, PORT);
   p->script = script;
   p->deaf = script->deaf;
+  p->kept.count = 0;
   p->udp = p->tcp = -1;
   if (script->closed) return;
   p->udp = bind_port(SOCK_DGRAM, address, 0);

@@ -72,6 +72,7 @@ struct ns_server {
   struct ns_answer a, aaaa, tcp_a, tcp_aaaa;
   enum ns_tcp tcp;
   unsigned deaf; /* says nothing to so many questions (not exchanges) */
+  bool late;     /* answers a try by UDP when the next one begins */
   bool closed;   /* nobody listens there */
 };
 

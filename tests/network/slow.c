@@ -3,9 +3,8 @@
  * ends a heartbeat is its deadline.  This time is real.
  */
 #define _DEFAULT_SOURCE
-#include "dns.h"
 #include "loopback.h"
-#include "peer.h"
+#include "nameserver.h"
 #include "relay.h"
 #include "syscalls.h"
 
@@ -123,14 +122,15 @@ static uint16_t start_slow_line(const struct slow_row *row) {
   return relay_start(&row->relay, peer_start(&script));
 }
 
-static void use_slow_nameserver(hbeat_config *cfg) {
-  char resolv[128];
+static void use_slow_nameserver(struct player *p) {
+  static const struct ns_server slow = {.a = {.wrong = NS_SHORT},
+      .aaaa = {.wrong = NS_SHORT},
+      .tcp_a = {R(1, A("\1"))},
+      .tcp = NS_TCP_DRIBBLES};
 
-  snprintf(resolv, sizeof resolv, "nameserver %s\noptions timeout:1\n",
-      dns_start(DNS_DRIPS));
-  cfg->address = NULL;
-  cfg->hosts_path = text_file("127.0.0.1 localhost\n");
-  cfg->resolv_path = text_file(resolv);
+  ns_start(&slow, 1);
+  player_configure_name(
+      p, NULL, ns_text("resolv.conf", "nameserver $0\noptions timeout:1\n"));
 }
 
 /* Starts what a row has, and leads the player there. */
@@ -142,10 +142,7 @@ static void lead_to(
     player_configure_proxy(p, relay_start(&row->relay, 0));
     break;
   case SLOW_HANDSHAKE: player_configure(p, start_slow_handshake(server)); break;
-  case SLOW_NAMESERVER:
-    player_configure(p, 1);
-    use_slow_nameserver(&p->cfg);
-    break;
+  case SLOW_NAMESERVER: use_slow_nameserver(p); break;
   }
   p->cfg.timeout_ms = DEADLINE_MS;
 }
@@ -178,7 +175,7 @@ static void run_row(const struct slow_row *row, struct outcome *outcome) {
   hbeat_close(&p.client);
   if (relay_log()) outcome->slow_bytes = relay_log()->slow_bytes;
   kill_server(&server);
-  dns_stop(NULL);
+  ns_stop(NULL);
   relay_stop(NULL);
   peer_stop(NULL);
   outcome->ended = true;

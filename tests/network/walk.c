@@ -7,9 +7,8 @@
  * that goes on as if nothing had been.
  */
 #define _DEFAULT_SOURCE
-#include "dns.h"
 #include "failures.h"
-#include "peer.h"
+#include "nameserver.h"
 #include "relay.h"
 
 #include <poll.h>
@@ -30,15 +29,25 @@ struct scenario {
   bool login; /* a log-in in place of a heartbeat */
   enum before before;
   bool proxied;
-  const char *hosts;  /* the file's text; NULL: no name is looked up */
-  const char *resolv; /* what stands in front of the nameserver; or NULL */
-  enum dns_way dns;
+  const char *hosts; /* the file's text; NULL: no name is looked up */
+  const struct ns_server *nameserver; /* NULL: none */
+  const char *resolv; /* what stands in front of it in resolv.conf; or NULL */
 };
 
 #define TIMEOUT_MS 5000
 #define HANG_MS 30000 /* of real time */
 #define NO_NAMES "127.0.0.1 localhost\n"
 #define ONE_MORE_TRY "options attempts:3\n" /* than two, as one may be lost */
+
+static const struct ns_server good = {.a = {R(1, A("\1"))}};
+static const struct ns_server late = {.a = {R(1, A("\1"))}, .late = true};
+static const struct ns_server cuts = {.a = {.wrong = NS_SHORT},
+    .aaaa = {.wrong = NS_SHORT},
+    .tcp_a = {R(1, A("\1"))}};
+static const struct ns_server late_and_cuts = {.a = {.wrong = NS_SHORT},
+    .aaaa = {.wrong = NS_SHORT},
+    .tcp_a = {R(1, A("\1"))},
+    .late = true};
 
 static const struct scenario scenarios[] = {
     {.name = "a first heartbeat", .full = true},
@@ -48,21 +57,21 @@ static const struct scenario scenarios[] = {
         .before = A_BEAT_AND_CLOSE},
     {.name = "a name of the hosts file",
         .hosts = "# A comment\n" NO_NAMES "127.0.0.1 web api.lucit.app # us\n"},
-    {.name = "a name by UDP", .hosts = NO_NAMES, .resolv = ""},
+    {.name = "a name by UDP", .hosts = NO_NAMES, .nameserver = &good},
     {.name = "a name by TCP, as UDP would cut it",
         .hosts = NO_NAMES,
-        .resolv = "",
-        .dns = DNS_STREAMS},
+        .nameserver = &cuts},
     {.name = "a name by UDP, late",
         .hosts = NO_NAMES,
-        .resolv = ONE_MORE_TRY,
-        .dns = DNS_IS_LATE},
+        .nameserver = &late,
+        .resolv = ONE_MORE_TRY},
     {.name = "a name by TCP, as UDP would cut it, late",
         .hosts = NO_NAMES,
-        .resolv = ONE_MORE_TRY,
-        .dns = DNS_IS_LATE_AND_CUTS},
+        .nameserver = &late_and_cuts,
+        .resolv = ONE_MORE_TRY},
     {.name = "a name by the second nameserver, the first has a scope",
         .hosts = NO_NAMES,
+        .nameserver = &good,
         .resolv = "nameserver fe80::1%lo\n"},
     {.name = "two addresses, the first one refuses",
         .hosts = "127.0.54.1 api.lucit.app\n127.0.0.1 api.lucit.app\n"},
@@ -90,11 +99,13 @@ static struct stage {
 static void make_files(const struct scenario *s) {
   char resolv[256] = "";
 
-  if (s->resolv)
-    snprintf(resolv, sizeof resolv, "%snameserver %s\noptions timeout:1\n",
-        s->resolv, dns_start(s->dns));
-  stage.hosts = text_file(s->hosts ? s->hosts : "");
-  stage.resolv = text_file(resolv);
+  if (s->nameserver) {
+    ns_start(s->nameserver, 1);
+    snprintf(resolv, sizeof resolv, "%snameserver $0\noptions timeout:1\n",
+        s->resolv ? s->resolv : "");
+  }
+  stage.hosts = ns_text("hosts", s->hosts ? s->hosts : "");
+  stage.resolv = ns_text("resolv.conf", resolv);
 }
 
 static void configure(void) {
@@ -167,16 +178,13 @@ static bool await_close(void) {
 
 static const struct plan no_failure = {.effect = NULL};
 
-static bool is_late(enum dns_way way) {
-  return way == DNS_IS_LATE || way == DNS_IS_LATE_AND_CUTS;
-}
-
 /* Up to where the walk begins. */
 static hbeat_error begin(void) {
+  const struct ns_server *nameserver = stage.scenario->nameserver;
   hbeat_error e;
 
   failures_begin();
-  if (is_late(stage.scenario->dns)) failures_answers_are_late();
+  if (nameserver && nameserver->late) failures_answers_are_late();
   configure();
   e = init();
   if (e == HBEAT_OK && stage.scenario->before) e = send_request();
@@ -357,7 +365,7 @@ static void walk_call(enum call_name call, size_t at) {
 }
 
 static void stop_servers(void) {
-  dns_stop(NULL);
+  ns_stop(NULL);
   relay_stop(NULL);
   peer_stop(NULL);
 }
