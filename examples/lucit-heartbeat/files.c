@@ -193,6 +193,7 @@ static const char *read_token(
   return unread ? unread : check_token(token, why);
 }
 
+/* What is no secret, but half of one, does not stay in memory. */
 const char *read_secret(
     const char *path, char out[SECRET_SIZE], const char **secret) {
   const char *why = read_text(path, out, SECRET_SIZE);
@@ -202,10 +203,11 @@ const char *read_secret(
   if (*end != '\0') *end++ = '\0';
   *secret = end + strspn(end, "\r\n");
   bool both = *out != '\0' && **secret != '\0';
-  bool more = strpbrk(*secret, "\r\n") != NULL;
-  return both && !more ? NULL
-                       : "it must be two lines, the API token and its secret";
+  if (both && !strpbrk(*secret, "\r\n")) return NULL;
+  memset(out, 0, SECRET_SIZE);
+  return "it must be two lines, the API token and its secret";
 }
+
 /* A file that cannot be used ends the process at the start; later the one that
  * was read before stays in use. */
 static void refuse_file(struct daemon *d, bool first, const char *option,

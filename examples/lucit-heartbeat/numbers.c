@@ -48,21 +48,24 @@ bool read_whole(const char *text, int64_t *number) {
   return end != text && *end == '\0';
 }
 
+/* The milliseconds of a unit; 0: there is no such unit. */
+static int64_t unit_of(const char *name) {
+  for (size_t i = 0; i < UNITS; i++)
+    if (strcmp(name, units[i].name) == 0) return units[i].ms;
+  return 0;
+}
+
 bool read_time(const char *text, int64_t unit_ms, int64_t *ms) {
   int64_t whole;
   int64_t wholes;
   int64_t part = 0;
   int64_t parts = 1; /* that make a whole */
   const char *end = scan_digits(text, &whole, &wholes);
-  size_t i = 0;
 
   if (*end == '.') end = scan_digits(end + 1, &part, &parts);
   if (wholes == 1 && parts == 1) return false; /* no digit at all */
-  if (*end != '\0') {
-    while (i < UNITS && strcmp(end, units[i].name) != 0) i++;
-    if (i == UNITS) return false;
-    unit_ms = units[i].ms;
-  }
+  if (*end != '\0') unit_ms = unit_of(end);
+  if (unit_ms == 0) return false;
   *ms = whole * unit_ms + (part * unit_ms + parts - 1) / parts;
   return true;
 }

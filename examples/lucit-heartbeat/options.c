@@ -199,10 +199,15 @@ int print_help(void) {
 
 /* ---- Values that are refused ------------------------------------------- */
 
-/* Where the value of an option is kept: a struct number, a text, or a list of
- * texts. */
-static void *place_of(struct options *o, const struct option *option) {
-  return (char *)o + option->offset;
+/* Where the value of a numeric option is kept. */
+static struct number *number_of(
+    struct options *o, const struct option *option) {
+  return (struct number *)(void *)((char *)o + option->offset);
+}
+
+/* Where the value of any other option is kept, or the first of several. */
+static const char **text_of(struct options *o, const struct option *option) {
+  return (const char **)(void *)((char *)o + option->offset);
 }
 
 /* The value that was given for an option, as far as a log may show it: NULL
@@ -211,13 +216,12 @@ static const char *shown_value(struct options *o, const char *name) {
   const struct option *option = find_option(name);
   const char *value = NULL;
 
-  if (option && is_numeric(option))
-    value = ((struct number *)place_of(o, option))->text;
-  else if (option && option->kind == ONE)
-    value = *(const char **)place_of(o, option);
+  if (option && is_numeric(option)) value = number_of(o, option)->text;
+  else if (option && option->kind == ONE) value = *text_of(o, option);
   return value && !strchr(value, '@') ? value : NULL;
 }
 
+/* "--count 0: why"; without the value where that is not shown. */
 void refuse_value(struct daemon *d, const char *name, const char *why) {
   const char *value = shown_value(&d->options, name);
 
@@ -246,6 +250,8 @@ static const struct refusal {
     {"proxy_login: ", "--proxy", "USER:PASSWORD must have 255 bytes at most"},
 };
 
+/* The proxy may come from the environment, too.  What is not in the table does
+ * not come from the command line: then the library's own words have to do. */
 void refuse_argument(struct daemon *d, const char *reason) {
   for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
     const char *option = refusals[i].option;
@@ -261,20 +267,22 @@ void refuse_argument(struct daemon *d, const char *reason) {
 static void refuse_number(struct daemon *d, const struct option *option) {
   const struct range *range = &option->range;
   const char *no_limit = option->kind == LIMIT ? ", or 0 for no limit" : "";
-  char least[TIME_SIZE];
-  char most[TIME_SIZE];
   char why[160];
 
-  if (option->kind == NUMBER)
+  if (option->kind == NUMBER) {
     snprintf(why, sizeof why,
         "it must be a whole number from %" PRId64 " to %" PRId64, range->least,
         range->most);
-  else
+  } else {
+    char least[TIME_SIZE];
+    char most[TIME_SIZE];
+    write_time(range->least, least);
+    write_time(range->most, most);
     snprintf(why, sizeof why,
-        "it must be a time from %s to %s%s; times are written as 500ms, 1.5s "
-        "or 5m",
-        write_time(range->least, least), write_time(range->most, most),
-        no_limit);
+        "it must be a time from %s to %s%s; times are"
+        " written as 500ms, 1.5s or 5m",
+        least, most, no_limit);
+  }
   refuse_value(d, option->name, why);
 }
 
@@ -304,7 +312,7 @@ static void refuse_word(
 /* Keeps a number, or ends the process where it is out of the option's range. */
 static void take_number(
     struct daemon *d, const struct option *option, const char *text) {
-  struct number *number = place_of(&d->options, option);
+  struct number *number = number_of(&d->options, option);
   const struct range *range = &option->range;
   int64_t value = 0;
   bool good;
@@ -322,7 +330,7 @@ static void take_number(
 /* Keeps one more text of an option that may be repeated. */
 static void add_text(
     struct daemon *d, const struct option *option, const char *text) {
-  const char **list = place_of(&d->options, option);
+  const char **list = text_of(&d->options, option);
   size_t count = 0;
 
   while (list[count]) count++;
@@ -340,7 +348,8 @@ static void hide_password(struct daemon *d, char *url) {
   if (at) memset(url, '*', (size_t)(at - url));
 }
 
-/* Keeps the value of an option that is no switch. */
+/* Keeps the value of an option that is no switch.  What may be repeated may be
+ * of any length; all others are copied to places of VALUE_SIZE. */
 static void take_value(
     struct daemon *d, const struct option *option, char *value) {
   bool fits = option->kind == MANY || strlen(value) < VALUE_SIZE;
@@ -350,7 +359,7 @@ static void take_value(
         option->name, VALUE_SIZE - 1);
   if (option->kind == MANY) add_text(d, option, value);
   else if (is_numeric(option)) take_number(d, option, value);
-  else *(const char **)place_of(&d->options, option) = value;
+  else *text_of(&d->options, option) = value;
   if (option->kind == SECRET) hide_password(d, value);
 }
 
@@ -360,7 +369,7 @@ static int take_option(
     struct daemon *d, const struct option *option, char *value, char *next) {
   if (option->kind == SWITCH) {
     if (value) die(d, EXIT_USAGE, "%s takes no value", option->name);
-    *(const char **)place_of(&d->options, option) = option->name;
+    *text_of(&d->options, option) = option->name;
     return 1;
   }
   if (!value && !next)
@@ -376,7 +385,7 @@ static void set_defaults(struct options *o) {
   o->ca = ROOTS;
   for (size_t i = 0; i < OPTIONS; i++)
     if (is_numeric(&table[i]))
-      ((struct number *)place_of(o, &table[i]))->value = table[i].range.usual;
+      number_of(o, &table[i])->value = table[i].range.usual;
 }
 
 /* Word by word; the value of an option is cut off its name at the =. */
