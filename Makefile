@@ -86,8 +86,8 @@ $B/network/%: tests/network/%.c $(ENDS) $B/heartbeat.o
 # What a test links beside them; their headers say what each is.
 NAMED = addresses answers files resolve slow walk
 TIMED = $(NAMED) proxy tls
-RELAYED = clock proxy slow walk
-INTERPOSED = $(TIMED) clock faults kept session
+RELAYED = clock idle proxy slow walk
+INTERPOSED = $(TIMED) clock faults idle kept session
 FAILING = walk
 WITH = $(patsubst %,tests/network/%.c,$1) $(patsubst %,tests/network/%.h,$1)
 $(NAMED:%=$B/network/%): $(call WITH,nameserver)

@@ -109,10 +109,6 @@
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define ASSERT(name, condition) typedef char assert_##name[(condition) ? 1 : -1]
 
-#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#define DIGITS "0123456789"
-#define UNRESERVED LETTERS DIGITS "-._~" /* RFC 3986 section 2.3 */
-
 #define DECIMAL_MAX 21 /* the digits of UINT64_MAX and a NUL */
 #define DAY_S 86400
 
@@ -141,15 +137,26 @@ static void *unconst(const void *memory) {
   return (void *)(uintptr_t)memory;
 }
 
-/* Not memset(), which a compiler may leave out where nobody reads. */
+/* A compiler may leave out a memset() where nobody reads behind it, but not a
+ * call of whatever function a volatile pointer leads to. */
 static void wipe(void *secret, size_t size) {
-  volatile byte *at = secret;
+  void *(*volatile set)(void *, int, size_t) = memset;
 
-  while (size-- > 0) *at++ = 0;
+  set(secret, 0, size);
 }
 
 static bool is_digit(int c) {
   return c >= '0' && c <= '9';
+}
+
+static bool is_letter(int c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* What may stand anywhere in a URL, RFC 3986 section 2.3. */
+static bool is_unreserved(int c) {
+  return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' ||
+      c == '~';
 }
 
 /* ASCII only: the C library's would ask the locale. */
@@ -173,19 +180,23 @@ static bool same_word(const char *text, size_t size, const char *word) {
   return i == size && word[i] == '\0';
 }
 
-/* A name in a table: no pointer, so that it needs no relocation. */
-typedef char short_name[36];
+/* A list of texts is one string, in which each has its NUL, and an empty one
+ * ends it.  It needs no pointers, which would be relocated, and no padding. */
 
-ASSERT(the_longest_name_fits,
-    sizeof "lightning_device_remote_instruction" <= sizeof(short_name));
+static const char *nth_text(const char *list, size_t n) {
+  for (; n > 0; n--) list += strlen(list) + 1;
+  return list;
+}
 
-/* Which of the names is this text; `count` where none is. */
-static size_t find_name(
-    const short_name *names, size_t count, const char *text) {
-  size_t i = 0;
+/* The number of a text in a list, or how many the list has where it is none. */
+static size_t find_text(const char *list, const char *text) {
+  size_t n = 0;
 
-  while (i < count && strcmp(names[i], text) != 0) i++;
-  return i;
+  while (*list != '\0' && strcmp(list, text) != 0) {
+    list = nth_text(list, 1);
+    n++;
+  }
+  return n;
 }
 
 /* Writes a number in decimal, as a string. */
@@ -199,6 +210,16 @@ static void write_decimal(char *text, uint64_t number) {
     number /= 10;
   } while (number != 0);
   memcpy(text, at, (size_t)(digits + sizeof digits - at));
+}
+
+static unsigned read_16(const byte *at) {
+  return (unsigned)(at[0] << 8 | at[1]);
+}
+
+static byte *write_16(byte *at, unsigned number) {
+  at[0] = (byte)(number >> 8);
+  at[1] = (byte)number;
+  return at + 2;
 }
 
 /* Reads a big-endian number. */
@@ -304,21 +325,44 @@ static bool read_count(const char *text, int64_t *number) {
   return true;
 }
 
-/* Visible ASCII: no space and no control byte, so that it cannot break out of
- * a header field. */
-static bool is_visible(int c) {
-  return c > 0x20 && c < 0x7F;
-}
-
 static bool is_missing(const char *text) {
   return !text || *text == '\0';
 }
 
-/* Visible ASCII, one byte or more; `text` may be NULL. */
+/* Every byte of a word is this one. */
+#define BYTES(b) ((size_t)-1 / 0xFF * (b))
+
+/* Not 0 if a byte of a word is below `low`, which is 0x80 at most. */
+static size_t has_below(size_t word, byte low) {
+  return (word - BYTES(low)) & ~word & BYTES(0x80);
+}
+
+/* How many bytes at the front are ASCII, not below `low`, and neither of two
+ * others.  A word at a time: that is five times as fast as a byte at a time,
+ * and long texts are all that a request is made of. */
+static size_t run_length(span in, byte low, byte other, byte another) {
+  const byte *start = in.at;
+  size_t word = 0;
+
+  while (length_of(in) >= sizeof word) {
+    memcpy(&word, in.at, sizeof word);
+    size_t stops = (word & BYTES(0x80)) | has_below(word, low) |
+        has_below(word ^ BYTES(other), 1) | has_below(word ^ BYTES(another), 1);
+    if (stops != 0) break;
+    in.at += sizeof word;
+  }
+  while (in.at < in.end && *in.at >= low && *in.at < 0x80 && *in.at != other &&
+      *in.at != another)
+    in.at++;
+  return (size_t)(in.at - start);
+}
+
+/* Visible ASCII, one byte or more: no space and no control byte, so that it
+ * cannot break out of a header field.  `text` may be NULL. */
 static bool is_visible_text(const char *text) {
   if (is_missing(text)) return false;
-  while (is_visible(*text)) text++;
-  return *text == '\0';
+  size_t size = strlen(text);
+  return run_length(span_of(text, size), 0x21, 0x7F, 0x7F) == size;
 }
 
 /* ==== UTF-8 (RFC 3629) ================================================== */
@@ -375,18 +419,23 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
 
 ASSERT(a_character_fits_any_window, UNIT_MAX <= 16); /* of hbeat_pull() */
 
+/* How many bytes at the front stand inside a JSON string as they are. */
+static size_t plain_length(span in) {
+  return run_length(in, 0x20, '"', '\\');
+}
+
 /* Writes the first character of a string as it stands inside a JSON string, and
- * returns its length; *taken is set to its length in `text`.  What is
- * not UTF-8 becomes U+FFFD: no heartbeat is lost over an odd name.  A sequence
- * that the string's NUL cuts short is invalid, so nothing behind it is read. */
-static size_t json_escape(
-    const byte *text, byte unit[UNIT_MAX], size_t *taken) {
+ * returns its length; *taken is set to its length in the string.  What is not
+ * UTF-8, or is cut short, becomes U+FFFD: no heartbeat is lost over an odd
+ * name. */
+static size_t json_escape(span in, byte unit[UNIT_MAX], size_t *taken) {
   static const char hex[] = "0123456789abcdef";
-  int length = utf8_length(text, 4);
+  const byte *text = in.at;
+  int length = utf8_length(text, length_of(in));
   size_t size = 0;
 
-  if (length < 0) {
-    *taken = (size_t)-length;
+  if (length <= 0) {
+    *taken = length < 0 ? (size_t)-length : length_of(in);
     return utf8_write(REPLACEMENT, unit);
   }
   *taken = (size_t)length;
@@ -415,8 +464,12 @@ static hbeat_error json_error(scan_result r) {
   return HBEAT_ERR_JSON;
 }
 
+static bool is_space(byte c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static void skip_space(span *in) {
-  skip_any(in, " \t\n\r");
+  while (in->at < in->end && is_space(*in->at)) in->at++;
 }
 
 /* A number, section 6. */
@@ -446,17 +499,21 @@ static scan_result scan_utf16(span *in, uint32_t *code) {
   return r;
 }
 
-/* \uXXXX, and if that is the first half of a surrogate pair the second one. */
+/* \uXXXX, and if that is the first half of a surrogate pair the second one.
+ * Half a pair alone, as of a text that somebody cut, is U+FFFD. */
 static scan_result scan_code_point(span *in, uint32_t *code) {
-  uint32_t low;
+  uint32_t low = 0;
   scan_result r = scan_utf16(in, code);
+  span rest = *in;
 
   if (r != SCAN_OK || *code < 0xD800 || *code > 0xDFFF) return r;
-  if (*code > 0xDBFF) return SCAN_OTHER; /* a second half without a first */
-  r = scan_utf16(in, &low);
-  if (r != SCAN_OK) return r;
-  if (low < 0xDC00 || low > 0xDFFF) return SCAN_OTHER;
-  *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
+  bool has_low = scan_utf16(&rest, &low) == SCAN_OK;
+  if (has_low && *code <= 0xDBFF && low >= 0xDC00 && low <= 0xDFFF) {
+    *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
+    *in = rest;
+  } else {
+    *code = 0xFFFD;
+  }
   return SCAN_OK;
 }
 
@@ -478,8 +535,10 @@ static scan_result scan_string(span *in) {
   scan_result r = scan_word(in, "\"");
   uint32_t code;
 
-  while (r == SCAN_OK && !scan_byte(in, '"')) {
+  while (r == SCAN_OK) {
+    in->at += plain_length(*in);
     if (in->at >= in->end) return SCAN_SHORT;
+    if (scan_byte(in, '"')) return SCAN_OK;
     if (*in->at < 0x20) return SCAN_OTHER;
     if (*in->at == '\\') {
       r = scan_escape(in, &code);
@@ -636,16 +695,12 @@ bool hbeat_json_next(
   return found;
 }
 
-/* Takes one character, or a byte of one, off the inside of a string, as UTF-8;
- * returns its length.  U+0000 becomes U+FFFD.  So does what no parsed string
- * has, a bad escape or a NUL; nothing is left behind that. */
-static size_t take_character(span *in, byte unit[4]) {
+/* Takes an escape off the inside of a string, and writes it as UTF-8; returns
+ * its length.  U+0000 becomes U+FFFD.  So does what no parsed string has, a bad
+ * escape or a NUL; nothing is left behind that. */
+static size_t take_escape(span *in, byte unit[4]) {
   uint32_t code = REPLACEMENT;
 
-  if (*in->at != '\\' && *in->at != '\0') {
-    unit[0] = *in->at++;
-    return 1;
-  }
   if (*in->at == '\0' || scan_escape(in, &code) != SCAN_OK) {
     in->at = in->end;
     code = REPLACEMENT;
@@ -653,6 +708,16 @@ static size_t take_character(span *in, byte unit[4]) {
   return utf8_write(code == 0 ? REPLACEMENT : code, unit);
 }
 
+/* How many bytes at the front of the inside of a string are as they were. */
+static size_t literal_length(span in) {
+  span rest = in;
+
+  rest.at += plain_length(rest);
+  while (rest.at < rest.end && *rest.at != '\\' && *rest.at != '\0') rest.at++;
+  return (size_t)(rest.at - in.at);
+}
+
+/* The text may move to the front of itself: it never gets longer. */
 size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
   span in = {NULL, NULL};
   size_t length = 0;
@@ -661,8 +726,14 @@ size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
     in = span_of(value->text + 1, value->size - 2);
   while (in.at < in.end) {
     byte unit[4];
-    size_t n = take_character(&in, unit);
-    if (length + n < size) memcpy(out + length, unit, n);
+    const byte *from = in.at;
+    size_t n = literal_length(in);
+    in.at += n;
+    if (n == 0) {
+      n = take_escape(&in, unit);
+      from = unit;
+    }
+    if (length + n < size) memmove(out + length, from, n);
     length += n;
   }
   if (size > 0) out[length < size ? length : 0] = '\0';
@@ -788,7 +859,7 @@ static int64_t read_http_date(const char *text) {
   static const char forms[][18] = {
       ", d b Y h:i:s GMT", ", d-b-y h:i:s GMT", " b e h:i:s Y"};
 
-  text += strspn(text, LETTERS); /* the weekday */
+  while (is_letter(*text)) text++; /* the weekday */
   for (size_t i = 0; i < COUNT(forms); i++) {
     span in = span_of(text, strlen(text));
     calendar t = no_time;
@@ -846,8 +917,11 @@ enum { NAME_SIZE = 256 };                /* room for a host, and zeros */
 /* The length of the label at the front of a host's name, or 0 where there is
  * none: letters, digits, hyphens within, and underscores. */
 static size_t label_length(const char *text) {
-  size_t length = strspn(text, LETTERS DIGITS "-_");
+  size_t length = 0;
 
+  while (is_letter(text[length]) || is_digit(text[length]) ||
+      text[length] == '-' || text[length] == '_')
+    length++;
   if (length == 0 || length > LABEL_MAX) return 0;
   if (text[0] == '-' || text[length - 1] == '-') return 0;
   return length;
@@ -868,14 +942,15 @@ static size_t host_length(const char *host) {
     size++;
   }
   if (host[size] != '\0' && host[size] != '.') return 0;
-  return strspn(host + size - label, DIGITS) == label ? 0 : size;
+  return strspn(host + size - label, "0123456789") == label ? 0 : size;
 }
 
 /* What can stand in a path and is no dot segment; `text` may be NULL. */
 static bool is_path_segment(const char *text) {
   if (is_missing(text)) return false;
   if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0) return false;
-  return text[strspn(text, UNRESERVED)] == '\0';
+  while (is_unreserved(*text)) text++;
+  return *text == '\0';
 }
 
 /* Whether a text is one JSON object. */
@@ -891,10 +966,10 @@ static bool is_object(const char *text) {
 /* The codec's part of a configuration. */
 static const char *check_codec(const hbeat_config *cfg) {
   if (!is_path_segment(cfg->device))
-    return "device: a letter, digit or one of -._~ each";
+    return "device: letters, digits and -._~ only";
   if (!is_visible_text(cfg->app)) return "app: visible ASCII only";
   if (cfg->host && host_length(cfg->host) == 0)
-    return "host: a DNS name of at most 253 bytes, no address";
+    return "host: no DNS name of at most 253 bytes";
   if (!cfg->reply_buffer || cfg->reply_buffer_size == 0)
     return "reply_buffer: missing";
   return NULL;
@@ -912,7 +987,7 @@ static const char *check_beat(const hbeat_request *r) {
 /* The members of a report. */
 static const char *check_report(const hbeat_request *r) {
   if (!is_path_segment(r->instruction))
-    return "instruction: a letter, digit or one of -._~ each";
+    return "instruction: letters, digits and -._~ only";
   if (r->response_data && !is_object(r->response_data))
     return "response_data: no JSON object";
   return NULL;
@@ -940,171 +1015,183 @@ static const char *check_request(const hbeat_request *r, const char *token) {
   }
 }
 
-/* A piece of a request: text up to its NUL, or `size` bytes of it if that is
- * less.  Its text is NULL past the end of the request. */
-typedef struct piece {
-  const char *text;
-  size_t size;
-  bool escaped; /* goes out as the inside of a JSON string */
-} piece;
-
-static const piece no_piece = {NULL, 0, false};
-
-/* A text that goes out as it is; NULL is nothing. */
-static piece plain(const char *text) {
-  return (piece){text ? text : "", SIZE_MAX, false};
-}
-
-/* A text that goes out as the inside of a JSON string; NULL is nothing. */
-static piece quoted(const char *text) {
-  return (piece){text ? text : "", SIZE_MAX, true};
-}
-
-/* The pieces of a request's head, in their order. */
-enum head_order {
-  METHOD,
-  PATH_FRONT,
-  PATH_DEVICE,
-  PATH_INSTRUCTIONS,
-  PATH_INSTRUCTION,
-  PATH_END,
-  VERSION_AND_HOST,
-  HOST,
-  HOST_PORT,
-  AUTHORIZATION,
-  TOKEN,
-  APP_ID,
-  APP,
-  CONTENT,
-  CONTENT_LENGTH,
-  HEAD_END,
-  HEAD_PIECES /* the body begins behind them */
+/* A request is made of forms, one behind the other.  In a form a letter behind
+ * a percent sign stands for a value:
+ *
+ *     %h %p   the host; its port, if that is not the usual one
+ *     %d %i   the device, the instruction
+ *     %t %a   the token, the app
+ *     %l      the length of the body
+ *     %r      response_data
+ *
+ * and inside a JSON string, where it is escaped:
+ *
+ *     %v %f   lightning_version; the next fact of device_info
+ *     %m      the message
+ *     %T %S   the token and the secret of a log-in
+ */
+enum request_part {
+  METHOD_PART,
+  PATH_PART, /* by the call */
+  HOST_PART,
+  TOKEN_PART,
+  FIELDS_PART,
+  BODY_PART,
+  PARTS
 };
 
-/* The head's piece whose turn it is; what a call does not have is empty. */
-static piece head_piece(const hbeat_exchange *x) {
-  static const struct {
-    short_name front;
-    short_name end;
-  } paths[] = {
-      [HBEAT_BEAT] = {"analytics/lightning-devices/", "/heartbeat"},
-      [HBEAT_ACKNOWLEDGE] = {"lightning/devices/", "/acknowledge"},
-      [HBEAT_FAILED] = {"lightning/devices/", "/failed"},
-      [HBEAT_LOGIN] = {"auth", ""},
-  };
-  const hbeat_request *r = x->request;
-  bool login = r->call == HBEAT_LOGIN;
-  bool report = r->call == HBEAT_ACKNOWLEDGE || r->call == HBEAT_FAILED;
+/* The form of a body. */
+static const char *body_form(const hbeat_request *r) {
+  bool message = r->call == HBEAT_FAILED && r->message;
 
-  switch ((enum head_order)x->out.piece) {
-  case METHOD: return plain("POST /api/v3/");
-  case PATH_FRONT: return plain(paths[r->call].front);
-  case PATH_DEVICE: return plain(login ? NULL : x->cfg->device);
-  case PATH_INSTRUCTIONS: return plain(report ? "/instructions/" : NULL);
-  case PATH_INSTRUCTION: return plain(report ? r->instruction : NULL);
-  case PATH_END: return plain(paths[r->call].end);
-  case VERSION_AND_HOST: return plain(" HTTP/1.1\r\nHost: ");
-  case HOST: return (piece){x->out.host, x->out.host_size, false};
-  case HOST_PORT: return plain(x->out.port);
-  case AUTHORIZATION: return plain(login ? NULL : "\r\nAuthorization: Bearer ");
-  case TOKEN: return plain(login ? NULL : x->cfg->token);
-  case APP_ID: return plain("\r\nAppIdV3: ");
-  case APP: return plain(x->cfg->app);
-  case CONTENT:
-    return plain("\r\nUser-Agent: heartbeat/" HBEAT_VERSION
-                 "\r\nAccept: application/json"
-                 "\r\nContent-Type: application/json"
-                 "\r\nContent-Length: ");
-  case CONTENT_LENGTH: return plain(x->out.content_length);
-  case HEAD_END: return plain("\r\n\r\n");
-  case HEAD_PIECES: break;
-  }
-  return no_piece;
-}
-
-/* {"lightning_version":"...","device_info":["...","..."]} */
-static piece beat_piece(const hbeat_request *r, size_t n) {
-  size_t last = 2 * r->device_info_count + 2;
-
-  if (n == 0) return plain("{\"lightning_version\":\"");
-  if (n == 1) return quoted(r->lightning_version);
-  if (n > last) return no_piece;
-  if (n == last) return plain(n == 2 ? "\"}" : "\"]}");
-  if (n == 2) return plain("\",\"device_info\":[\"");
-  if (n % 2 == 0) return plain("\",\"");
-  return quoted(r->device_info[(n - 3) / 2]);
-}
-
-/* {"message":"...","response_data":{...}}, each member if it is there. */
-static piece report_piece(const hbeat_request *r, size_t n) {
-  const char *message = r->call == HBEAT_FAILED ? r->message : NULL;
-  const char *data = r->response_data;
-
-  switch (n) {
-  case 0: return plain("{");
-  case 1: return plain(message ? "\"message\":\"" : NULL);
-  case 2: return quoted(message);
-  case 3: return plain(message ? "\"" : NULL);
-  case 4: return plain(message && data ? "," : NULL);
-  case 5: return plain(data ? "\"response_data\":" : NULL);
-  case 6: return plain(data);
-  case 7: return plain("}");
-  default: return no_piece;
-  }
-}
-
-/* {"token":"...","secret":"..."} */
-static piece login_piece(const hbeat_request *r, size_t n) {
-  switch (n) {
-  case 0: return plain("{\"token\":\"");
-  case 1: return quoted(r->login_token);
-  case 2: return plain("\",\"secret\":\"");
-  case 3: return quoted(r->login_secret);
-  case 4: return plain("\"}");
-  default: return no_piece;
-  }
-}
-
-/* The piece that the next byte is of. */
-static piece request_piece(const hbeat_exchange *x) {
-  if (x->out.piece < HEAD_PIECES) return head_piece(x);
-  size_t n = x->out.piece - HEAD_PIECES;
-  switch (x->request->call) {
-  case HBEAT_BEAT: return beat_piece(x->request, n);
+  switch (r->call) {
+  case HBEAT_BEAT:
+    if (r->device_info_count == 0) return "{\"lightning_version\":\"%v\"}";
+    return "{\"lightning_version\":\"%v\",\"device_info\":[\"%f\"]}";
+  case HBEAT_LOGIN: return "{\"token\":\"%T\",\"secret\":\"%S\"}";
   case HBEAT_ACKNOWLEDGE:
-  case HBEAT_FAILED: return report_piece(x->request, n);
-  case HBEAT_LOGIN: return login_piece(x->request, n);
+  case HBEAT_FAILED: break;
   }
-  return no_piece;
+  if (message && r->response_data)
+    return "{\"message\":\"%m\",\"response_data\":%r}";
+  if (message) return "{\"message\":\"%m\"}";
+  return r->response_data ? "{\"response_data\":%r}" : "{}";
+}
+
+/* The form of a part. */
+static const char *form_of(const hbeat_request *r, enum request_part part) {
+  static const char paths[] =
+      "analytics/lightning-devices/%d/heartbeat\0"
+      "lightning/devices/%d/instructions/%i/acknowledge\0"
+      "lightning/devices/%d/instructions/%i/failed\0"
+      "auth";
+
+  switch (part) {
+  case METHOD_PART: return "POST /api/v3/";
+  case PATH_PART: return nth_text(paths, r->call);
+  case HOST_PART: return " HTTP/1.1\r\nHost: %h%p";
+  case TOKEN_PART:
+    return r->call == HBEAT_LOGIN ? "" : "\r\nAuthorization: Bearer %t";
+  case FIELDS_PART:
+    return "\r\nAppIdV3: %a"
+           "\r\nUser-Agent: heartbeat/" HBEAT_VERSION
+           "\r\nAccept: application/json"
+           "\r\nContent-Type: application/json"
+           "\r\nContent-Length: %l\r\n\r\n";
+  case BODY_PART: return body_form(r);
+  case PARTS: break;
+  }
+  return "";
+}
+
+/* A value that goes out as the inside of a JSON string. */
+static const char *quoted(hbeat_exchange *x, const char *text) {
+  x->out.escaped = true;
+  return text;
+}
+
+/* The next fact.  If there are more the form goes on with them. */
+static const char *next_fact(hbeat_exchange *x) {
+  const hbeat_request *r = x->request;
+  const char *fact = r->device_info[x->out.fact++];
+
+  if (x->out.fact < r->device_info_count) x->out.form = "\",\"%f\"]}";
+  return quoted(x, fact);
+}
+
+/* What a letter stands for. */
+static const char *value_of(hbeat_exchange *x, char letter) {
+  const hbeat_request *r = x->request;
+
+  switch (letter) {
+  case 'h': return x->out.host;
+  case 'p': return x->out.port;
+  case 'd': return x->cfg->device;
+  case 'i': return r->instruction;
+  case 't': return x->cfg->token;
+  case 'a': return x->cfg->app;
+  case 'l': return x->out.content_length;
+  case 'r': return r->response_data;
+  case 'v': return quoted(x, r->lightning_version);
+  case 'f': return next_fact(x);
+  case 'm': return quoted(x, r->message);
+  case 'T': return quoted(x, r->login_token);
+  default: return quoted(x, r->login_secret);
+  }
+}
+
+/* Goes on to the next part, from its beginning. */
+static void begin_part(hbeat_exchange *x, enum request_part part) {
+  x->out.part = (uint8_t)part;
+  x->out.form = form_of(x->request, part);
+  x->out.fact = 0;
+  x->out.next = x->out.form;
+  x->out.left = 0;
+  if (part == PARTS) x->out.next = NULL;
+}
+
+/* Goes on to the next piece of a part: a value, or the text up to there. */
+static void take_piece(hbeat_exchange *x) {
+  const char *form = x->out.form;
+
+  x->out.escaped = false;
+  if (*form == '\0') {
+    begin_part(x, (enum request_part)(x->out.part + 1));
+  } else if (*form == '%') {
+    x->out.form += 2;
+    x->out.next = value_of(x, form[1]);
+    x->out.left = form[1] == 'h' ? x->out.host_size : strlen(x->out.next);
+  } else {
+    x->out.next = form;
+    x->out.left = strcspn(form, "%");
+    x->out.form += x->out.left;
+  }
 }
 
 /* Makes hbeat_pull() begin anew. */
 static void rewind_request(hbeat_exchange *x) {
-  x->out.piece = 0;
-  x->out.offset = 0;
+  begin_part(x, METHOD_PART);
+}
+
+static bool request_is_out(const hbeat_exchange *x) {
+  return !x->out.next;
+}
+
+/* Writes what fits of the present piece, a run of bytes or one escaped
+ * character, and returns how much.  `to` may be NULL: it is only counted. */
+static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
+  span in = span_of(x->out.next, x->out.left);
+  byte unit[UNIT_MAX];
+  const byte *from = in.at;
+  size_t taken = x->out.left;
+
+  if (x->out.escaped) taken = plain_length(in);
+  if (taken > room) taken = room;
+  size_t size = taken;
+  if (taken == 0) {
+    size = json_escape(in, unit, &taken);
+    if (size > room) return 0;
+    from = unit;
+  }
+  if (to) memcpy(to, from, size);
+  x->out.next += taken;
+  x->out.left -= taken;
+  return size;
 }
 
 /* `out` may be NULL: the bytes are only counted. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
   byte *to = out;
   size_t done = 0;
-  piece p = request_piece(x);
 
-  while (p.text) {
-    const byte *from = (const byte *)p.text + x->out.offset;
-    if (x->out.offset >= p.size || *from == '\0') {
-      x->out.piece++;
-      x->out.offset = 0;
-      p = request_piece(x);
+  while (!request_is_out(x) && done < size) {
+    if (x->out.left == 0) {
+      take_piece(x);
       continue;
     }
-    byte unit[UNIT_MAX] = {*from};
-    size_t taken = 1;
-    size_t length = p.escaped ? json_escape(from, unit, &taken) : 1;
-    if (length > size - done) break;
-    if (to) memcpy(to + done, unit, length);
-    done += length;
-    x->out.offset += taken;
+    size_t n = pull_some(x, to ? to + done : NULL, size - done);
+    if (n == 0) break;
+    done += n;
   }
   return done;
 }
@@ -1139,8 +1226,8 @@ enum reply_state {
 
 /* A field that counts fits a line: its name, a colon, and the longest date. */
 ASSERT(a_line_holds_a_field,
-    sizeof(short_name) + sizeof ": Wednesday, 06-Nov-94 08:49:37 GMT" <=
-        sizeof((hbeat_exchange *)0)->in.line);
+    sizeof "proxy-authenticate: Wednesday, 06-Nov-94 08:49:37 GMT" <=
+        sizeof((hbeat_exchange *)0)->line);
 ASSERT(lines_are_counted_in_32_bits, HBEAT_HEAD_MAX <= UINT32_MAX);
 
 /* Functions of this section that return an error say HBEAT_AGAIN while the
@@ -1172,6 +1259,7 @@ static void begin_head(hbeat_exchange *x) {
   x->in.state = STATUS_LINE;
   x->in.closes = false;
   x->in.chunked = false;
+  x->in.encoded = false;
   x->in.after_cr = false;
   x->in.line_size = 0;
   x->in.content_length = HBEAT_NONE;
@@ -1204,15 +1292,21 @@ static hbeat_error status_line(hbeat_exchange *x, span line) {
   return HBEAT_AGAIN;
 }
 
-/* Connection: a list of words (RFC 9110 section 7.6.1). */
-static void connection_field(hbeat_exchange *x, const char *value) {
-  while (*value != '\0') {
-    value += strspn(value, ", \t");
-    size_t size = strcspn(value, ", \t");
-    if (same_word(value, size, "close")) x->in.closes = true;
-    if (same_word(value, size, "keep-alive")) x->keep_alive = true;
-    value += size;
+/* Whether a word is in a list (RFC 9110 section 5.6.1). */
+static bool list_has(const char *list, const char *word) {
+  while (*list != '\0') {
+    list += strspn(list, ", \t");
+    size_t size = strcspn(list, ", \t");
+    if (same_word(list, size, word)) return true;
+    list += size;
   }
+  return false;
+}
+
+/* Connection (RFC 9110 section 7.6.1). */
+static void connection_field(hbeat_exchange *x, const char *value) {
+  if (list_has(value, "close")) x->in.closes = true;
+  if (list_has(value, "keep-alive")) x->keep_alive = true;
 }
 
 /* Content-Length (RFC 9112 section 6.2); the same one twice is one. */
@@ -1237,62 +1331,116 @@ static hbeat_error coding_field(hbeat_exchange *x, const char *value) {
   return HBEAT_AGAIN;
 }
 
+/* Content-Encoding, which nothing asked for: the body is not what it seems (RFC
+ * 9110 section 8.4). */
+static void encoding_field(hbeat_exchange *x, const char *value) {
+  x->in.encoded =
+      *value != '\0' && !same_word(value, strlen(value), "identity");
+}
+
+/* Proxy-Authenticate: challenges, each of which begins with the name of its
+ * scheme (RFC 9110 section 11.7.1). */
+static void challenge_field(hbeat_exchange *x, const char *value) {
+  x->in.challenged = true;
+  if (list_has(value, "basic")) x->in.takes_basic = true;
+}
+
 /* Retry-After: seconds or a date (RFC 9110 section 10.2.3). */
 static void retry_after_field(hbeat_exchange *x, const char *value) {
   if (!read_count(value, &x->reply->retry_after_s))
     x->in.retry_date_s = read_http_date(value);
 }
 
-/* Cuts the field in in.line in two: a name in lower case (RFC 9110 section
+/* What the name of a field may consist of (RFC 9110 section 5.6.2). */
+static bool is_token_byte(int c) {
+  return is_unreserved(c) || (c != '\0' && strchr("!#$%&'*+^`|", c));
+}
+
+/* Cuts the field in the line in two: a name in lower case (RFC 9110 section
  * 5.1), and a value without white space around it.  Returns the value; NULL
  * where there is no name or no colon. */
 static char *split_field(hbeat_exchange *x) {
-  char *name = x->in.line;
-  size_t name_size = strspn(name, "!#$%&'*+^`|" UNRESERVED);
-  char *value = name + name_size + 1;
+  char *name = x->line;
+  char *name_end = name;
   char *end = name + x->in.line_size;
 
-  if (name_size == 0 || name[name_size] != ':') return NULL;
-  name[name_size] = '\0';
-  for (size_t i = 0; i < name_size; i++) name[i] = (char)to_lower(name[i]);
+  for (; is_token_byte(*name_end); name_end++)
+    *name_end = (char)to_lower(*name_end);
+  if (name_end == name || *name_end != ':') return NULL;
+  *name_end = '\0';
+  char *value = name_end + 1;
   while (end > value && (end[-1] == ' ' || end[-1] == '\t')) end--;
   *end = '\0';
-  return value + strspn(value, " \t");
+  while (*value == ' ' || *value == '\t') value++;
+  return value;
 }
 
-/* Whether in.line is full: then more of the line may have come than is here. */
+/* Whether the line is full: then more of it may have come than is here. */
 static bool line_is_full(const hbeat_exchange *x) {
-  return x->in.line_size >= sizeof x->in.line - 1;
+  return x->in.line_size >= sizeof x->line - 1;
 }
 
-/* Takes a field.  One that may be cut says nothing, with three exceptions: one
- * without a colon is malformed; what frames the body must not be guessed; and a
- * Connection of that length may hold a close. */
+/* The fields that count. */
+enum field_name {
+  FIELD_CONNECTION,
+  FIELD_DATE,
+  FIELD_RETRY_AFTER,
+  FIELD_LENGTH,
+  FIELD_CODING,
+  FIELD_ENCODING,
+  FIELD_CHALLENGE,
+  FIELDS
+};
+
+/* In that order. */
+static const char field_names[] =
+    "connection\0date\0retry-after\0content-length\0transfer-encoding\0"
+    "content-encoding\0proxy-authenticate\0";
+
+/* Takes a field that is whole. */
+static hbeat_error whole_field(
+    hbeat_exchange *x, size_t field, const char *value) {
+  switch (field) {
+  case FIELD_CONNECTION: connection_field(x, value); break;
+  case FIELD_DATE: x->reply->server_time_s = read_http_date(value); break;
+  case FIELD_RETRY_AFTER: retry_after_field(x, value); break;
+  case FIELD_LENGTH: return length_field(x, value);
+  case FIELD_CODING: return coding_field(x, value);
+  case FIELD_ENCODING: encoding_field(x, value); break;
+  default: break;
+  }
+  return HBEAT_AGAIN;
+}
+
+/* Takes a field that may be cut.  Such a one says nothing, with two exceptions:
+ * what frames the body must not be guessed; and a Connection of that length may
+ * hold a close. */
+static hbeat_error cut_field(
+    hbeat_exchange *x, size_t field, const char *value) {
+  if (field == FIELD_LENGTH || field == FIELD_CODING)
+    return bad_http(x, "a field that frames the body is too long");
+  if (field == FIELD_CONNECTION) {
+    x->in.closes = true;
+    connection_field(x, value);
+  }
+  return HBEAT_AGAIN;
+}
+
+/* Takes a field.  Of a proxy's reply the challenges count alone, of trailers
+ * nothing. */
 static hbeat_error field_line(hbeat_exchange *x) {
-  enum { CONNECTION, DATE, RETRY_AFTER, LENGTH, CODING, FIELDS };
-  static const short_name names[FIELDS] = {
-      [CONNECTION] = "connection",
-      [DATE] = "date",
-      [RETRY_AFTER] = "retry-after",
-      [LENGTH] = "content-length",
-      [CODING] = "transfer-encoding",
-  };
   bool may_be_cut = line_is_full(x);
   const char *value = split_field(x);
 
   if (!value) return bad_http(x, "a malformed field");
-  if (x->in.tunnel || x->in.state == TRAILER_LINE) return HBEAT_AGAIN;
-  size_t field = find_name(names, FIELDS, x->in.line);
-  if (may_be_cut && (field == LENGTH || field == CODING))
-    return bad_http(x, "a field that frames the body is too long");
-  if (may_be_cut && field == CONNECTION) x->in.closes = true;
-  if (field == CONNECTION) connection_field(x, value);
-  if (field == LENGTH) return length_field(x, value);
-  if (field == CODING) return coding_field(x, value);
-  if (field == DATE && !may_be_cut)
-    x->reply->server_time_s = read_http_date(value);
-  if (field == RETRY_AFTER && !may_be_cut) retry_after_field(x, value);
-  return HBEAT_AGAIN;
+  if (x->in.state == TRAILER_LINE) return HBEAT_AGAIN;
+  size_t field = find_text(field_names, x->line);
+  if (x->in.tunnel) {
+    if (field == FIELD_CHALLENGE) challenge_field(x, value);
+    return HBEAT_AGAIN;
+  }
+  if (may_be_cut) return cut_field(x, field, value);
+  return whole_field(x, field, value);
 }
 
 /* More of the body is announced, or there.  If it does not fit a success is
@@ -1377,10 +1525,10 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
 
 /* Takes a line that is whole. */
 static hbeat_error end_line(hbeat_exchange *x) {
-  span line = span_of(x->in.line, x->in.line_size);
+  span line = span_of(x->line, x->in.line_size);
   hbeat_error e = HBEAT_AGAIN;
 
-  x->in.line[x->in.line_size] = '\0';
+  x->line[x->in.line_size] = '\0';
   switch (x->in.state) {
   case STATUS_LINE: e = status_line(x, line); break;
   case FIELD_LINE: e = x->in.line_size > 0 ? field_line(x) : end_head(x); break;
@@ -1407,7 +1555,29 @@ static hbeat_error line_byte(hbeat_exchange *x, byte c) {
     return bad_http(x, "a chunk longer than its size");
   if (c != '\t' && (c < 0x20 || c == 0x7F))
     return bad_http(x, "a control byte in a line");
-  if (!line_is_full(x)) x->in.line[x->in.line_size++] = (char)c;
+  if (!line_is_full(x)) x->line[x->in.line_size++] = (char)c;
+  return HBEAT_AGAIN;
+}
+
+/* Takes plain bytes of a line in one go, where there are any, else one byte;
+ * *used is how many. */
+static hbeat_error line_bytes(
+    hbeat_exchange *x, const byte *in, size_t size, size_t *used) {
+  bool within_line = !x->in.after_cr && x->in.state != CHUNK_END;
+  size_t room = sizeof x->line - 1 - x->in.line_size;
+  size_t run =
+      within_line ? run_length(span_of(in, size), 0x20, 0x7F, 0x7F) : 0;
+
+  if (run > x->in.head_left) run = x->in.head_left;
+  if (run == 0) {
+    *used = 1;
+    return line_byte(x, *in);
+  }
+  size_t kept = run < room ? run : room;
+  memcpy(x->line + x->in.line_size, in, kept);
+  x->in.line_size += (uint32_t)kept;
+  x->in.head_left -= (uint32_t)run;
+  *used = run;
   return HBEAT_AGAIN;
 }
 
@@ -1420,8 +1590,8 @@ static hbeat_error body_bytes(
   *used = !open && size > x->in.body_left ? (size_t)x->in.body_left : size;
   bool fits = *used <= room;
   size_t n = fits ? *used : room;
-  memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
   if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
+  memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
   x->in.body_size += n;
   if (!fits) { /* an error's body, of which the beginning is enough */
     x->keep_alive = false;
@@ -1442,7 +1612,7 @@ static hbeat_error reply_bytes(
   case SIZED_BODY:
   case OPEN_BODY:
   case CHUNK: return body_bytes(x, in, size, used);
-  default: *used = 1; return line_byte(x, *in);
+  default: return line_bytes(x, in, size, used);
   }
 }
 
@@ -1456,97 +1626,116 @@ static hbeat_error reply_end(hbeat_exchange *x) {
 
 /* ==== Replies =========================================================== */
 
-/* Finds members of an object by their names.  False where one of them comes
- * twice: which of the two counts would be a guess. */
-static bool find_members(hbeat_json object, const short_name *names,
-    hbeat_json *found, size_t count) {
+#define LONGEST_NAME "lightning_device_remote_instruction"
+
+/* Finds members of an object by their names, a list.  One that comes twice is
+ * of no type, since which of the two counts would be a guess; its text is the
+ * last one's. */
+static void find_members(
+    hbeat_json object, const char *names, hbeat_json *found, size_t count) {
   hbeat_json key;
   hbeat_json value;
-  bool once = true;
 
   memset(found, 0, count * sizeof *found);
   while (hbeat_json_next(&object, &key, &value)) {
-    short_name text; /* "" for a longer key, which is none of them */
+    char text[sizeof LONGEST_NAME]; /* "" for a longer one, which is none */
     hbeat_json_string(&key, text, sizeof text);
-    size_t i = find_name(names, count, text);
+    size_t i = find_text(names, text);
     if (i >= count) continue;
-    if (found[i].type != HBEAT_JSON_NONE) once = false;
+    if (found[i].text) value.type = HBEAT_JSON_NONE;
     found[i] = value;
   }
-  return once;
 }
 
-static bool is_null(const hbeat_json *value) {
-  return value->type == HBEAT_JSON_NONE || value->type == HBEAT_JSON_NULL;
+static bool comes_twice(const hbeat_json *member) {
+  return member->text && member->type == HBEAT_JSON_NONE;
+}
+
+/* Whether a member is there, once or twice, and not null. */
+static bool is_given(const hbeat_json *member) {
+  return member->text && member->type != HBEAT_JSON_NULL;
 }
 
 /* Decodes a string in place, in the reply buffer: it never gets longer, and
- * its quotes leave room for a NUL.  Null and absent leave *text as it is.
- * False for any other type. */
-static bool take_text(const hbeat_json *value, const char **text) {
-  if (value->type != HBEAT_JSON_STRING) return is_null(value);
-  *text = value->text + 1;
-  hbeat_json_string(value, unconst(*text), value->size);
-  return true;
+ * its quotes leave room for a NUL.  NULL for any other value. */
+static const char *take_text(const hbeat_json *value) {
+  if (value->type != HBEAT_JSON_STRING) return NULL;
+  char *text = unconst(value->text + 1);
+  hbeat_json_string(value, text, value->size);
+  return text;
 }
 
-/* The same of a time; *unix_s becomes HBEAT_NONE where the text is none. */
-static bool take_time(
+/* A value of another type, as it came.  The byte behind it, which only parts
+ * the members of an object, becomes a NUL. */
+static const char *take_raw(const hbeat_json *value) {
+  char *text = unconst(value->text);
+
+  text[value->size] = '\0';
+  return text;
+}
+
+/* Takes a time; *unix_s becomes HBEAT_NONE where it cannot be read: then there
+ * is a text in any case, without which it would be now. */
+static void take_time(
     const hbeat_json *value, const char **text, int64_t *unix_s) {
-  bool ok = take_text(value, text);
-
-  if (*text) *unix_s = read_api_time(*text);
-  return ok;
+  *text = take_text(value);
+  *unix_s = *text ? read_api_time(*text) : HBEAT_NONE;
+  if (!*text && is_given(value)) *text = take_raw(value);
 }
 
-/* Null and absent leave *number as it is.  False for what is no integer. */
-static bool take_integer(const hbeat_json *value, int64_t *number) {
-  return is_null(value) || hbeat_json_number(value, 0, number) == HBEAT_OK;
-}
-
-/* False where a member has a type that the API does not give it. */
-static bool decode_members(hbeat_json object, hbeat_instruction *i) {
+/* Takes the members of an instruction.  Each counts by itself: one that comes
+ * twice, or is of a type that the API does not give it, cannot be read. */
+static void decode_members(hbeat_json object, hbeat_instruction *i) {
   enum { NAME, PARAMETERS, RUN_AT, STATUS, LCUID, CREATED, UPDATED, MEMBERS };
-  static const short_name names[MEMBERS] = {
-      [NAME] = "instruction",
-      [PARAMETERS] = "parameters",
-      [RUN_AT] = "run_at",
-      [STATUS] = "status",
-      [LCUID] = "lcuid",
-      [CREATED] = "created_at",
-      [UPDATED] = "updated_at",
-  };
+  static const char names[] = "instruction\0parameters\0run_at\0status\0lcuid\0"
+                              "created_at\0updated_at\0";
   hbeat_json found[MEMBERS];
 
-  if (!find_members(object, names, found, MEMBERS)) return false;
-  i->parameters = found[PARAMETERS];
-  return take_text(&found[NAME], &i->name) &&
-      take_time(&found[RUN_AT], &i->run_at, &i->run_at_s) &&
-      take_integer(&found[STATUS], &i->status) &&
-      take_text(&found[LCUID], &i->lcuid) &&
-      take_time(&found[CREATED], &i->created_at, &i->created_at_s) &&
-      take_time(&found[UPDATED], &i->updated_at, &i->updated_at_s);
+  find_members(object, names, found, MEMBERS);
+  hbeat_json_number(&found[STATUS], 0, &i->status);
+  i->lcuid = take_text(&found[LCUID]);
+  take_time(&found[RUN_AT], &i->run_at, &i->run_at_s);
+  take_time(&found[CREATED], &i->created_at, &i->created_at_s);
+  take_time(&found[UPDATED], &i->updated_at, &i->updated_at_s);
+  if (!comes_twice(&found[PARAMETERS])) {
+    i->parameters = found[PARAMETERS];
+    i->name = take_text(&found[NAME]);
+  }
+  i->unreadable = is_given(&found[NAME]) && !i->name;
 }
 
 /* Where no instruction waits the value is missing, null, [] or {}. */
-static bool decode_instruction(hbeat_json value, hbeat_instruction *i) {
+static void decode_instruction(hbeat_json value, hbeat_instruction *i) {
   hbeat_json element;
 
-  if (value.type == HBEAT_JSON_OBJECT) return decode_members(value, i);
-  if (value.type == HBEAT_JSON_ARRAY)
-    return !hbeat_json_next(&value, NULL, &element);
-  return is_null(&value);
+  if (value.type == HBEAT_JSON_OBJECT) decode_members(value, i);
+  else if (value.type == HBEAT_JSON_ARRAY)
+    i->unreadable = hbeat_json_next(&value, NULL, &element);
+  else i->unreadable = is_given(&value);
+}
+
+/* Whether a value says yes: true, 1, or one of these as a text. */
+static bool is_yes(const hbeat_json *value) {
+  int64_t thousandths = 0;
+  char text[sizeof "true"];
+
+  if (value->type == HBEAT_JSON_TRUE) return true;
+  if (value->type == HBEAT_JSON_NUMBER) {
+    hbeat_json_number(value, 3, &thousandths);
+    return thousandths == 1000;
+  }
+  hbeat_json_string(value, text, sizeof text); /* "" where it is no string */
+  return strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
 }
 
 /* Moves a log-in's token to where the caller wants it, and leaves no copy in
  * the reply buffer. */
 static hbeat_error take_token(const hbeat_request *request,
     const hbeat_json *value, const char **reason) {
-  const char *token = ""; /* where the value is no string */
+  const char *token = take_text(value);
   hbeat_error e = HBEAT_OK;
 
-  take_text(value, &token);
-  if (!is_visible_text(token)) {
+  if (!token || !is_visible_text(token)) {
     *reason = "the token is no visible ASCII";
     e = HBEAT_ERR_JSON;
   } else if (strlen(token) >= request->token_buffer_size) {
@@ -1560,34 +1749,32 @@ static hbeat_error take_token(const hbeat_request *request,
   return e;
 }
 
-/* The body of a 2xx, an object. */
+/* The body of a 2xx, an object.  A reply to a heartbeat that has an
+ * instruction, or null for one, need not say that it is a success. */
 static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
     hbeat_json root, const char **reason) {
   enum { MESSAGE, SUCCESS, OUTCOME, MEMBERS };
-  static const short_name names[][MEMBERS] = {
-      {"message", "success", "lightning_device_remote_instruction"},
-      {"message", "ok", "token"}, /* of a log-in */
-  };
+  static const char names[] = "message\0success\0" LONGEST_NAME "\0";
+  static const char login_names[] = "message\0ok\0token\0";
   bool login = request->call == HBEAT_LOGIN;
+  bool beat = request->call == HBEAT_BEAT;
   hbeat_json found[MEMBERS];
   hbeat_error e = HBEAT_OK;
 
-  if (!find_members(root, names[login], found, MEMBERS)) {
+  find_members(root, login ? login_names : names, found, MEMBERS);
+  if (comes_twice(&found[SUCCESS]) || comes_twice(&found[OUTCOME])) {
     *reason = "a member comes twice";
     return HBEAT_ERR_JSON;
   }
-  if (found[SUCCESS].type != HBEAT_JSON_TRUE) {
-    take_text(&found[MESSAGE], &r->message);
+  bool goes_without_saying = beat && found[SUCCESS].type == HBEAT_JSON_NONE &&
+      found[OUTCOME].type != HBEAT_JSON_NONE;
+  if (!is_yes(&found[SUCCESS]) && !goes_without_saying) {
+    r->message = take_text(&found[MESSAGE]);
     *reason = login ? "ok is not true" : "success is not true";
     return HBEAT_ERR_REFUSED;
   }
   if (login) e = take_token(request, &found[OUTCOME], reason);
-  if (request->call == HBEAT_BEAT &&
-      !decode_instruction(found[OUTCOME], &r->instruction)) {
-    r->instruction = no_instruction;
-    *reason = "the instruction is not as the API has it";
-    e = HBEAT_ERR_JSON;
-  }
+  if (beat) decode_instruction(found[OUTCOME], &r->instruction);
   r->success = e == HBEAT_OK;
   return e;
 }
@@ -1596,27 +1783,57 @@ static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
  * off behind it. */
 static hbeat_error decode_failure(
     hbeat_reply *r, hbeat_json body, const char **reason) {
-  static const short_name message = "message";
+  static const char message[] = "message\0";
   hbeat_json found;
 
   body.type = HBEAT_JSON_OBJECT;
-  if (find_members(body, &message, &found, 1)) take_text(&found, &r->message);
-  if (r->http_status / 100 == 3 || r->http_status == 511)
-    *reason = "it leads elsewhere, as a captive portal does";
+  find_members(body, message, &found, 1);
+  r->message = take_text(&found);
+  if (r->http_status == 304) *reason = "a cache has answered, not the server";
+  else if (r->http_status / 100 == 3 || r->http_status == 511)
+    *reason = "a redirect, as of a captive portal";
   return HBEAT_ERR_STATUS;
+}
+
+/* Whether an object of JSON stands at the end of a body that begins otherwise,
+ * as where PHP prints its warnings. */
+static bool has_text_before_json(hbeat_json body) {
+  span in = span_of(body.text, body.size);
+
+  skip_space(&in);
+  while (in.at < in.end && is_space(in.end[-1])) in.end--;
+  if (in.at >= in.end || in.end[-1] != '}' || *in.at == '{') return false;
+  return memchr(in.at, '{', length_of(in)) != NULL;
 }
 
 /* Why a body is no JSON object; `e` is what the parser says. */
 static const char *why_not_json(hbeat_error e, hbeat_json body) {
   if (body.size == 0) return "the body is empty";
+  if (has_text_before_json(body)) return "text, such as a warning, precedes it";
   if (e == HBEAT_ERR_TOO_BIG) return "the body nests too deep";
   if (e == HBEAT_ERR_TRUNCATED) return "the body ends early";
   if (memchr(body.text, '<', body.size))
-    return "the body is a web page, as a captive portal's";
+    return "the body is a web page: a captive portal?";
   return "the body is no JSON object";
 }
 
-hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
+/* Wipes what came in reply to a log-in, whatever it was: there may be a token
+ * in it.  The message stays, at the front. */
+static void wipe_login(const hbeat_request *request, hbeat_reply *reply,
+    char *body, size_t body_size) {
+  size_t kept_size = 0;
+
+  if (request->call != HBEAT_LOGIN) return;
+  if (reply->message) {
+    kept_size = strlen(reply->message) + 1;
+    memmove(body, reply->message, kept_size);
+    reply->message = body;
+  }
+  wipe(body + kept_size, body_size - kept_size);
+}
+
+/* Decodes a body as hbeat_decode() does, which see. */
+static hbeat_error decode_body(const hbeat_request *request, hbeat_reply *reply,
     char *body, size_t body_size, const char **what) {
   hbeat_reply given = *reply;
   hbeat_json text = {HBEAT_JSON_NONE, body, body_size};
@@ -1635,14 +1852,29 @@ hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
   return HBEAT_ERR_JSON;
 }
 
+hbeat_error hbeat_decode(const hbeat_request *request, hbeat_reply *reply,
+    char *body, size_t body_size, const char **what) {
+  hbeat_error e = decode_body(request, reply, body, body_size, what);
+
+  wipe_login(request, reply, body, body_size);
+  return e;
+}
+
 /* ==== Exchanges ========================================================= */
+
+/* Makes the exchange await a reply of which nothing has come. */
+static void await_reply(hbeat_exchange *x) {
+  memset(&x->in, 0, sizeof x->in);
+  x->in.head_left = HBEAT_HEAD_MAX;
+  begin_head(x);
+}
 
 /* Counts the body by walking it once, so that no copy of it is needed. */
 static uint64_t count_body(hbeat_exchange *x) {
   uint64_t size = 0;
   size_t n;
 
-  x->out.piece = HEAD_PIECES;
+  begin_part(x, BODY_PART);
   while ((n = hbeat_pull(x, NULL, SIZE_MAX)) > 0) size += n;
   rewind_request(x);
   return size;
@@ -1658,8 +1890,7 @@ hbeat_error hbeat_begin(hbeat_exchange *x, const hbeat_config *cfg,
   x->cfg = cfg;
   x->request = request;
   x->reply = reply;
-  x->in.head_left = HBEAT_HEAD_MAX;
-  begin_head(x);
+  await_reply(x);
   x->what = check_codec(cfg);
   if (!x->what) x->what = check_request(request, cfg->token);
   if (x->what) return HBEAT_ERR_ARGUMENT;
@@ -1682,8 +1913,17 @@ static hbeat_error end_reply(hbeat_exchange *x) {
 
   if (x->in.tunnel)
     return is_success(r->http_status) ? HBEAT_OK : HBEAT_ERR_PROXY;
-  return hbeat_decode(
+  hbeat_error e = hbeat_decode(
       x->request, r, x->cfg->reply_buffer, x->in.body_size, &x->what);
+  if (e == HBEAT_ERR_JSON && x->in.encoded)
+    x->what = "the body has a Content-Encoding";
+  return e;
+}
+
+/* Nothing more is taken. */
+static void end_exchange(hbeat_exchange *x) {
+  x->in.state = OVER;
+  wipe_login(x->request, x->reply, x->cfg->reply_buffer, x->in.body_size);
 }
 
 hbeat_error hbeat_push(
@@ -1703,15 +1943,26 @@ hbeat_error hbeat_push(
   if (e == HBEAT_OK) e = end_reply(x);
   if (e != HBEAT_OK && e != HBEAT_ERR_STATUS && e != HBEAT_ERR_REFUSED)
     x->keep_alive = false;
-  x->in.state = OVER;
+  end_exchange(x);
   return e;
+}
+
+/* Whether the server has the request, though its reply cannot be used: its
+ * status says that it was accepted. */
+static bool is_accepted(hbeat_error e, const hbeat_reply *reply) {
+  if (e == HBEAT_OK) return true;
+  if (e != HBEAT_ERR_JSON && e != HBEAT_ERR_TOO_BIG) return false;
+  return reply && reply->http_status / 100 == 2;
 }
 
 /* ==== Memory ============================================================ */
 
-/* What a record's text holds is two strings, one behind the other: from WAITING
- * on the instruction's name and parameters, from ENDED on the message and
- * response_data of its report. */
+/* Records lie one behind the other, each as long as it needs to be, in the
+ * order in which they came or were reported; behind the last one all is zero.
+ *
+ * What has been reported stays for as long as nothing else needs its place: it
+ * is known if it is sent again.  But the youngest HBEAT_MEMORY_RECORDS of all
+ * stay in any case, if need be without their texts. */
 enum record_state {
   FREE,
   WAITING, /* for its run_at */
@@ -1720,214 +1971,498 @@ enum record_state {
   REPORTED /* kept, so that it is known if it is sent again */
 };
 
+/* What a record begins with.  Three texts follow, each with its NUL: the lcuid;
+ * then from WAITING on the name and parameters of the instruction, from ENDED
+ * on the message and response_data of its report. */
+typedef struct memory_record {
+  byte size[2]; /* of the record, texts included; numbers are big-endian */
+  byte state;
+  byte call; /* from ENDED on, the hbeat_call of its report */
+  byte run_at_s[8];
+  byte created_at_s[8];
+} memory_record;
+
 enum { ACKNOWLEDGED = 2 }; /* an instruction's status */
 
-ASSERT(a_record_has_room, HBEAT_MEMORY_TEXT >= 32);
-ASSERT(records_are_counted_in_a_byte,
-    HBEAT_MEMORY_RECORDS >= 1 && HBEAT_MEMORY_RECORDS <= UCHAR_MAX);
-ASSERT(a_record_has_no_padding,
-    sizeof(hbeat_record) == 64 + 1 + 1 + 8 + HBEAT_MEMORY_TEXT);
+enum { OLD_MEMORY_VERSION = 1, MEMORY_VERSION = 2 }; /* in the seal */
+
+ASSERT(a_message_names_this_limit, HBEAT_INSTRUCTION_MAX == 4000);
+
+#define LCUID_SIZE 64 /* with its NUL */
+#define SOON_S 3600   /* a run_at behind that is far */
+
+/* What instructions with a far run_at may take: an urgent one finds room. */
+#define FAR_SIZE_MAX (HBEAT_MEMORY_SIZE / 4 * 3)
+
+ASSERT(a_record_has_no_padding, sizeof(memory_record) == 20);
+ASSERT(sizes_fit_16_bits, HBEAT_MEMORY_SIZE <= UINT16_MAX);
 ASSERT(the_memory_has_no_padding,
-    sizeof(hbeat_memory) ==
-        1 + 1 + 10 + 8 + HBEAT_MEMORY_RECORDS * sizeof(hbeat_record));
+    sizeof(hbeat_memory) == 1 + 1 + 10 + 8 + HBEAT_MEMORY_SIZE);
+ASSERT(a_full_instruction_fits_beside_all_that_must_stay,
+    HBEAT_MEMORY_RECORDS *(sizeof(memory_record) + LCUID_SIZE + 2) +
+            sizeof(memory_record) + LCUID_SIZE + HBEAT_INSTRUCTION_MAX + 2 <=
+        HBEAT_MEMORY_SIZE);
+
+/* ---- Records ---- */
+
+/* The record at an offset, or NULL where there are no more. */
+static memory_record *record_at(const hbeat_memory *m, size_t offset) {
+  memory_record *r = unconst(m->records + offset);
+
+  if (offset + sizeof *r > sizeof m->records) return NULL;
+  return r->state == FREE ? NULL : r;
+}
+
+static memory_record *first_record(const hbeat_memory *m) {
+  return record_at(m, 0);
+}
+
+static memory_record *next_record(
+    const hbeat_memory *m, const memory_record *r) {
+  return record_at(
+      m, (size_t)((const byte *)r - m->records) + read_16(r->size));
+}
+
+static char *lcuid_of(memory_record *r) {
+  return (char *)(r + 1);
+}
+
+/* The text behind another one. */
+static char *text_behind(char *text) {
+  return text + strlen(text) + 1;
+}
+
+/* The name, or the message. */
+static char *first_text(memory_record *r) {
+  return text_behind(lcuid_of(r));
+}
+
+/* The parameters, or the response_data. */
+static char *second_text(memory_record *r) {
+  return text_behind(first_text(r));
+}
+
+/* The record of an instruction, or NULL. */
+static memory_record *find_record(const hbeat_memory *m, const char *lcuid) {
+  memory_record *r = first_record(m);
+
+  while (r && strcmp(lcuid_of(r), lcuid) != 0) r = next_record(m, r);
+  return r;
+}
+
+/* The first record in a state, or NULL. */
+static memory_record *first_in(const hbeat_memory *m, enum record_state state) {
+  memory_record *r = first_record(m);
+
+  while (r && r->state != state) r = next_record(m, r);
+  return r;
+}
+
+static unsigned count_records(const hbeat_memory *m) {
+  unsigned count = 0;
+
+  for (memory_record *r = first_record(m); r; r = next_record(m, r)) count++;
+  return count;
+}
+
+/* The bytes behind the last record. */
+static size_t free_size(const hbeat_memory *m) {
+  size_t used = 0;
+
+  for (memory_record *r = first_record(m); r; r = next_record(m, r))
+    used += read_16(r->size);
+  return sizeof m->records - used;
+}
+
+/* Gives a record another size, for which there is room.  What is behind it
+ * moves; it loses its end, or gets zeros there. */
+static void resize_record(hbeat_memory *m, memory_record *r, size_t size) {
+  byte *end = m->records + sizeof m->records;
+  byte *old_tail = (byte *)r + read_16(r->size);
+  byte *new_tail = (byte *)r + size;
+  byte *last = new_tail > old_tail ? new_tail : old_tail;
+  size_t tail_size = (size_t)(end - last);
+
+  memmove(new_tail, old_tail, tail_size);
+  if (new_tail < old_tail)
+    memset(new_tail + tail_size, 0, (size_t)(old_tail - new_tail));
+  else memset(old_tail, 0, (size_t)(new_tail - old_tail));
+  if (size > 0) write_16(r->size, (unsigned)size);
+}
+
+static void remove_record(hbeat_memory *m, memory_record *r) {
+  resize_record(m, r, 0);
+}
+
+/* What is left of a record that has lost both its texts. */
+static size_t bare_size(memory_record *r) {
+  return (size_t)(first_text(r) + 2 - (char *)r);
+}
+
+/* Takes both texts off a record. */
+static void strip_record(hbeat_memory *m, memory_record *r) {
+  memset(first_text(r), 0, 2);
+  resize_record(m, r, bare_size(r));
+}
+
+/* Makes so many bytes free, or as many as can be: what was reported longest ago
+ * goes first, then the texts of what stays in any case. */
+static void make_room(hbeat_memory *m, size_t size) {
+  memory_record *r = first_in(m, REPORTED);
+
+  while (r && free_size(m) < size && count_records(m) > HBEAT_MEMORY_RECORDS) {
+    remove_record(m, r);
+    r = first_in(m, REPORTED);
+  }
+  for (; r && free_size(m) < size; r = next_record(m, r))
+    if (r->state == REPORTED) strip_record(m, r);
+}
+
+/* The bytes that make_room() can come to. */
+static size_t room_for_new(const hbeat_memory *m) {
+  size_t room = free_size(m);
+  unsigned count = count_records(m);
+
+  for (memory_record *r = first_record(m); r; r = next_record(m, r)) {
+    if (r->state != REPORTED) continue;
+    room += read_16(r->size);
+    if (count > HBEAT_MEMORY_RECORDS) count--;
+    else room -= bare_size(r);
+  }
+  return room;
+}
+
+static void reverse(byte *from, byte *to) {
+  while (from < to) {
+    byte swapped = *from;
+    *from++ = *--to;
+    *to = swapped;
+  }
+}
+
+/* Moves a record behind all others, and returns where it is now. */
+static memory_record *make_last(hbeat_memory *m, memory_record *r) {
+  byte *start = (byte *)r;
+  byte *middle = start + read_16(r->size);
+  byte *end = m->records + (sizeof m->records - free_size(m));
+  size_t size = (size_t)(middle - start);
+
+  reverse(start, middle);
+  reverse(middle, end);
+  reverse(start, end);
+  return (void *)(end - size);
+}
+
+/* Adds a record without texts, for which there is room. */
+static memory_record *add_record(hbeat_memory *m, const hbeat_instruction *i) {
+  size_t lcuid_size = strlen(i->lcuid) + 1;
+  byte *end = m->records + (sizeof m->records - free_size(m));
+  memory_record *r = (void *)end;
+
+  write_16(r->size, (unsigned)(sizeof *r + lcuid_size + 2));
+  r->state = WAITING;
+  write_64(r->run_at_s, i->run_at_s);
+  write_64(r->created_at_s, i->created_at_s);
+  memcpy(lcuid_of(r), i->lcuid, lcuid_size);
+  return r;
+}
+
+/* ---- The seal ---- */
 
 /* CRC-32/ISO-HDLC, as of zlib and Ethernet. */
 static uint32_t crc32(const byte *bytes, size_t size) {
+  /* The remainders of four bits. */
+  static const uint32_t remainders[] = {0x00000000, 0x1DB71064, 0x3B6E20C8,
+      0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C, 0xEDB88320,
+      0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278,
+      0xBDBDF21C};
   uint32_t crc = UINT32_MAX;
 
   for (size_t i = 0; i < size; i++) {
     crc ^= bytes[i];
-    for (int bit = 0; bit < 8; bit++) {
-      uint32_t carry = crc & 1 ? 0xEDB88320 : 0;
-      crc = crc >> 1 ^ carry;
-    }
+    crc = crc >> 4 ^ remainders[crc & 15];
+    crc = crc >> 4 ^ remainders[crc & 15];
   }
   return ~crc;
 }
 
-/* The seal: a name, a version, and a checksum of all that is behind it. */
-static void make_seal(const hbeat_memory *m, byte seal[10]) {
-  size_t sealed = offsetof(hbeat_memory, server_time_s);
-  uint32_t crc = crc32((const byte *)m + sealed, sizeof *m - sealed);
+#define SEALED_AT offsetof(hbeat_memory, server_time_s)
 
-  memcpy(seal, "hbeat\1", 6);
+/* The seal: a name, a version, and a checksum of all that is behind it.  Every
+ * version has it, and the server's time, at the same place. */
+static void make_seal(const void *memory, byte version, byte seal[10]) {
+  uint32_t crc =
+      crc32((const byte *)memory + SEALED_AT, sizeof(hbeat_memory) - SEALED_AT);
+
+  memcpy(seal, "hbeat", 5);
+  seal[5] = version;
   for (int i = 0; i < 4; i++) seal[6 + i] = (byte)(crc >> (24 - 8 * i));
 }
 
-/* Whether the seal is that of the bytes behind it. */
-static bool is_sealed(const hbeat_memory *m) {
-  byte expected[sizeof m->seal];
+/* Whether bytes of a memory's size are a memory of a version. */
+static bool is_sealed(const void *memory, byte version) {
+  byte expected[10];
 
-  make_seal(m, expected);
-  return memcmp(expected, m->seal, sizeof expected) == 0;
+  make_seal(memory, version, expected);
+  return memcmp(expected, (const byte *)memory + offsetof(hbeat_memory, seal),
+             sizeof expected) == 0;
 }
 
 /* Something has changed, and is to be kept. */
 static void note_change(hbeat_memory *m) {
-  make_seal(m, m->seal);
+  make_seal(m, MEMORY_VERSION, m->seal);
   m->changed = 1;
 }
 
-/* The parameters, or the response_data. */
-static const char *second_text(const hbeat_record *r) {
-  return r->text + strlen(r->text) + 1;
+/* ---- Reports ---- */
+
+/* Cuts a text down to so many bytes at most, and to no part of a UTF-8
+ * sequence. */
+static void cut_text(span *text, size_t room) {
+  if (length_of(*text) <= room) return;
+  while (room > 0 && (text->at[room] & 0xC0) == 0x80) room--;
+  text->end = text->at + room;
+}
+
+/* Writes texts over those of a record, for which there is room. */
+static void write_texts(
+    hbeat_memory *m, memory_record *r, span first, span second) {
+  size_t start = (size_t)(first_text(r) - (char *)r);
+
+  resize_record(m, r, start + length_of(first) + length_of(second) + 2);
+  char *at = first_text(r);
+  memcpy(at, first.at, length_of(first));
+  at += length_of(first);
+  *at++ = '\0';
+  if (second.at < second.end) memcpy(at, second.at, length_of(second));
+  at[length_of(second)] = '\0';
+}
+
+/* Writes a report over a record's instruction.  The message is cut to the room
+ * there is, data that does not fit beside it is left out.  Both may lie in the
+ * memory: they are copied before anything moves there. */
+static void end_record(hbeat_memory *m, memory_record *r, hbeat_call call,
+    const char *message, const char *data) {
+  char lcuid[LCUID_SIZE];
+  char texts[HBEAT_INSTRUCTION_MAX];
+  if (!message) message = "";
+  if (!data || !is_object(data)) data = "";
+  span first = span_of(message, strlen(message));
+  span second = span_of(data, strlen(data));
+
+  cut_text(&first, sizeof texts);
+  size_t message_size = length_of(first);
+  size_t data_size = length_of(second);
+  if (data_size > sizeof texts - message_size) data_size = 0;
+  memcpy(texts, first.at, message_size);
+  memcpy(texts + message_size, second.at, data_size);
+  memcpy(lcuid, lcuid_of(r), strlen(lcuid_of(r)) + 1);
+  size_t fixed_size = sizeof *r + strlen(lcuid) + 3; /* each with its NUL */
+  size_t size = fixed_size + message_size + data_size;
+
+  r->state = ENDED;
+  r->call = call == HBEAT_ACKNOWLEDGE ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
+  if (size > read_16(r->size)) make_room(m, size - read_16(r->size));
+  r = find_record(m, lcuid);
+  if (!r) return; /* never: only what was reported goes */
+  size_t room = free_size(m) + read_16(r->size) - fixed_size;
+  first = span_of(texts, message_size);
+  second = span_of(texts + message_size, data_size);
+  cut_text(&first, room);
+  if (data_size > room - length_of(first)) second.end = second.at;
+  write_texts(m, r, first, second);
+  note_change(m);
+}
+
+/* ---- What was kept ---- */
+
+/* Whether bytes are two texts, each with its NUL, and no more. */
+static bool are_texts(span in) {
+  for (int i = 0; i < 2; i++) {
+    const byte *nul = memchr(in.at, '\0', length_of(in));
+    if (!nul) return false;
+    in.at = nul + 1;
+  }
+  return in.at == in.end;
 }
 
 /* Whether a record is one that these functions could have made. */
-static bool is_sound(const hbeat_record *r) {
-  size_t last = sizeof r->text - 1;
+static bool is_sound(memory_record *r, size_t room) {
+  size_t size = read_16(r->size);
 
-  if (r->state == FREE) return true;
+  if (size <= sizeof *r || size > room) return false;
+  span rest = span_of(r + 1, size - sizeof *r);
   if (r->state > REPORTED || r->call > HBEAT_FAILED) return false;
   if ((r->state < ENDED) != (r->call == HBEAT_BEAT)) return false;
-  if (!memchr(r->lcuid, '\0', sizeof r->lcuid)) return false;
-  if (!is_path_segment(r->lcuid)) return false;
-  if (!memchr(r->text, '\0', last) || r->text[last] != '\0') return false;
+  const byte *nul = memchr(rest.at, '\0', length_of(rest));
+  if (!nul || nul >= rest.at + LCUID_SIZE) return false;
+  if (!is_path_segment(lcuid_of(r))) return false;
+  rest.at = nul + 1;
+  if (!are_texts(rest)) return false;
   const char *data = second_text(r);
   return r->state < ENDED || *data == '\0' || is_object(data);
 }
 
-/* The length of a text of which at most `room` bytes are taken, and no part of
- * a UTF-8 sequence. */
-static size_t length_within(const char *text, size_t room) {
-  size_t size = strlen(text);
+/* Takes bytes that were kept by this version. */
+static bool take_memory(hbeat_memory *m, const void *bytes) {
+  size_t room = sizeof m->records;
 
-  if (size <= room) return size;
-  while (room > 0 && ((byte)text[room] & 0xC0) == 0x80) room--;
-  return room;
+  memmove(m, bytes, sizeof *m);
+  if (!is_sealed(m, MEMORY_VERSION)) return false;
+  for (memory_record *r = first_record(m); r; r = next_record(m, r)) {
+    if (!is_sound(r, room) || find_record(m, lcuid_of(r)) != r) return false;
+    room -= read_16(r->size);
+  }
+  for (size_t i = sizeof m->records - room; i < sizeof m->records; i++)
+    if (m->records[i] != 0) return false;
+  return true;
 }
 
-/* Writes a report over a record's instruction.  The message may lie in there,
- * the data may not. */
-static void end_record(hbeat_memory *m, hbeat_record *r, hbeat_call call,
-    const char *message, const char *data) {
-  size_t room = sizeof r->text - 2; /* two NULs */
+/* A record of versions 0.2 and 0.3, of which there were sixteen. */
+typedef struct old_record {
+  char lcuid[LCUID_SIZE];
+  byte state;
+  byte call;
+  byte run_at_s[8];
+  char texts[438];
+} old_record;
 
-  if (!message) message = "";
-  size_t size = length_within(message, room);
-  memmove(r->text, message, size);
-  memset(r->text + size, 0, sizeof r->text - size);
-  if (data && strlen(data) <= room - size && is_object(data))
-    memcpy(r->text + size + 1, data, strlen(data));
-  r->state = ENDED;
-  r->call = call == HBEAT_ACKNOWLEDGE ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
-  note_change(m);
+ASSERT(
+    the_old_records_took_as_much, 16 * sizeof(old_record) == HBEAT_MEMORY_SIZE);
+
+/* Takes over an old record.  False where it is none.  Sixteen that are full to
+ * the last byte do not fit: of the last one the texts are left out, or where it
+ * waits all, since it is sent again. */
+static bool take_old_record(hbeat_memory *m, const old_record *old) {
+  const char *end = old->texts + sizeof old->texts;
+  const char *first_nul = memchr(old->texts, '\0', sizeof old->texts - 1);
+  hbeat_instruction i = no_instruction;
+
+  if (old->state == FREE) return true;
+  if (!memchr(old->lcuid, '\0', sizeof old->lcuid)) return false;
+  if (!is_path_segment(old->lcuid) || find_record(m, old->lcuid)) return false;
+  if (!first_nul || end[-1] != '\0') return false;
+  span first = span_of(old->texts, (size_t)(first_nul - old->texts));
+  span second = span_of(first_nul + 1, strlen(first_nul + 1));
+  size_t size = sizeof(memory_record) + strlen(old->lcuid) + length_of(first) +
+      length_of(second) + 3;
+  if (size > free_size(m)) {
+    if (old->state == WAITING) return true;
+    first.end = first.at;
+    second.end = second.at;
+  }
+  i.lcuid = old->lcuid;
+  i.run_at_s = read_64(old->run_at_s);
+  memory_record *r = add_record(m, &i);
+  r->state = old->state;
+  r->call = old->call;
+  write_texts(m, r, first, second);
+  return is_sound(r, sizeof m->records);
 }
 
-/* Takes bytes that were kept, if they are a memory. */
-static bool take_memory(hbeat_memory *m, const void *bytes, size_t size) {
-  if (size != sizeof *m) return false;
-  memmove(m, bytes, size);
-  if (!is_sealed(m)) return false;
-  for (size_t i = 0; i < COUNT(m->records); i++)
-    if (!is_sound(&m->records[i])) return false;
+/* Takes bytes that versions 0.2 and 0.3 have kept. */
+static bool take_old_memory(hbeat_memory *m, const void *bytes) {
+  const byte *at = (const byte *)bytes + offsetof(hbeat_memory, records);
+
+  memset(m, 0, sizeof *m);
+  if (!is_sealed(bytes, OLD_MEMORY_VERSION)) return false;
+  memcpy(m->server_time_s, (const byte *)bytes + SEALED_AT, 8);
+  for (int n = 0; n < 16; n++, at += sizeof(old_record))
+    if (!take_old_record(m, (const void *)at)) return false;
   return true;
 }
 
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s) {
-  bool taken = take_memory(m, bytes, size);
+  bool taken =
+      size == sizeof *m && (take_memory(m, bytes) || take_old_memory(m, bytes));
 
   if (!taken) memset(m, 0, sizeof *m);
-  make_seal(m, m->seal);
-  m->changed = 0;
   m->next_report = 0;
-  for (size_t i = 0; i < COUNT(m->records); i++) {
-    hbeat_record *r = &m->records[i];
-    if (r->state == TAKEN) end_record(m, r, HBEAT_FAILED, "interrupted", NULL);
-  }
+  make_seal(m, MEMORY_VERSION, m->seal);
+  m->changed = 0;
+  for (memory_record *r = first_in(m, TAKEN); r; r = first_in(m, TAKEN))
+    end_record(m, r, HBEAT_FAILED, "interrupted", NULL);
   int64_t server_time_s = read_64(m->server_time_s);
   if (clock_floor_s && *clock_floor_s < server_time_s)
     *clock_floor_s = server_time_s;
   return taken || size == 0 ? HBEAT_OK : HBEAT_ERR_MEMORY;
 }
 
-/* The record of an instruction, or NULL. */
-static hbeat_record *find_record(hbeat_memory *m, const char *lcuid) {
-  for (size_t i = 0; i < COUNT(m->records); i++) {
-    hbeat_record *r = &m->records[i];
-    if (r->state != FREE && strcmp(r->lcuid, lcuid) == 0) return r;
-  }
+/* ---- Instructions ---- */
+
+/* What instructions take that wait for a time behind this one. */
+static size_t far_size(const hbeat_memory *m, int64_t soon_s) {
+  size_t size = 0;
+
+  for (memory_record *r = first_in(m, WAITING); r; r = next_record(m, r))
+    if (r->state == WAITING && read_64(r->run_at_s) > soon_s)
+      size += read_16(r->size);
+  return size;
+}
+
+/* NULL, or why an instruction never can be kept or run. */
+static const char *why_failed(const hbeat_instruction *i, size_t texts_size) {
+  if (i->unreadable) return "it cannot be read";
+  if (i->run_at && i->run_at_s == HBEAT_NONE) return "run_at cannot be read";
+  if (texts_size > HBEAT_INSTRUCTION_MAX)
+    return "too long to be kept: over 4000 bytes";
   return NULL;
 }
 
-static void swap_bytes(void *one, void *other, size_t size) {
-  byte *a = one;
-  byte *b = other;
+/* Adds an instruction: WAITING, or ENDED if it never can be kept or run.
+ * False: it does not fit now. */
+static bool add_instruction(
+    hbeat_memory *m, const hbeat_instruction *i, int64_t server_time_s) {
+  int64_t soon_s = server_time_s;
+  span first = span_of(i->name, i->name ? strlen(i->name) : 0);
+  span second = span_of(i->parameters.text, i->parameters.size);
+  const char *failed = why_failed(i, length_of(first) + length_of(second));
 
-  for (size_t i = 0; i < size; i++) {
-    byte swapped = a[i];
-    a[i] = b[i];
-    b[i] = swapped;
+  if (soon_s < INT64_MAX - SOON_S) soon_s += SOON_S;
+  if (failed) {
+    first = span_of(failed, strlen(failed));
+    second.end = second.at;
   }
-}
-
-/* Moves a record behind all others, and returns where it is now.  It is not
- * copied to the stack, which may be smaller. */
-static hbeat_record *make_last(hbeat_memory *m, hbeat_record *r) {
-  hbeat_record *last = &m->records[COUNT(m->records) - 1];
-
-  for (; r < last; r++) swap_bytes(r, r + 1, sizeof *r);
-  return last;
-}
-
-/* Makes room for an instruction: a free record, or else the one that was
- * reported longest ago.  NULL: there is none. */
-static hbeat_record *new_record(hbeat_memory *m) {
-  for (size_t i = 0; i < COUNT(m->records); i++) {
-    hbeat_record *r = &m->records[i];
-    if (r->state != FREE && r->state != REPORTED) continue;
-    r = make_last(m, r);
-    memset(r, 0, sizeof *r);
-    return r;
+  size_t size = sizeof(memory_record) + strlen(i->lcuid) + length_of(first) +
+      length_of(second) + 3;
+  bool is_far = !failed && i->run_at_s > soon_s;
+  if (is_far && far_size(m, soon_s) + size > FAR_SIZE_MAX) return false;
+  if (size > room_for_new(m)) return false;
+  make_room(m, size);
+  memory_record *r = add_record(m, i);
+  write_texts(m, r, first, second);
+  if (failed) {
+    r->state = ENDED;
+    r->call = HBEAT_FAILED;
   }
-  return NULL;
-}
-
-/* Writes an instruction to an empty record: WAITING, or ENDED if it cannot be
- * kept or run. */
-static void write_instruction(
-    hbeat_memory *m, hbeat_record *r, const hbeat_instruction *i) {
-  size_t name_size = strlen(i->name) + 1;
-  size_t parameters_size = i->parameters.size;
-
-  memcpy(r->lcuid, i->lcuid, strlen(i->lcuid));
-  r->state = WAITING;
-  write_64(r->run_at_s, i->run_at_s);
-  if (name_size + parameters_size >= sizeof r->text) {
-    end_record(m, r, HBEAT_FAILED, "too long to be kept", NULL);
-    return;
-  }
-  if (i->run_at && i->run_at_s == HBEAT_NONE) {
-    end_record(m, r, HBEAT_FAILED, "run_at cannot be read", NULL);
-    return;
-  }
-  memcpy(r->text, i->name, name_size);
-  if (parameters_size > 0)
-    memcpy(r->text + name_size, i->parameters.text, parameters_size);
   note_change(m);
+  return true;
 }
 
 /* Learns of an instruction:
  *
- *     its record is           it came as acknowledged    as anything else
- *     none                    -                          a new one, WAITING
- *     WAITING, TAKEN, ENDED   -                          -
- *     REPORTED                -                          ENDED: report it again
+ *     its record is    it came as acknowledged    as anything else
+ *     none             -                          a new one, WAITING
+ *     WAITING          forgotten                  -
+ *     TAKEN, ENDED     -                          -
+ *     REPORTED         -                          ENDED: report it again
  */
 static hbeat_error learn_instruction(
-    hbeat_memory *m, const hbeat_instruction *i) {
-  hbeat_record *r;
+    hbeat_memory *m, const hbeat_instruction *i, int64_t server_time_s) {
+  bool acknowledged = i->status == ACKNOWLEDGED;
 
-  if (!is_path_segment(i->lcuid)) return HBEAT_ERR_JSON;
-  if (strlen(i->lcuid) >= sizeof r->lcuid) return HBEAT_ERR_JSON;
-  if (i->status == ACKNOWLEDGED) return HBEAT_OK;
-  r = find_record(m, i->lcuid);
+  if (!i->lcuid || !is_path_segment(i->lcuid)) return HBEAT_ERR_JSON;
+  if (strlen(i->lcuid) >= LCUID_SIZE) return HBEAT_ERR_JSON;
+  memory_record *r = find_record(m, i->lcuid);
   if (!r) {
-    r = new_record(m);
-    if (!r) return HBEAT_ERR_TOO_BIG;
-    write_instruction(m, r, i);
-  } else if (r->state == REPORTED) {
+    if (acknowledged || add_instruction(m, i, server_time_s)) return HBEAT_OK;
+    return HBEAT_ERR_TOO_BIG;
+  }
+  if (r->state == WAITING && acknowledged) {
+    remove_record(m, r);
+    note_change(m);
+  } else if (r->state == REPORTED && !acknowledged) {
     r->state = ENDED;
     note_change(m);
   }
@@ -1954,7 +2489,7 @@ static bool is_final(hbeat_error e, int http_status) {
  * it as well.  A report of another outcome than the record has is ignored. */
 static void learn_report(
     hbeat_memory *m, const hbeat_request *request, bool accepted) {
-  hbeat_record *r = find_record(m, request->instruction);
+  memory_record *r = find_record(m, request->instruction);
 
   if (!r || (r->state != TAKEN && r->call != request->call)) return;
   if (r->state == TAKEN)
@@ -1978,64 +2513,95 @@ static void learn_time(hbeat_memory *m, int64_t server_time_s) {
 
 hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     const hbeat_reply *reply, hbeat_error e) {
-  bool accepted = e == HBEAT_OK;
+  const hbeat_instruction *i = &reply->instruction;
+  bool clock_is_known = e == HBEAT_OK && reply->clock_offset_s != HBEAT_NONE;
+  int64_t server_time_s = read_64(m->server_time_s);
   hbeat_error result = HBEAT_OK;
 
+  if (clock_is_known) server_time_s = reply->server_time_s;
   switch (request->call) {
   case HBEAT_BEAT:
-    if (accepted && reply->instruction.name)
-      result = learn_instruction(m, &reply->instruction);
+    if (e == HBEAT_OK && (i->name || i->unreadable))
+      result = learn_instruction(m, i, server_time_s);
     break;
   case HBEAT_ACKNOWLEDGE:
   case HBEAT_FAILED:
-    if (accepted || is_final(e, reply->http_status))
-      learn_report(m, request, accepted);
+    if (is_accepted(e, reply) || is_final(e, reply->http_status))
+      learn_report(m, request, is_accepted(e, reply));
     break;
   case HBEAT_LOGIN: break;
   }
-  if (accepted && reply->clock_offset_s != HBEAT_NONE) /* never of a failure */
-    learn_time(m, reply->server_time_s);
+  if (clock_is_known) learn_time(m, server_time_s);
   return result;
 }
 
 /* Hands a record's instruction out. */
 static void take_record(
-    hbeat_memory *m, hbeat_record *r, hbeat_instruction *i) {
+    hbeat_memory *m, memory_record *r, hbeat_instruction *i) {
   const char *parameters = second_text(r);
 
   hbeat_json_parse(parameters, strlen(parameters), &i->parameters);
-  i->name = r->text;
-  i->lcuid = r->lcuid;
+  i->name = first_text(r);
+  i->lcuid = lcuid_of(r);
   i->run_at_s = read_64(r->run_at_s);
+  i->created_at_s = read_64(r->created_at_s);
   r->state = TAKEN;
   note_change(m);
 }
 
-/* Whether a run_at is more than max_age_s (0: no limit) in the past.  Without a
- * run_at, which is HBEAT_NONE, it never is. */
-static bool is_stale(int64_t run_at_s, int64_t now_s, int64_t max_age_s) {
-  if (run_at_s == HBEAT_NONE || max_age_s <= 0 || run_at_s > now_s)
-    return false;
-  return (uint64_t)now_s - (uint64_t)run_at_s > (uint64_t)max_age_s;
+/* The seconds that have passed since a time; 0 where it is not known, or is to
+ * come, as all times are where there is no clock: HBEAT_NONE is the least. */
+static uint64_t age_s(int64_t time_s, int64_t now_s) {
+  if (time_s == HBEAT_NONE || time_s > now_s) return 0;
+  return (uint64_t)now_s - (uint64_t)time_s;
 }
 
-bool hbeat_memory_due(
-    hbeat_memory *m, int64_t now_s, int64_t max_age_s, hbeat_instruction *i) {
+/* The age of an instruction that is too old to run, else 0.  One with a run_at
+ * is late from then on, any other one waits from when it was made. */
+static uint64_t stale_age_s(
+    const memory_record *r, int64_t now_s, const hbeat_limits *limits) {
+  bool timed = read_64(r->run_at_s) != HBEAT_NONE;
+  int64_t limit_s = timed ? limits->max_age_s : limits->max_wait_s;
+  const byte *from = timed ? r->run_at_s : r->created_at_s;
+  uint64_t age = age_s(read_64(from), now_s);
+
+  return limit_s > 0 && age > (uint64_t)limit_s ? age : 0;
+}
+
+/* Ends the instructions that are too old to run. */
+static void end_stale(
+    hbeat_memory *m, int64_t now_s, const hbeat_limits *limits) {
+  char message[sizeof "stale:  s old" + DECIMAL_MAX];
+  memory_record *r = first_record(m);
+
+  while (r) {
+    uint64_t age = r->state == WAITING ? stale_age_s(r, now_s, limits) : 0;
+    if (age == 0) {
+      r = next_record(m, r);
+      continue;
+    }
+    memcpy(message, "stale: ", sizeof "stale: ");
+    write_decimal(message + strlen(message), age);
+    memcpy(message + strlen(message), " s old", sizeof " s old");
+    end_record(m, r, HBEAT_FAILED, message, NULL);
+    r = first_record(m); /* all may have moved */
+  }
+}
+
+bool hbeat_memory_due(hbeat_memory *m, int64_t now_s,
+    const hbeat_limits *limits, hbeat_instruction *i) {
   int64_t next_s = HBEAT_NONE;
 
   *i = no_instruction;
-  for (size_t n = 0; n < COUNT(m->records); n++) {
-    hbeat_record *r = &m->records[n];
+  end_stale(m, now_s, limits);
+  for (memory_record *r = first_record(m); r; r = next_record(m, r)) {
     int64_t run_at_s = read_64(r->run_at_s);
     if (r->state != WAITING) continue;
-    if (is_stale(run_at_s, now_s, max_age_s)) {
-      end_record(m, r, HBEAT_FAILED, "stale", NULL);
-    } else if (run_at_s <= now_s) { /* or HBEAT_NONE, the least of all */
+    if (run_at_s <= now_s) { /* or HBEAT_NONE, the least of all */
       take_record(m, r, i);
       return true;
-    } else if (next_s == HBEAT_NONE || run_at_s < next_s) {
-      next_s = run_at_s;
     }
+    if (next_s == HBEAT_NONE || run_at_s < next_s) next_s = run_at_s;
   }
   i->run_at_s = next_s;
   return false;
@@ -2043,25 +2609,34 @@ bool hbeat_memory_due(
 
 void hbeat_memory_end(hbeat_memory *m, const char *lcuid, hbeat_call call,
     const char *message, const char *response_data) {
-  hbeat_record *r = find_record(m, lcuid);
+  memory_record *r = find_record(m, lcuid);
 
   if (r) end_record(m, r, call, message, response_data);
 }
 
+/* The first report behind the one that was made last, or else the first of
+ * all. */
 bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
-  for (size_t n = 0; n < COUNT(m->records); n++) {
-    const hbeat_record *r = &m->records[m->next_report % COUNT(m->records)];
-    m->next_report = (byte)((m->next_report + 1) % COUNT(m->records));
+  unsigned last = m->next_report;
+  unsigned place = 0;
+  unsigned found_at = 0;
+  memory_record *found = NULL;
+
+  for (memory_record *r = first_record(m); r; r = next_record(m, r)) {
+    place++;
     if (r->state != ENDED) continue;
-    const char *data = second_text(r);
-    memset(request, 0, sizeof *request);
-    request->call = (hbeat_call)r->call;
-    request->instruction = r->lcuid;
-    if (r->text[0] != '\0') request->message = r->text;
-    if (*data != '\0') request->response_data = data;
-    return true;
+    if (found && (found_at > last || place <= last)) continue;
+    found = r;
+    found_at = place;
   }
-  return false;
+  if (!found) return false;
+  m->next_report = (byte)found_at;
+  memset(request, 0, sizeof *request);
+  request->call = (hbeat_call)found->call;
+  request->instruction = lcuid_of(found);
+  if (*first_text(found) != '\0') request->message = first_text(found);
+  if (*second_text(found) != '\0') request->response_data = second_text(found);
+  return true;
 }
 
 /* ==== Schedule ========================================================== */
@@ -2132,7 +2707,7 @@ uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
   bool rare = needs_a_person(e, reply ? reply->http_status : 0);
 
   if (e == HBEAT_AGAIN) return random_below(s.splay_ms, random);
-  if (e == HBEAT_OK) {
+  if (is_accepted(e, reply)) {
     *failures = 0;
     return (uint32_t)s.interval_ms - random_below(s.interval_ms / 10, random);
   }
@@ -2144,29 +2719,13 @@ uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
 /* ==== Error names ======================================================= */
 
 const char *hbeat_error_name(hbeat_error e) {
-  static const char names[][12] = {
-      [HBEAT_OK] = "ok",
-      [HBEAT_AGAIN] = "again",
-      [HBEAT_ERR_ARGUMENT] = "argument",
-      [HBEAT_ERR_RESOLVE] = "resolve",
-      [HBEAT_ERR_CONNECT] = "connect",
-      [HBEAT_ERR_PROXY] = "proxy",
-      [HBEAT_ERR_TIMEOUT] = "timeout",
-      [HBEAT_ERR_TLS_VERSION] = "tls-version",
-      [HBEAT_ERR_CERT_NAME] = "cert-name",
-      [HBEAT_ERR_CERT_TRUST] = "cert-trust",
-      [HBEAT_ERR_CERT_TIME] = "cert-time",
-      [HBEAT_ERR_TLS] = "tls",
-      [HBEAT_ERR_TRUNCATED] = "truncated",
-      [HBEAT_ERR_HTTP] = "http",
-      [HBEAT_ERR_STATUS] = "status",
-      [HBEAT_ERR_REFUSED] = "refused",
-      [HBEAT_ERR_JSON] = "json",
-      [HBEAT_ERR_TOO_BIG] = "too-big",
-      [HBEAT_ERR_MEMORY] = "memory",
-  };
+  static const char names[] =
+      "ok\0again\0argument\0resolve\0connect\0proxy\0timeout\0tls-version\0"
+      "cert-name\0cert-trust\0cert-time\0tls\0truncated\0http\0status\0"
+      "refused\0json\0too-big\0memory";
 
-  return (size_t)e < COUNT(names) ? names[e] : "unknown";
+  if ((unsigned)e > HBEAT_ERR_MEMORY) return "unknown";
+  return nth_text(names, e);
 }
 
 #ifndef HBEAT_NO_NET
@@ -2213,7 +2772,8 @@ static void put_number(sink *s, uint64_t number) {
 }
 
 /* The alphabet of RFC 4648 section 4. */
-static const char base64[] = LETTERS DIGITS "+/";
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "abcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* Appends a text in base64 (RFC 4648 section 4), with padding. */
 static void put_base64(sink *s, const char *text) {
@@ -2301,16 +2861,6 @@ static void plain_name(const char *host, char name[NAME_SIZE]) {
 
   memset(name, 0, NAME_SIZE);
   for (size_t i = 0; i < size; i++) name[i] = (char)to_lower(host[i]);
-}
-
-static unsigned read_16(const byte *at) {
-  return (unsigned)(at[0] << 8 | at[1]);
-}
-
-static byte *write_16(byte *at, unsigned number) {
-  at[0] = (byte)(number >> 8);
-  at[1] = (byte)number;
-  return at + 2;
 }
 
 /* Writes a query for a plain name; returns its size. */
@@ -2950,23 +3500,21 @@ static bool der_is_ca(span in) {
 /* Takes a certificate off DER: the parts that make an anchor, RFC 5280 section
  * 4.1. */
 static bool der_certificate(span *certificate, br_x509_trust_anchor *ta) {
+  /* Serial number, signature, issuer, validity, subject. */
+  static const byte tags[] = {
+      DER_INTEGER, DER_SEQUENCE, DER_SEQUENCE, DER_SEQUENCE, DER_SEQUENCE};
+  span fields[COUNT(tags)];
   span in;
-  span part;
-  span validity;
-  span subject;
 
   memset(ta, 0, sizeof *ta);
   if (!der_take(certificate, DER_SEQUENCE, &in)) return false;
   if (!der_take(&in, DER_SEQUENCE, &in)) return false;
-  der_skip(&in, DER_CONSTRUCTED_0);                      /* version */
-  if (!der_take(&in, DER_INTEGER, &part)) return false;  /* serial number */
-  if (!der_take(&in, DER_SEQUENCE, &part)) return false; /* signature */
-  if (!der_take(&in, DER_SEQUENCE, &part)) return false; /* issuer */
-  if (!der_take(&in, DER_SEQUENCE, &validity)) return false;
-  if (!der_take(&in, DER_SEQUENCE, &subject)) return false;
+  der_skip(&in, DER_CONSTRUCTED_0); /* version */
+  for (size_t i = 0; i < COUNT(tags); i++)
+    if (!der_take(&in, tags[i], &fields[i])) return false;
+  ta->dn.data = unconst(fields[3].end); /* with the tag and the length */
+  ta->dn.len = (size_t)(fields[4].end - fields[3].end);
   if (!der_key(&in, &ta->pkey)) return false;
-  ta->dn.data = unconst(validity.end); /* with the tag and the length */
-  ta->dn.len = (size_t)(subject.end - validity.end);
   der_skip(&in, DER_CONTEXT_1); /* issuerUniqueID */
   der_skip(&in, DER_CONTEXT_2); /* subjectUniqueID */
   if (der_is_ca(in)) ta->flags = BR_X509_TA_CA;
@@ -3025,10 +3573,6 @@ static void base64_values(byte values[256]) {
   for (int i = 0; i < 64; i++) values[(byte)base64[i]] = (byte)(i + 1);
 }
 
-static bool is_blank(int c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 /* Decodes base64 with white space anywhere.  Returns the number of bytes; 0
  * where the text is none, and more than `room` where they do not fit. */
 static size_t read_base64(span in, byte *out, size_t room) {
@@ -3043,7 +3587,7 @@ static size_t read_base64(span in, byte *out, size_t room) {
   base64_values(values);
   for (; in.at < in.end; in.at++) {
     byte value = values[*in.at];
-    if (is_blank(*in.at)) continue;
+    if (is_space(*in.at)) continue;
     if (*in.at == '=') {
       padding++;
       continue;
@@ -3090,25 +3634,24 @@ static void keep_bytes(hbeat_anchors *a, byte **data, size_t size) {
   *data = memcpy(arena + a->arena_size - a->used, *data, size);
 }
 
-/* How the text of a certificate begins and ends. */
-typedef struct pem_label {
-  char begin[36];
-  char end[34];
-  bool has_owner; /* its owner's word may stand behind it in DER */
+/* What stands behind the BEGIN and the END of a certificate. */
+typedef enum pem_label {
+  NO_CERTIFICATE,
+  PLAIN_CERTIFICATE,
+  OLD_CERTIFICATE,
+  OWNED_CERTIFICATE, /* its owner's word may stand behind it in DER */
+  PEM_LABELS
 } pem_label;
 
-static const pem_label pem_labels[] = {
-    {"-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", false},
-    {"-----BEGIN X509 CERTIFICATE-----", "-----END X509 CERTIFICATE-----",
-        false},
-    {"-----BEGIN TRUSTED CERTIFICATE-----", "-----END TRUSTED CERTIFICATE-----",
-        true},
+static const char pem_labels[PEM_LABELS][sizeof "TRUSTED CERTIFICATE-----"] = {
+    [PLAIN_CERTIFICATE] = "CERTIFICATE-----",
+    [OLD_CERTIFICATE] = "X509 CERTIFICATE-----",
+    [OWNED_CERTIFICATE] = "TRUSTED CERTIFICATE-----",
 };
 
 /* Adds an anchor of a certificate's text.  The certificate may fill half of the
  * gap: then what is kept of it, which is less, cannot overlap it. */
-static hbeat_error add_anchor(
-    hbeat_anchors *a, const pem_label *label, span text) {
+static hbeat_error add_anchor(hbeat_anchors *a, pem_label label, span text) {
   arena_gap gap = gap_of(a);
   br_x509_trust_anchor ta;
   br_x509_pkey *key = &ta.pkey;
@@ -3117,7 +3660,7 @@ static hbeat_error add_anchor(
   if (size > gap.size / 2) return HBEAT_ERR_TOO_BIG;
   span der = span_of(gap.at, size);
   bool usable = der_certificate(&der, &ta);
-  if (usable && label->has_owner) usable = der_owner_allows(der);
+  if (usable && label == OWNED_CERTIFICATE) usable = der_owner_allows(der);
   if (!usable) {
     a->skipped++;
     return HBEAT_OK;
@@ -3137,7 +3680,7 @@ static hbeat_error add_anchor(
  * certificate without its own END is skipped and counted: its text is made
  * empty. */
 static hbeat_error add_certificate(
-    hbeat_anchors *a, const pem_label *label, span *in) {
+    hbeat_anchors *a, pem_label label, span *in) {
   span text = *in;
   span end = *in;
 
@@ -3145,7 +3688,9 @@ static hbeat_error add_certificate(
   if (!text.end) return HBEAT_ERR_TRUNCATED;
   in->at = text.end;
   end.at = text.end;
-  switch (scan_word(&end, label->end)) {
+  scan_result r = scan_word(&end, "-----END ");
+  if (r == SCAN_OK) r = scan_word(&end, pem_labels[label]);
+  switch (r) {
   case SCAN_OK: break;
   case SCAN_OTHER: text.end = text.at; break;
   case SCAN_SHORT: return HBEAT_ERR_TRUNCATED;
@@ -3154,31 +3699,31 @@ static hbeat_error add_certificate(
 }
 
 /* Moves past the BEGIN of a certificate, and a byte order mark before it, where
- * its file began.  Returns its label, or NULL where there is none. */
-static const pem_label *scan_begin(span *in) {
+ * its file began.  Returns its label, or NO_CERTIFICATE. */
+static pem_label scan_begin(span *in) {
   span line = *in;
 
   if (scan_word(&line, BYTE_ORDER_MARK) != SCAN_OK) line = *in;
-  for (size_t i = 0; i < COUNT(pem_labels); i++) {
+  if (scan_word(&line, "-----BEGIN ") != SCAN_OK) return NO_CERTIFICATE;
+  for (pem_label i = PLAIN_CERTIFICATE; i < PEM_LABELS; i++) {
     span rest = line;
-    if (scan_word(&rest, pem_labels[i].begin) != SCAN_OK) continue;
+    if (scan_word(&rest, pem_labels[i]) != SCAN_OK) continue;
     *in = rest;
-    return &pem_labels[i];
+    return i;
   }
-  return NULL;
+  return NO_CERTIFICATE;
 }
 
 /* Moves past the next BEGIN of a certificate, at the beginning of a line.
- * Returns its label, or NULL where there is none.  Lines may end in CR, LF or
- * both. */
-static const pem_label *find_certificate(span *in, const byte *start) {
+ * Returns its label, or NO_CERTIFICATE.  Lines may end in CR, LF or both. */
+static pem_label find_certificate(span *in, const byte *start) {
   for (; in->at < in->end; in->at++) {
     bool at_line = in->at == start || in->at[-1] == '\n' || in->at[-1] == '\r';
     if (!at_line) continue;
-    const pem_label *label = scan_begin(in);
-    if (label) return label;
+    pem_label label = scan_begin(in);
+    if (label != NO_CERTIFICATE) return label;
   }
-  return NULL;
+  return NO_CERTIFICATE;
 }
 
 hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
@@ -3191,8 +3736,8 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
     a->list = (void *)((byte *)a->arena + padding);
   }
   while (e == HBEAT_OK) {
-    const pem_label *label = find_certificate(&in, pem);
-    if (!label) break;
+    pem_label label = find_certificate(&in, pem);
+    if (label == NO_CERTIFICATE) break;
     e = add_certificate(a, label, &in);
   }
   if (e == HBEAT_OK && a->count == 0) return HBEAT_ERR_CERT_TRUST;
@@ -3202,17 +3747,43 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size) {
 /* ==== Certificates ====================================================== */
 
 /* BearSSL validates the chain.  The callbacks below stand in front of it, and
- * look at the certificates as they stream by, through a window of their last
- * bytes, for what BearSSL passes over: on which side of its dates the clock is,
- * and whether the server's own may be used by servers (RFC 5280 section
- * 4.2.1.12).  They can refuse what BearSSL accepts, and accept nothing that it
- * refuses. */
+ * look into the certificates as they stream by for what BearSSL passes over: on
+ * which side of its dates the clock is, whether each may be used for servers
+ * (RFC 5280 section 4.2.1.12), and whether the chain is in order.  They can
+ * refuse what BearSSL accepts, and accept nothing that it refuses.
+ *
+ * The walk enters the elements of DER that lead to what counts, and passes over
+ * all others.  How many it is in says what the next one is: */
+enum walk_level {
+  CERTIFICATE,
+  SIGNED_PART, /* TBSCertificate; what stands behind it nobody has signed */
+  TBS_FIELD,   /* issuer, validity, subject and others, and [3] */
+  EXTENSIONS,
+  EXTENSION,
+  EXTENSION_FIELD, /* extnID, critical, extnValue */
+  PURPOSES,        /* in the extnValue of extendedKeyUsage */
+  PURPOSE,
+  WALK_LEVELS = PURPOSE
+};
 
-#define PAIR_OF_DATES 36 /* a SEQUENCE of two GeneralizedTimes */
+/* The fields of a TBSCertificate, in their order. */
+enum tbs_field { VERSION, SERIAL, SIGNATURE, ISSUER, VALIDITY, SUBJECT, OTHER };
 
-ASSERT(the_window_holds_two_dates,
-    sizeof((hbeat_client *)0)->certs.window == PAIR_OF_DATES);
+#define FNV_PRIME 16777619 /* sums of names are made as FNV-1a does it */
 
+/* What the next byte of a certificate is. */
+enum walk_state {
+  IN_HEADER, /* of an element: its tag or its length */
+  IN_PASSED, /* of a content that does not matter */
+  IN_KEPT,   /* of a content that is kept, to be looked at */
+  IN_NAME,   /* of a name, of which a sum is kept */
+  WALK_OVER  /* behind what counts, or of what is malformed */
+};
+
+ASSERT(
+    the_walk_holds_its_levels, COUNT(((hbeat_walk *)0)->ends) == WALK_LEVELS);
+ASSERT(the_walk_keeps_two_dates,
+    sizeof((hbeat_walk *)0)->kept >= 2 * sizeof "17YYYYMMDDHHMMSSZ" - 2);
 ASSERT(a_context_begins_with_its_class,
     offsetof(br_x509_minimal_context, vtable) == 0);
 
@@ -3220,6 +3791,10 @@ ASSERT(a_context_begins_with_its_class,
 static hbeat_client *client_of(const br_x509_class **x509) {
   return (void *)((byte *)(void *)x509 - offsetof(hbeat_client, certs.x509));
 }
+
+/* ---- What counts ---- */
+
+static const der_oid oid_usage = {3, {0x55, 0x1D, 0x25}};
 
 /* UTCTime or GeneralizedTime, RFC 5280 section 4.1.2.5.  Its hundred years of
  * UTCTime begin in 1950, ours in 1970, as no certificate is that old. */
@@ -3235,64 +3810,185 @@ static bool take_date(span *in, int64_t *unix_s) {
   return scan_pattern(&date, pattern, &t) && to_unix(&t, unix_s);
 }
 
-/* A SEQUENCE of two dates at the window's front is the certificate's
- * validity. */
-static void see_dates(hbeat_client *c) {
-  span in = span_of(c->certs.window, sizeof c->certs.window);
-  span dates;
+static void see_validity(hbeat_client *c, span in) {
   int64_t not_before_s;
   int64_t not_after_s;
 
-  if (!der_take(&in, DER_SEQUENCE, &dates)) return;
-  if (!take_date(&dates, &not_before_s)) return;
-  if (!take_date(&dates, &not_after_s)) return;
-  c->certs.dates_seen = true;
+  if (!take_date(&in, &not_before_s)) return;
+  if (!take_date(&in, &not_after_s)) return;
   c->certs.not_before_s = not_before_s;
   if (c->certs.count == 1) c->tls.server_not_after_s = not_after_s;
 }
 
-/* The extendedKeyUsage of the server's own certificate excludes servers, unless
- * the purpose of servers, or any purpose, follows.  Object identifiers are told
- * by their bytes alone: in any other place of the certificate, only the CA that
- * signed it could have put these. */
-static void see_usage(hbeat_client *c) {
-  static const char usage[] = "\x06\x03\x55\x1D\x25";
-  static const char servers[] = "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01";
-  static const char any[] = "\x06\x04\x55\x1D\x25\x00";
-  const byte *end = c->certs.window + sizeof c->certs.window;
+/* A certificate's issuer is the subject of the next one.  The sums of their
+ * names serve an explanation; BearSSL has compared the names themselves. */
+static void see_subject(hbeat_client *c) {
+  hbeat_walk *w = &c->certs.walk;
 
-  if (memcmp(end - 5, usage, 5) == 0) c->certs.not_for_servers = true;
-  if (memcmp(end - 10, servers, 10) == 0) c->certs.not_for_servers = false;
-  if (memcmp(end - 6, any, 6) == 0) c->certs.not_for_servers = false;
+  if (c->certs.count > 1 && w->name_sum != c->certs.issuer_sum)
+    c->certs.out_of_order = true;
+  c->certs.issuer_sum = w->issuer_sum;
 }
 
-/* Moves the window on by a byte, and looks at what is in it now. */
-static void see_byte(hbeat_client *c, byte b) {
-  byte *window = c->certs.window;
-  size_t last = sizeof c->certs.window - 1;
+/* Looks at a content that is whole. */
+static void see_content(hbeat_client *c) {
+  hbeat_walk *w = &c->certs.walk;
+  span kept = span_of(w->kept, w->kept_size);
 
-  memmove(window, window + 1, last);
-  window[last] = b;
-  if (!c->certs.dates_seen) see_dates(c);
-  if (c->certs.count == 1) see_usage(c);
+  if (w->level == PURPOSE) {
+    if (der_is(kept, &oid_server_auth) || der_is(kept, &oid_any_purpose))
+      w->for_servers = true;
+  } else if (w->level == EXTENSION_FIELD) {
+    if (w->state == IN_KEPT) w->is_usage = der_is(kept, &oid_usage);
+  } else if (w->level == TBS_FIELD) {
+    if (w->field == ISSUER) w->issuer_sum = w->name_sum;
+    if (w->field == VALIDITY) see_validity(c, kept);
+    if (w->field == SUBJECT) see_subject(c);
+  }
 }
 
-/* A certificate begins.  Once BearSSL has found an error, the dates that count
- * are those of the certificate before. */
+/* ---- The walk ---- */
+
+/* Begins at the next element. */
+static void await_header(hbeat_walk *w) {
+  w->state = IN_HEADER;
+  w->kept_size = 0;
+}
+
+/* Ends the elements that end here. */
+static void leave_levels(hbeat_client *c) {
+  hbeat_walk *w = &c->certs.walk;
+
+  while (w->level > 0 && w->at >= w->ends[w->level - 1]) {
+    w->level--;
+    if (w->level == EXTENSION_FIELD && !w->for_servers)
+      c->certs.not_for_servers = true;
+    if (w->level == SIGNED_PART) w->state = WALK_OVER;
+  }
+}
+
+/* The content of an element has come to its end. */
+static void end_content(hbeat_client *c) {
+  hbeat_walk *w = &c->certs.walk;
+
+  see_content(c);
+  if (w->level == TBS_FIELD && w->field < OTHER) w->field++;
+  await_header(w);
+  leave_levels(c);
+}
+
+/* What is to be done with a field of a TBSCertificate. */
+static int state_of_field(hbeat_walk *w, byte tag) {
+  if (w->field == VERSION && tag != DER_CONSTRUCTED_0) w->field = SERIAL;
+  switch (w->field) {
+  case ISSUER:
+  case SUBJECT: return IN_NAME;
+  case VALIDITY: return IN_KEPT;
+  default: return tag == DER_CONSTRUCTED_3 ? IN_HEADER : IN_PASSED;
+  }
+}
+
+/* What the first byte of an element's content is, by where the element stands
+ * and its tag: IN_HEADER if the walk enters it, WALK_OVER if it must not be
+ * there. */
+static int state_of_content(hbeat_walk *w, byte tag) {
+  switch (w->level) {
+  case TBS_FIELD: return state_of_field(w, tag);
+  case EXTENSION_FIELD:
+    if (tag == DER_OID) return IN_KEPT;
+    return tag == DER_OCTET_STRING && w->is_usage ? IN_HEADER : IN_PASSED;
+  case PURPOSE: return tag == DER_OID ? IN_KEPT : WALK_OVER;
+  default: return tag == DER_SEQUENCE ? IN_HEADER : WALK_OVER;
+  }
+}
+
+/* The walk cannot go on.  Whoever could read such a certificate otherwise is
+ * not to be followed. */
+static void break_off(hbeat_client *c) {
+  c->certs.malformed = true;
+  c->certs.walk.state = WALK_OVER;
+}
+
+/* The header of an element is whole. */
+static void end_header(hbeat_client *c, byte tag, uint32_t size) {
+  hbeat_walk *w = &c->certs.walk;
+  uint32_t room = w->level > 0 ? w->ends[w->level - 1] - w->at : UINT32_MAX / 2;
+  int state = state_of_content(w, tag);
+
+  if (state == WALK_OVER || size > room) {
+    break_off(c);
+    return;
+  }
+  w->state = (uint8_t)state;
+  w->kept_size = 0;
+  w->name_sum = 0;
+  w->content_left = size;
+  if (state != IN_HEADER) {
+    if (size == 0) end_content(c);
+    return;
+  }
+  w->ends[w->level] = w->at + size;
+  w->level++;
+  if (w->level == EXTENSION_FIELD) w->is_usage = false;
+  if (w->level == PURPOSES) w->for_servers = false;
+  leave_levels(c);
+}
+
+/* Takes a byte of a header: a tag, and a length of up to four bytes behind the
+ * one that counts them. */
+static void take_header_byte(hbeat_client *c, byte b) {
+  hbeat_walk *w = &c->certs.walk;
+  uint32_t size = 0;
+
+  w->at++;
+  w->kept[w->kept_size++] = b;
+  if (w->kept_size < 2) return;
+  unsigned more = w->kept[1] < 0x80 ? 0 : w->kept[1] & 0x7Fu;
+  if (w->kept[1] == 0x80 || more > sizeof size) {
+    break_off(c);
+    return;
+  }
+  if (w->kept_size < 2 + more) return;
+  if (more == 0) size = w->kept[1];
+  for (unsigned i = 0; i < more; i++) size = size << 8 | w->kept[2 + i];
+  end_header(c, w->kept[0], size);
+}
+
+/* Takes a byte of a content. */
+static void take_content_byte(hbeat_client *c, byte b) {
+  hbeat_walk *w = &c->certs.walk;
+
+  w->at++;
+  if (w->state == IN_NAME) w->name_sum = (w->name_sum ^ b) * FNV_PRIME;
+  if (w->state == IN_KEPT && w->kept_size < sizeof w->kept)
+    w->kept[w->kept_size++] = b;
+  w->content_left--;
+  if (w->content_left == 0) end_content(c);
+}
+
+/* ---- What BearSSL calls ---- */
+
+/* A certificate begins.  It counts unless BearSSL has come to its verdict by
+ * now: behind an error, or an anchor, nothing matters any more. */
 static void cert_start(const br_x509_class **x509, uint32_t size) {
   hbeat_client *c = client_of(x509);
 
   if (c->certs.count < UINT8_MAX) c->certs.count++;
-  memset(c->certs.window, 0, sizeof c->certs.window);
-  c->certs.dates_seen = c->certs.x509.err != 0;
-  if (!c->certs.dates_seen) c->certs.not_before_s = 0;
+  memset(&c->certs.walk, 0, sizeof c->certs.walk);
+  if (c->certs.x509.err != 0) c->certs.walk.state = WALK_OVER;
+  else c->certs.not_before_s = 0;
   if (c->certs.count == 1) c->tls.server_not_after_s = 0;
   br_x509_minimal_vtable.start_cert(x509, size);
 }
 
 static void cert_append(
     const br_x509_class **x509, const byte *in, size_t size) {
-  for (size_t i = 0; i < size; i++) see_byte(client_of(x509), in[i]);
+  hbeat_client *c = client_of(x509);
+
+  for (size_t i = 0; i < size && c->certs.walk.state != WALK_OVER; i++) {
+    if (c->certs.walk.state == IN_HEADER) take_header_byte(c, in[i]);
+    else take_content_byte(c, in[i]);
+  }
   br_x509_minimal_vtable.append(x509, in, size);
 }
 
@@ -3304,6 +4000,7 @@ static unsigned chain_end(const br_x509_class **x509) {
 
   if (error != 0) return error;
   if (c->certs.dns_name.status == 0) return BR_ERR_X509_BAD_SERVER_NAME;
+  if (c->certs.malformed) return BR_ERR_X509_INVALID_VALUE;
   return c->certs.not_for_servers ? BR_ERR_WRONG_KEY_USAGE : 0;
 }
 
@@ -3350,7 +4047,10 @@ static bool certs_profile(hbeat_client *c) {
  * spelt out: br_ssl_client_init_full() accepts much more.  To find out what the
  * processor can do is slow in a virtual machine, so this runs once a client. */
 static void tls_profile(hbeat_client *c) {
-  static const uint16_t aes_first[] = {
+  /* In software ChaCha20 is three times as fast as AES, and so goes first. */
+  static const uint16_t suites[] = {
+      BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+      BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
       BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
       BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
       BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
@@ -3358,23 +4058,18 @@ static void tls_profile(hbeat_client *c) {
       BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
       BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
   };
-  /* In software ChaCha20 is three times as fast as AES. */
-  static const uint16_t chacha_first[] = {
-      BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-      BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-      BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-      BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-      BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-      BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-  };
+  enum { CHACHA_SUITES = 2, SUITES = 6 };
+  static const char *const protocols[] = {"http/1.1"}; /* RFC 7301 */
   bool has_aes = br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get();
   br_ssl_engine_context *engine = &c->tls.context.eng;
 
   br_ssl_client_zero(&c->tls.context);
   br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
   br_ssl_engine_set_suites(
-      engine, has_aes ? aes_first : chacha_first, COUNT(aes_first));
+      engine, has_aes ? suites + CHACHA_SUITES : suites, SUITES);
   br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
+  br_ssl_engine_set_protocol_names(
+      engine, (const char **)(uintptr_t)protocols, COUNT(protocols));
   br_ssl_engine_set_default_aes_gcm(engine);
   br_ssl_engine_set_default_chapol(engine);
   br_ssl_engine_set_prf_sha256(engine, &br_tls12_sha256_prf);
@@ -3394,50 +4089,73 @@ typedef struct tls_meaning {
   short first; /* the errors of this row: from here ... */
   short last;  /* ... to here */
   byte error;
-  char reason[51];
 } tls_meaning;
 
 #define ALERT(n) (BR_ERR_RECV_FATAL_ALERT + (n))
 
 /* The first row that an error is of counts. */
 static const tls_meaning tls_meanings[] = {
-    {BR_ERR_UNSUPPORTED_VERSION, BR_ERR_BAD_VERSION, HBEAT_ERR_TLS_VERSION,
-        "the peer chose another version"},
-    {ALERT(70), ALERT(70), HBEAT_ERR_TLS_VERSION,
-        "the peer refused the version"},
-    {ALERT(40), ALERT(40), HBEAT_ERR_TLS,
-        "no cipher suite in common, or an older TLS"},
-    {ALERT(0), ALERT(255), HBEAT_ERR_TLS, "the peer sent an alert"},
-    {BR_ERR_TOO_LARGE, BR_ERR_TOO_LARGE, HBEAT_ERR_TOO_BIG,
-        "a record does not fit tls_buffer"},
-    {BR_ERR_WRONG_KEY_USAGE, BR_ERR_WRONG_KEY_USAGE, HBEAT_ERR_CERT_TRUST,
-        "it is not for servers"},
-    {BR_ERR_X509_BAD_SIGNATURE, BR_ERR_X509_BAD_SIGNATURE, HBEAT_ERR_CERT_TRUST,
-        "a signature is wrong"},
-    {BR_ERR_X509_EXPIRED, BR_ERR_X509_EXPIRED, HBEAT_ERR_CERT_TIME, ""},
-    {BR_ERR_X509_DN_MISMATCH, BR_ERR_X509_DN_MISMATCH, HBEAT_ERR_CERT_TRUST,
-        "its chain is out of order"},
+    {BR_ERR_UNSUPPORTED_VERSION, BR_ERR_BAD_VERSION, HBEAT_ERR_TLS_VERSION},
+    {ALERT(70), ALERT(70), HBEAT_ERR_TLS_VERSION},
+    {ALERT(40), ALERT(40), HBEAT_ERR_TLS},
+    {ALERT(112), ALERT(112), HBEAT_ERR_TLS},
+    {ALERT(120), ALERT(120), HBEAT_ERR_TLS},
+    {ALERT(0), ALERT(255), HBEAT_ERR_TLS},
+    {BR_ERR_TOO_LARGE, BR_ERR_TOO_LARGE, HBEAT_ERR_TOO_BIG},
+    {BR_ERR_WRONG_KEY_USAGE, BR_ERR_WRONG_KEY_USAGE, HBEAT_ERR_CERT_TRUST},
+    {BR_ERR_X509_BAD_SIGNATURE, BR_ERR_X509_BAD_SIGNATURE,
+        HBEAT_ERR_CERT_TRUST},
+    {BR_ERR_X509_EXPIRED, BR_ERR_X509_EXPIRED, HBEAT_ERR_CERT_TIME},
+    {BR_ERR_X509_DN_MISMATCH, BR_ERR_X509_DN_MISMATCH, HBEAT_ERR_CERT_TRUST},
     {BR_ERR_X509_BAD_SERVER_NAME, BR_ERR_X509_BAD_SERVER_NAME,
-        HBEAT_ERR_CERT_NAME, ""},
+        HBEAT_ERR_CERT_NAME},
     {BR_ERR_X509_CRITICAL_EXTENSION, BR_ERR_X509_CRITICAL_EXTENSION,
-        HBEAT_ERR_CERT_TRUST, "a critical extension is not known"},
-    {BR_ERR_X509_NOT_CA, BR_ERR_X509_FORBIDDEN_KEY_USAGE, HBEAT_ERR_CERT_TRUST,
-        "its issuer is no CA that may sign it"},
+        HBEAT_ERR_CERT_TRUST},
+    {BR_ERR_X509_NOT_CA, BR_ERR_X509_FORBIDDEN_KEY_USAGE, HBEAT_ERR_CERT_TRUST},
     {BR_ERR_X509_WEAK_PUBLIC_KEY, BR_ERR_X509_WEAK_PUBLIC_KEY,
-        HBEAT_ERR_CERT_TRUST, "a key is too short"},
-    {BR_ERR_X509_NOT_TRUSTED, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST,
-        "no anchor vouches for it"},
-    {BR_ERR_X509_OK, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST,
-        "it is malformed or of a kind that is not accepted"},
-    {0, SHRT_MAX, HBEAT_ERR_TLS, "the protocol was broken"},
+        HBEAT_ERR_CERT_TRUST},
+    {BR_ERR_X509_NOT_TRUSTED, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST},
+    {BR_ERR_X509_OK, BR_ERR_X509_NOT_TRUSTED, HBEAT_ERR_CERT_TRUST},
+    {0, SHRT_MAX, HBEAT_ERR_TLS},
 };
 
-/* The last row is of every error. */
-static const tls_meaning *meaning_of(int code) {
-  const tls_meaning *m = tls_meanings;
+/* The reasons, a text for each row. */
+static const char tls_reasons[] = "the peer chose another version\0"
+                                  "the peer refused the version\0"
+                                  "no suite in common: TLS 1.3? FIPS?\0"
+                                  "the peer does not know the name\0"
+                                  "the peer does not speak HTTP/1.1\0"
+                                  "the peer sent an alert\0"
+                                  "a record does not fit tls_buffer\0"
+                                  "it is not for servers\0"
+                                  "a signature is wrong\0"
+                                  "\0"
+                                  "its chain is out of order\0"
+                                  "\0"
+                                  "a critical extension is not known\0"
+                                  "its issuer is no CA that may sign it\0"
+                                  "a key is too short\0"
+                                  "no anchor vouches for it\0"
+                                  "malformed, or of a kind not accepted\0"
+                                  "the protocol was broken\0";
 
-  while (code < m->first || code > m->last) m++;
-  return m;
+/* What most servers that are not content with TLS as it is here want. */
+static const char wants_more[] =
+    "it wants a client certificate, or to renegotiate";
+
+/* The row that an error is of.  The last one is of every error. */
+static size_t meaning_of(int code) {
+  size_t row = 0;
+
+  while (code < tls_meanings[row].first || code > tls_meanings[row].last) row++;
+  return row;
+}
+
+/* NULL where the error itself says all. */
+static const char *tls_reason(int code) {
+  const char *reason = nth_text(tls_reasons, meaning_of(code));
+
+  return *reason != '\0' ? reason : NULL;
 }
 
 /* ==== The client: state ================================================= */
@@ -3448,8 +4166,12 @@ static const tls_meaning *meaning_of(int code) {
 #define OTHER_FAMILY_MS 200 /* what the second answer of two may take longer */
 #define LATE_LOOK_MS 250    /* from one look at older tries to the next ... */
 #define DATAGRAMS_MAX 8     /* ... and what one look reads for each of them */
+#define LAST_ROUND 16       /* over the addresses, whose time doubles no more */
+#define IDLE_MAX_MS 120000  /* the longest that an idle connection is trusted */
+#define ACK_MIN_MS 5000     /* what acknowledgements of bytes may take */
 
 ASSERT(a_wait_fits_poll, LONGEST_TIMEOUT_MS <= INT_MAX);
+ASSERT(addresses_are_bits_of_a_byte, COUNT(((hbeat_addresses *)0)->list) <= 8);
 
 typedef enum client_state {
   UNFIT,          /* hbeat_init() has not succeeded */
@@ -3466,7 +4188,8 @@ typedef enum client_state {
   HANDSHAKE_OUT,  /* in the TLS handshake, with something to send */
   HANDSHAKE_IN,   /* in the TLS handshake, waiting for the server */
   SENDING,        /* the request is not all out */
-  RECEIVING       /* the request is out, the reply is not all there */
+  RECEIVING,      /* the request is out, the reply is not all there */
+  LAST_WORDS      /* a write failed; reads what had come before that */
 } client_state;
 
 /* What a state is a part of. */
@@ -3477,29 +4200,49 @@ typedef enum phase {
   SPEAKING_TLS
 } phase;
 
-/* What is true of each state. */
+/* What takes so long where the time is up. */
+typedef enum activity {
+  LOOKING_UP,
+  CONNECTS,
+  WAITS_FOR_PROXY,
+  SHAKES_HANDS,
+  SENDS,
+  WAITS_FOR_REPLY
+} activity;
+
+/* In that order. */
+static const char activities[] =
+    "while looking up the name\0while connecting\0waiting for the proxy\0"
+    "in the TLS handshake\0while sending\0waiting for the reply";
+
+/* What is true of each state: what it is a part of; what poll(2) waits for, 0
+ * where the next step need not wait; and what it does. */
 static const struct {
-  phase phase;
-  short events;   /* what poll(2) waits for; 0: the next step need not wait */
-  char doing[28]; /* what takes so long, where the time is up */
+  byte phase;
+  byte events;
+  byte activity;
 } states[] = {
-    [UNFIT] = {AT_REST, 0, ""},
-    [IDLE] = {AT_REST, 0, ""},
-    [LOOK] = {GETTING_CONNECTED, 0, "while sending"},
-    [LOOKUP] = {FINDING_ADDRESSES, 0, "while looking up the name"},
-    [LOOKUP_UDP] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
-    [LOOKUP_TCP_OUT] = {FINDING_ADDRESSES, POLLOUT,
-        "while looking up the name"},
-    [LOOKUP_TCP_IN] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
-    [LOOKUP_LATE] = {FINDING_ADDRESSES, POLLIN, "while looking up the name"},
-    [OPEN] = {GETTING_CONNECTED, 0, "while connecting"},
-    [CONNECTING] = {GETTING_CONNECTED, POLLOUT, "while connecting"},
-    [TUNNEL] = {GETTING_CONNECTED, POLLIN, "waiting for the proxy"},
-    [HANDSHAKE_OUT] = {SPEAKING_TLS, POLLOUT, "in the TLS handshake"},
-    [HANDSHAKE_IN] = {SPEAKING_TLS, POLLIN, "in the TLS handshake"},
-    [SENDING] = {SPEAKING_TLS, POLLOUT, "while sending"},
-    [RECEIVING] = {SPEAKING_TLS, POLLIN, "waiting for the reply"},
+    [UNFIT] = {AT_REST, 0, SENDS},
+    [IDLE] = {AT_REST, 0, SENDS},
+    [LOOK] = {GETTING_CONNECTED, 0, SENDS},
+    [LOOKUP] = {FINDING_ADDRESSES, 0, LOOKING_UP},
+    [LOOKUP_UDP] = {FINDING_ADDRESSES, POLLIN, LOOKING_UP},
+    [LOOKUP_TCP_OUT] = {FINDING_ADDRESSES, POLLOUT, LOOKING_UP},
+    [LOOKUP_TCP_IN] = {FINDING_ADDRESSES, POLLIN, LOOKING_UP},
+    [LOOKUP_LATE] = {FINDING_ADDRESSES, POLLIN, LOOKING_UP},
+    [OPEN] = {GETTING_CONNECTED, 0, CONNECTS},
+    [CONNECTING] = {GETTING_CONNECTED, POLLOUT, CONNECTS},
+    [TUNNEL] = {GETTING_CONNECTED, POLLIN, WAITS_FOR_PROXY},
+    [HANDSHAKE_OUT] = {SPEAKING_TLS, POLLOUT, SHAKES_HANDS},
+    [HANDSHAKE_IN] = {SPEAKING_TLS, POLLIN, SHAKES_HANDS},
+    [SENDING] = {SPEAKING_TLS, POLLOUT, SENDS},
+    [RECEIVING] = {SPEAKING_TLS, POLLIN, WAITS_FOR_REPLY},
+    [LAST_WORDS] = {SPEAKING_TLS, 0, SENDS},
 };
+
+static const char *doing(const hbeat_client *c) {
+  return nth_text(activities, states[c->state].activity);
+}
 
 /* The only place where the state changes. */
 static void enter(hbeat_client *c, client_state next) {
@@ -3514,8 +4257,9 @@ static bool is_under_way(const hbeat_client *c) {
   return c->outcome.error == HBEAT_AGAIN;
 }
 
+/* The request has a connection only once the handshake is done. */
 static bool is_in_handshake(const hbeat_client *c) {
-  return c->state == HANDSHAKE_OUT || c->state == HANDSHAKE_IN;
+  return is_in(c, SPEAKING_TLS) && c->connection == HBEAT_CONNECTION_NONE;
 }
 
 /* Sets how the exchange stands: HBEAT_AGAIN while it goes on, else how it
@@ -3526,6 +4270,14 @@ static void set_outcome(
   c->outcome.error = error;
   c->outcome.reason = reason;
   c->outcome.code = code;
+}
+
+/* A client that hbeat_init() has not seen, or hbeat_close() has, says so.  One
+ * that hbeat_init() has refused knows why. */
+static void note_unfit(hbeat_client *c) {
+  if (c->state == UNFIT && !c->outcome.reason)
+    set_outcome(
+        c, HBEAT_ERR_ARGUMENT, "client: hbeat_init() did not prepare it", 0);
 }
 
 /* The try at a nameserver that is waited for. */
@@ -3566,6 +4318,13 @@ static void close_connection(hbeat_client *c) {
   c->link.fd = -1;
 }
 
+/* Gives up an exchange that is under way, and the connection: what has come of
+ * a body may hold a token. */
+static void abandon(hbeat_client *c) {
+  if (is_under_way(c)) wipe(c->cfg.reply_buffer, c->x.in.body_size);
+  close_connection(c);
+}
+
 /* Nothing is gathered, and nothing waits to be looked at. */
 static void clear_link(hbeat_client *c) {
   c->link.out_next = 0;
@@ -3574,25 +4333,73 @@ static void clear_link(hbeat_client *c) {
   c->link.in_end = 0;
 }
 
-/* This address gave no server to speak to: on to the next one.  Where there is
- * none the exchange has failed, and the next exchange looks the name up
- * anew. */
+/* ---- Of several addresses, which one and for how long ---- */
+
+/* The addresses in the order of trying are bits 0, 1, ...: those of this round
+ * that have not been tried, the present one included. */
+static unsigned addresses_to_try(const hbeat_client *c) {
+  return ((1u << c->lookup.addresses.count) - 1) & ~(unsigned)c->lookup.tried;
+}
+
+/* Whether another address than the present one may still give a connection, in
+ * this round or the next. */
+static bool has_others(const hbeat_client *c) {
+  unsigned bits = addresses_to_try(c) | c->lookup.slow;
+
+  return (bits & ~(1u << c->lookup.address)) != 0;
+}
+
+/* Gives the present attempt so many milliseconds, or what is left. */
+static void limit_attempt(hbeat_client *c, int64_t ms) {
+  c->attempt_ms = now_ms() + ms;
+  if (c->attempt_ms > c->deadline_ms) c->attempt_ms = c->deadline_ms;
+}
+
+/* A second to connect, in each round twice as long as in the one before: so a
+ * dead address costs little, and a slow one is reached all the same.  A sole
+ * address has all the time that is left. */
+static void limit_connect(hbeat_client *c) {
+  c->attempt_ms = c->deadline_ms;
+  if (has_others(c)) limit_attempt(c, INT64_C(1000) << c->lookup.round);
+}
+
+/* Once connected, a server has half of the time that is left to say its first
+ * word, or all of it if there is no other. */
+static void limit_first_word(hbeat_client *c) {
+  c->attempt_ms = c->deadline_ms;
+  if (has_others(c)) limit_attempt(c, (c->deadline_ms - now_ms()) / 2);
+}
+
+/* This address gave no server to speak to: on to the next one.  Those that were
+ * too slow to connect to come again in the next round.  Where there is none the
+ * exchange has failed, and the next exchange looks the name up anew. */
 static void fail_over(
     hbeat_client *c, hbeat_error error, const char *reason, int code) {
+  uint8_t bit = (uint8_t)(1u << c->lookup.address);
+
+  if (error == HBEAT_ERR_TIMEOUT && c->state == CONNECTING)
+    c->lookup.slow |= bit;
+  c->lookup.tried |= bit;
   close_connection(c);
   c->attempt_ms = c->deadline_ms;
   enter(c, OPEN);
-  c->lookup.address++;
-  if (c->lookup.address < c->lookup.addresses.count) return;
-  c->lookup.addresses.expires_ms = 0;
-  set_outcome(c, error, reason, code);
+  if (addresses_to_try(c) != 0) return;
+  if (c->lookup.slow == 0) {
+    c->lookup.addresses.expires_ms = 0;
+    set_outcome(c, error, reason, code);
+    return;
+  }
+  c->lookup.tried = (uint8_t)~c->lookup.slow;
+  c->lookup.slow = 0;
+  if (c->lookup.round < LAST_ROUND) c->lookup.round++;
 }
 
-/* What answers at this address is not the server, or not fit: the next exchange
- * begins with the address behind it. */
-static void avoid_address(hbeat_client *c) {
-  prefer_address(&c->lookup.addresses, c->lookup.address + 1u);
-}
+/* ---- Connections that are kept ---- */
+
+/* Networks forget idle connections without a word: routers, firewalls and load
+ * balancers drop what they do not know, and nobody answers.  So a kept one that
+ * stays silent is not waited for to the end; and how long it had been idle is
+ * learnt. */
 
 /* Whether any byte of the reply has come, or of a proxy's before it: the first
  * one is a line's. */
@@ -3600,29 +4407,86 @@ static bool reply_has_begun(const hbeat_exchange *x) {
   return x->in.head_left < HBEAT_HEAD_MAX;
 }
 
+/* The longest that a connection may have been idle to be used again: half of
+ * what has killed one in the last day. */
+static int64_t longest_idle_ms(const hbeat_client *c, int64_t now) {
+  bool learnt = c->idle.longest_ms > 0 &&
+      now - c->idle.learnt_at_ms < INT64_C(1000) * DAY_S;
+
+  return learnt ? c->idle.longest_ms : IDLE_MAX_MS;
+}
+
+/* Has the kernel end a connection whose bytes nobody acknowledges for 5 s or a
+ * quarter of the timeout, but half of it at most (RFC 5482).  A proxy
+ * acknowledges them whatever has become of the way behind it. */
+static void time_acknowledgements(hbeat_client *c) {
+#ifdef TCP_USER_TIMEOUT
+  unsigned half_ms = c->cfg.timeout_ms / 2;
+  unsigned ms = c->cfg.timeout_ms / 4;
+
+  if (c->idle.acks_are_timed || c->cfg.proxy) return;
+  if (ms < ACK_MIN_MS) ms = ACK_MIN_MS;
+  if (ms > half_ms) ms = half_ms;
+  c->idle.acks_are_timed = setsockopt(c->link.fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                               &ms, sizeof ms) == 0;
+#else
+  (void)c;
+#endif
+}
+
+/* Where nobody watches the acknowledgements, a kept connection that has said
+ * nothing for a third of the timeout since the last write counts as dead.  A
+ * log-in waits: it must not be sent twice. */
+static void limit_silence(hbeat_client *c) {
+  bool kept = c->connection == HBEAT_CONNECTION_KEPT;
+  bool login = c->x.request->call == HBEAT_LOGIN;
+
+  if (!kept || login || c->idle.acks_are_timed) return;
+  if (!reply_has_begun(&c->x)) limit_attempt(c, c->cfg.timeout_ms / 3);
+}
+
 /* The kept connection is dead.  It died before this request's reply began, so
  * the request goes out again, on a new one. */
 static void reconnect(hbeat_client *c) {
   close_connection(c);
   rewind_request(&c->x);
+  await_reply(&c->x);
   c->connection = HBEAT_CONNECTION_NONE;
+  c->attempt_ms = c->deadline_ms;
   enter(c, LOOKUP);
 }
 
 /* The connection is gone:
  *
- *     it was           and                           then
- *     a kept one       the reply had not begun       reconnect, this once
- *     a new one        the server had said nothing   fail over
- *     any one          otherwise                     the reply is truncated
- */
+ *     it was            and                           then
+ *     kept              the reply had not begun       reconnect, this once
+ *     in its handshake  the server had said nothing   fail over
+ *     in its handshake  it had                        TLS has failed
+ *     any               otherwise                     the reply is truncated
+ *
+ * The code ETIMEDOUT says that it died in silence.  A log-in is not sent again
+ * then: the server may have it. */
 static void connection_lost(hbeat_client *c, const char *reason, int code) {
   bool kept = c->connection == HBEAT_CONNECTION_KEPT;
+  bool silent = code == ETIMEDOUT;
+  bool may_have_it = silent && c->x.request->call == HBEAT_LOGIN;
+  bool by_peer = code == 0 || code == ECONNRESET || code == EPIPE;
+  hbeat_error e = HBEAT_ERR_TRUNCATED;
 
-  if (kept && !reply_has_begun(&c->x)) reconnect(c);
-  else if (c->tls.handshake_size == 0)
-    fail_over(c, HBEAT_ERR_TRUNCATED, reason, code);
-  else set_outcome(c, HBEAT_ERR_TRUNCATED, reason, code);
+  if (kept && !may_have_it && !reply_has_begun(&c->x)) {
+    c->idle.killed = silent;
+    reconnect(c);
+    return;
+  }
+  if (c->tls.hello_was_requested) reason = wants_more;
+  if (is_in_handshake(c) && by_peer) {
+    e = HBEAT_ERR_TLS;
+    reason = "the connection ended in the TLS handshake";
+    code = 0;
+  }
+  if (is_in_handshake(c) && c->tls.handshake_size == 0)
+    fail_over(c, e, reason, code);
+  else set_outcome(c, e, reason, code);
 }
 
 /* Before TLS its buffer is scratch: what waits in it goes out once the socket
@@ -3812,7 +4676,9 @@ static void look_up(hbeat_client *c) {
   char name[NAME_SIZE];
   byte ip[16];
 
-  c->lookup.address = 0;
+  c->lookup.tried = 0;
+  c->lookup.slow = 0;
+  c->lookup.round = 0;
   c->lookup.tries_made = 0;
   c->lookup.families_wanted = WANT_BOTH;
   c->lookup.truncated = false;
@@ -4006,9 +4872,15 @@ static byte *wire(const hbeat_client *c) {
   return buffer + c->cfg.tls_buffer_size - HBEAT_WIRE_SIZE;
 }
 
-/* The exchange has ended as the codec says, or the reply goes on. */
+/* The exchange has ended as the codec says, or the reply goes on.  A 408 on a
+ * kept connection was meant for its idleness, not for this request (RFC 9110
+ * section 15.5.9). */
 static void take_codec_outcome(hbeat_client *c, hbeat_error e) {
-  if (e != HBEAT_AGAIN) set_outcome(c, e, c->x.what, c->x.reply->http_status);
+  int status = c->x.reply->http_status;
+
+  if (e == HBEAT_AGAIN) return;
+  if (status == 408 && c->connection == HBEAT_CONNECTION_KEPT) reconnect(c);
+  else set_outcome(c, e, c->x.what, status);
 }
 
 /* The peer has sent a close_notify. */
@@ -4021,14 +4893,28 @@ static void tls_closed(hbeat_client *c) {
   else connection_lost(c, "the server ended the connection", 0);
 }
 
+/* Whether an alert says that the server is not content with this client: it
+ * comes when the server's certificates have been seen, and so its version and
+ * suite are agreed on. */
+static bool server_wants_more(const hbeat_client *c, int code) {
+  bool agreed = c->certs.count > 0 || !is_in_handshake(c);
+
+  return agreed &&
+      (code == ALERT(40) || code == ALERT(42) || code == ALERT(46));
+}
+
 /* The engine has failed, with a code of BearSSL's. */
 static void tls_failed(hbeat_client *c, int code) {
-  const tls_meaning *m = meaning_of(code);
-  hbeat_error e = (hbeat_error)m->error;
+  hbeat_error e = (hbeat_error)tls_meanings[meaning_of(code)].error;
+  const char *reason = tls_reason(code);
 
+  if (server_wants_more(c, code)) reason = wants_more;
+  if (code == BR_ERR_X509_EXPIRED && c->certs.out_of_order) {
+    e = HBEAT_ERR_CERT_TRUST;
+    reason = tls_reason(BR_ERR_X509_DN_MISMATCH);
+  }
   if (e == HBEAT_ERR_TOO_BIG) code = 0; /* the reason says all */
-  set_outcome(c, e, m->reason[0] != '\0' ? m->reason : NULL, code);
-  if (is_in_handshake(c)) avoid_address(c);
+  set_outcome(c, e, reason, code);
 }
 
 /* The engine has ended: the peer wished so, or it failed. */
@@ -4050,15 +4936,14 @@ static void take_reply(hbeat_client *c) {
   take_codec_outcome(c, e);
 }
 
-/* The handshake is done: the session is good, and so is the address.  A resumed
- * session shows no certificate, and is as old as it was. */
+/* The handshake is done, and the session is good.  A resumed one shows no
+ * certificate, and is as old as it was. */
 static void handshake_done(hbeat_client *c) {
   bool full = c->certs.count > 0;
 
   c->connection = full ? HBEAT_CONNECTION_NEW : HBEAT_CONNECTION_RESUMED;
   if (full) c->tls.session_made_s = certificate_time(c);
   c->tls.resumable = true;
-  prefer_address(&c->lookup.addresses, c->lookup.address);
   enter(c, SENDING);
 }
 
@@ -4074,17 +4959,29 @@ static void give_request(hbeat_client *c) {
 }
 
 /* Moves a small record out of the engine, which can then make the next one, to
- * the wire.  False where it is not small, or the wire is full of input. */
+ * the wire.  False where it is not small, or the wire is full of input.  What
+ * the engine says where it only listens declines a HelloRequest. */
 static bool gather(hbeat_client *c) {
   size_t size;
   byte *record = br_ssl_engine_sendrec_buf(&c->tls.context.eng, &size);
 
+  if (c->state == RECEIVING) c->tls.hello_was_requested = true;
   if (c->link.in_next < c->link.in_end) return false;
   if (size > GATHER_MAX - c->link.out_end) return false;
   memcpy(wire(c) + c->link.out_end, record, size);
   c->link.out_end += (uint32_t)size;
   br_ssl_engine_sendrec_ack(&c->tls.context.eng, size);
   return true;
+}
+
+/* Drops what the engine would send: nobody takes it. */
+static void drop_output(hbeat_client *c) {
+  size_t size;
+
+  c->link.out_next = 0;
+  c->link.out_end = 0;
+  while (br_ssl_engine_sendrec_buf(&c->tls.context.eng, &size))
+    br_ssl_engine_sendrec_ack(&c->tls.context.eng, size);
 }
 
 /* Hands input from the wire to the engine.  False where there is none, or the
@@ -4114,6 +5011,7 @@ static bool feed(hbeat_client *c) {
  * False where none is possible: the socket is needed. */
 static bool engine_works(hbeat_client *c) {
   unsigned can = br_ssl_engine_current_state(&c->tls.context.eng);
+  bool sends = c->state != LAST_WORDS;
 
   if (can & BR_SSL_CLOSED) {
     tls_ended(c);
@@ -4123,11 +5021,11 @@ static bool engine_works(hbeat_client *c) {
     take_reply(c);
     return true;
   }
-  if ((can & BR_SSL_SENDAPP) && request_piece(&c->x).text) {
+  if ((can & BR_SSL_SENDAPP) && sends && !request_is_out(&c->x)) {
     give_request(c);
     return true;
   }
-  if ((can & BR_SSL_SENDREC) && gather(c)) return true;
+  if ((can & BR_SSL_SENDREC) && sends && gather(c)) return true;
   return feed(c);
 }
 
@@ -4148,6 +5046,15 @@ static bool has_output(const hbeat_client *c) {
       br_ssl_engine_sendrec_buf(&c->tls.context.eng, &size);
 }
 
+/* The connection takes nothing more.  What the server had said before is still
+ * there, and may be an answer: that the request is too large, or its token
+ * wrong. */
+static void write_failed(hbeat_client *c, int code) {
+  drop_output(c);
+  c->outcome.code = code;
+  enter(c, LAST_WORDS);
+}
+
 /* One write of all there is: what was gathered, then the engine's record. */
 static void write_out(hbeat_client *c) {
   br_ssl_engine_context *engine = &c->tls.context.eng;
@@ -4163,9 +5070,10 @@ static void write_out(hbeat_client *c) {
   message.msg_iovlen = COUNT(parts);
   ssize_t n = sendmsg(c->link.fd, &message, MSG_NOSIGNAL);
   if (n < 0) {
-    if (!would_block(errno)) connection_lost(c, "the connection broke", errno);
+    if (!would_block(errno)) write_failed(c, errno);
     return;
   }
+  limit_silence(c);
   if ((size_t)n < gathered_size) {
     c->link.out_next += (uint32_t)n;
     return;
@@ -4198,6 +5106,10 @@ static void read_in(hbeat_client *c) {
   struct iovec parts[2] = {{record, room}, {wire(c), HBEAT_WIRE_SIZE}};
   ssize_t n = readv(c->link.fd, parts, COUNT(parts));
 
+  if (n <= 0 && c->state == LAST_WORDS) {
+    connection_lost(c, "the connection broke", c->outcome.code);
+    return;
+  }
   if (n < 0) {
     if (!would_block(errno)) connection_lost(c, "the connection broke", errno);
     return;
@@ -4208,7 +5120,6 @@ static void read_in(hbeat_client *c) {
   }
   if (c->tls.handshake_size == 0 && !is_tls_record(*record)) {
     set_outcome(c, HBEAT_ERR_TLS, "what answers there does not speak TLS", 0);
-    avoid_address(c);
     return;
   }
   size_t size = (size_t)n;
@@ -4224,10 +5135,11 @@ static void read_in(hbeat_client *c) {
 static void talk(hbeat_client *c) {
   pump(c);
   if (is_under_way(c) && is_in(c, SPEAKING_TLS) && has_output(c)) {
-    write_out(c);
+    if (c->state == LAST_WORDS) drop_output(c);
+    else write_out(c);
     pump(c);
   }
-  if (!is_in(c, SPEAKING_TLS)) return;
+  if (!is_in(c, SPEAKING_TLS) || c->state == LAST_WORDS) return;
   bool out = has_output(c);
   if (is_in_handshake(c)) enter(c, out ? HANDSHAKE_OUT : HANDSHAKE_IN);
   else enter(c, out ? SENDING : RECEIVING);
@@ -4256,6 +5168,9 @@ static void begin_tls(hbeat_client *c) {
   c->tls.handshake_size = 0;
   c->certs.count = 0;
   c->certs.not_for_servers = false;
+  c->certs.out_of_order = false;
+  c->certs.malformed = false;
+  c->tls.hello_was_requested = false;
   if (!random_bytes(random, sizeof random)) {
     set_outcome(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
     return;
@@ -4293,18 +5208,20 @@ static void ask_for_tunnel(hbeat_client *c) {
   c->link.out_end = (uint32_t)(s.at - start);
 }
 
-/* Begins a connection to the address in hand, for its share of the time. */
+/* Begins a connection to the first address of this round that has not been
+ * tried. */
 static void open_connection(hbeat_client *c) {
   const hbeat_addresses *a = &c->lookup.addresses;
   uint16_t port = c->cfg.proxy ? c->cfg.proxy_port : c->cfg.address_port;
-  unsigned addresses_left = a->count - c->lookup.address;
-  int64_t now = now_ms();
   int one = 1;
 
-  c->attempt_ms = now + (c->deadline_ms - now) / addresses_left;
+  c->lookup.address = 0;
+  while (c->lookup.tried >> c->lookup.address & 1) c->lookup.address++;
+  limit_connect(c);
   clear_link(c);
   if (c->cfg.proxy) ask_for_tunnel(c);
   enter(c, CONNECTING);
+  c->idle.acks_are_timed = false;
   c->link.fd =
       open_socket(nth_address(a, c->lookup.address), 0, port, SOCK_STREAM);
   if (c->link.fd < 0) {
@@ -4321,10 +5238,12 @@ static void tunnel_refused(hbeat_client *c, hbeat_error e) {
   const char *reason = c->x.what;
 
   if (e == HBEAT_OK) reason = "it sends more than its reply";
-  if (status == 401 || status == 407)
+  if (status == 401 || status == 407) {
     reason = "it wants another user or password";
+    if (c->x.in.challenged && !c->x.in.takes_basic)
+      reason = "it wants NTLM, Negotiate or Digest, not Basic";
+  }
   set_outcome(c, HBEAT_ERR_PROXY, reason, status);
-  avoid_address(c);
 }
 
 /* Reads what the proxy says to CONNECT. */
@@ -4362,6 +5281,7 @@ static void probe_kept(hbeat_client *c) {
     return;
   }
   c->connection = HBEAT_CONNECTION_KEPT;
+  limit_silence(c);
   enter(c, SENDING);
   talk(c);
 }
@@ -4372,8 +5292,12 @@ static void finish_connecting(hbeat_client *c) {
   int error = send_scratch(c, c->link.fd);
 
   if (error == EAGAIN) return;
-  if (error != 0) fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
-  else if (c->cfg.proxy) enter(c, TUNNEL);
+  if (error != 0) {
+    fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
+    return;
+  }
+  limit_first_word(c);
+  if (c->cfg.proxy) enter(c, TUNNEL);
   else begin_tls(c);
 }
 
@@ -4397,6 +5321,7 @@ static void advance(hbeat_client *c) {
   case SENDING: talk(c); break;
   case HANDSHAKE_IN:
   case RECEIVING:
+  case LAST_WORDS:
     read_in(c);
     talk(c);
     break;
@@ -4424,23 +5349,82 @@ static void learn_server_time(hbeat_client *c) {
   r->clock_offset_s = r->server_time_s - (int64_t)time(NULL);
 }
 
+/* What the server of an exchange has shown itself to be. */
+typedef enum server_health {
+  IS_SILENT, /* no whole reply came from it */
+  IS_ILL,    /* it answered with a 5xx */
+  IS_WELL    /* it gave a whole reply, whatever that says */
+} server_health;
+
+static server_health health_of_server(const hbeat_client *c) {
+  hbeat_error e = c->outcome.error;
+  bool replied = e == HBEAT_OK || e == HBEAT_ERR_STATUS ||
+      e == HBEAT_ERR_REFUSED || e == HBEAT_ERR_JSON;
+
+  if (!replied) return IS_SILENT;
+  return c->x.reply->http_status >= 500 ? IS_ILL : IS_WELL;
+}
+
+/* What an exchange teaches of the address that it took:
+ *
+ *     the server is              so the next connection
+ *     well                       begins with this address
+ *     ill                        prefers none: the name may have moved
+ *     silent on a new one        begins with the address behind this one
+ *     silent on a kept one       begins as it would have
+ */
+static void learn_address(hbeat_client *c, server_health health) {
+  hbeat_addresses *a = &c->lookup.addresses;
+  bool kept = c->connection == HBEAT_CONNECTION_KEPT || c->state == LOOK;
+
+  if (health == IS_ILL) {
+    memset(a->preferred, 0, sizeof a->preferred);
+  } else if (health == IS_WELL) {
+    prefer_address(a, c->lookup.address);
+    c->lookup.address = 0; /* is what it goes by now */
+  } else if (!kept && !is_in(c, FINDING_ADDRESSES) && a->count > 0) {
+    prefer_address(a, c->lookup.address + 1u);
+    if (is_in(c, GETTING_CONNECTED)) a->expires_ms = 0;
+  }
+}
+
+/* Where a kept connection had died in silence, and another one got the reply,
+ * it was its idleness that killed it, and no pulled cable. */
+static void learn_idle(hbeat_client *c) {
+  c->idle.longest_ms = c->idle.before_ms / 2;
+  c->idle.learnt_at_ms = now_ms();
+}
+
 /* Whether the connection can take another exchange: the reply came to its end,
  * and nothing is behind it. */
 static bool can_be_kept(const hbeat_client *c) {
   size_t unread;
 
   if (c->x.in.state != OVER || !c->x.keep_alive) return false;
+  if (c->state == LAST_WORDS) return false;
   if (c->link.in_next < c->link.in_end) return false;
   return !br_ssl_engine_recvapp_buf(&c->tls.context.eng, &unread);
 }
 
+/* The connection is kept for the next exchange. */
+static void keep_connection(hbeat_client *c) {
+  c->idle.since_ms = now_ms();
+  time_acknowledgements(c);
+}
+
 /* The exchange is over: its reply gets what the client knows, and the
- * connection is kept if it can be. */
-static void end_exchange(hbeat_client *c) {
+ * connection is kept if it can be, and the server is not ill. */
+static void conclude(hbeat_client *c) {
+  server_health health = health_of_server(c);
+
   if (c->x.in.tunnel) forget_tunnel(c);
   else learn_server_time(c);
   c->x.reply->connection = c->connection;
-  if (!can_be_kept(c)) close_connection(c);
+  learn_address(c, health);
+  if (c->idle.killed && health != IS_SILENT) learn_idle(c);
+  if (can_be_kept(c) && health != IS_ILL) keep_connection(c);
+  else close_connection(c);
+  if (c->x.in.state != OVER) end_exchange(&c->x);
   enter(c, IDLE);
 }
 
@@ -4450,7 +5434,7 @@ static void give_up(hbeat_client *c) {
   bool no_address = c->lookup.addresses.count == 0;
 
   if (c->state == LOOKUP_LATE && no_address) end_lookup(c);
-  else set_outcome(c, HBEAT_ERR_TIMEOUT, states[c->state].doing, 0);
+  else set_outcome(c, HBEAT_ERR_TIMEOUT, doing(c), 0);
 }
 
 /* What a step does:
@@ -4460,17 +5444,20 @@ static void give_up(hbeat_client *c) {
  *     it looks up a name                    advance(), to the next nameserver
  *                                           where one has had its time
  *     the attempt still has time            advance()
- *     it has not                            fail_over(): the next address
+ *     it has not, on a kept connection      connection_lost(): a new one
+ *     it has not, and is another one        fail_over(): the next address
  */
 hbeat_error hbeat_step(hbeat_client *c) {
   int64_t now = now_ms();
-  const char *doing = states[c->state].doing;
 
+  note_unfit(c);
   if (!is_under_way(c)) return c->outcome.error;
   if (now >= c->deadline_ms) give_up(c);
   else if (is_in(c, FINDING_ADDRESSES) || now < c->attempt_ms) advance(c);
-  else fail_over(c, HBEAT_ERR_TIMEOUT, doing, 0);
-  if (!is_under_way(c)) end_exchange(c);
+  else if (c->connection == HBEAT_CONNECTION_KEPT)
+    connection_lost(c, doing(c), ETIMEDOUT);
+  else fail_over(c, HBEAT_ERR_TIMEOUT, doing(c), 0);
+  if (!is_under_way(c)) conclude(c);
   return c->outcome.error;
 }
 
@@ -4494,13 +5481,13 @@ static const char *check_route(const hbeat_config *cfg) {
   byte ip[16];
 
   if (cfg->address && !read_ip(cfg->address, ip))
-    return "address: no numeric IPv4 or IPv6 address";
+    return "address: no numeric IP address";
   if (cfg->address && cfg->proxy) return "address: not with a proxy";
   if (cfg->proxy && host_length(cfg->proxy) == 0 && !read_ip(cfg->proxy, ip))
     return "proxy: neither a name nor a numeric address";
   if (!login) return NULL;
   if (!cfg->proxy || !strchr(login, ':') || strlen(login) > PROXY_LOGIN_MAX)
-    return "proxy_login: user:password, at most 255 bytes, for a proxy";
+    return "proxy_login: user:password of 255 bytes, for a proxy";
   return NULL;
 }
 
@@ -4544,6 +5531,7 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
     return HBEAT_ERR_ARGUMENT;
   }
   tls_profile(c);
+  set_outcome(c, HBEAT_ERR_ARGUMENT, "client: nothing was started", 0);
   enter(c, IDLE);
   return HBEAT_OK;
 }
@@ -4551,15 +5539,18 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
 hbeat_error hbeat_start(
     hbeat_client *c, const hbeat_request *request, hbeat_reply *reply) {
   if (c->state == UNFIT) {
-    const char *reason = c->outcome.reason; /* hbeat_init() may have said why */
-    if (!reason) reason = "client: hbeat_init() did not prepare it";
-    set_outcome(c, HBEAT_ERR_ARGUMENT, reason, 0);
+    note_unfit(c);
     clear_reply(reply);
     return HBEAT_ERR_ARGUMENT;
   }
-  if (c->state != IDLE) close_connection(c);
+  int64_t now = now_ms();
+  int64_t idle_ms = now - c->idle.since_ms;
+  if (c->state != IDLE || idle_ms > longest_idle_ms(c, now)) abandon(c);
   enter(c, IDLE);
-  c->deadline_ms = now_ms() + c->cfg.timeout_ms;
+  c->idle.before_ms =
+      (uint32_t)idle_ms; /* of a kept one: two minutes at most */
+  c->idle.killed = false;
+  c->deadline_ms = now + c->cfg.timeout_ms;
   c->attempt_ms = c->deadline_ms;
   c->connection = HBEAT_CONNECTION_NONE;
   hbeat_error e = hbeat_begin(&c->x, &c->cfg, request, reply);
@@ -4587,7 +5578,7 @@ hbeat_error hbeat_send(
 
 void hbeat_close(hbeat_client *c) {
   if (c->state == UNFIT) return;
-  close_connection(c);
+  abandon(c);
   wipe(c->cfg.tls_buffer, c->cfg.tls_buffer_size);
   wipe(c, sizeof *c);
   enter(c, UNFIT);
@@ -4598,14 +5589,16 @@ void hbeat_close(hbeat_client *c) {
 
 /* A session as bytes, which only this machine has to read:
  *
- *     | made | server's notAfter | BearSSL's parameters | SHA-256 |
- *     0      8                   16                     DIGEST
+ *     | made | server's notAfter | address | BearSSL's parameters | SHA-256 |
+ *     0      8                   16        32                     DIGEST
  *
- * The digest is one of all before it, the host, the port and the anchors. */
+ * The address is the preferred one.  The digest is one of all before it, the
+ * host, the port and the anchors. */
 enum {
   MADE = 0,
   NOT_AFTER = 8,
-  PARAMETERS = 16,
+  ADDRESS = 16,
+  PARAMETERS = 32,
   DIGEST = HBEAT_SESSION_SIZE - br_sha256_SIZE
 };
 
@@ -4645,6 +5638,7 @@ bool hbeat_session_save(
   if (!c->tls.resumable || parameters->session_id_len == 0) return false;
   memcpy(out + MADE, &c->tls.session_made_s, 8);
   memcpy(out + NOT_AFTER, &c->tls.server_not_after_s, 8);
+  memcpy(out + ADDRESS, c->lookup.addresses.preferred, 16);
   memcpy(out + PARAMETERS, parameters, sizeof *parameters);
   session_digest(c, out, out + DIGEST);
   return true;
@@ -4669,45 +5663,45 @@ bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
   memcpy(parameters, session + PARAMETERS, sizeof *parameters);
   c->tls.session_made_s = made_s;
   memcpy(&c->tls.server_not_after_s, session + NOT_AFTER, 8);
+  memcpy(c->lookup.addresses.preferred, session + ADDRESS, 16);
   c->tls.resumable = true;
   return true;
 }
 
 /* ==== Explain =========================================================== */
 
-enum { SENTENCE_MAX = 44, SHOWN_NAME_MAX = 60, REASON_MAX = 64 };
+enum { SENTENCE_MAX = 36, SHOWN_NAME_MAX = 60, REASON_MAX = 64 };
 
-/* What the code beside an error is. */
 typedef enum code_kind { HTTP_CODE, ERRNO_CODE, BEARSSL_CODE } code_kind;
 
-/* How each error is told; @ is the name of the host. */
-static const struct {
-  code_kind code;
-  char sentence[SENTENCE_MAX];
-} explanations[] = {
-    [HBEAT_OK] = {HTTP_CODE, "@ accepted the request"},
-    [HBEAT_AGAIN] = {HTTP_CODE, "the exchange with @ is under way"},
-    [HBEAT_ERR_ARGUMENT] = {HTTP_CODE, "an argument is wrong"},
-    [HBEAT_ERR_RESOLVE] = {HTTP_CODE, "no address for @"},
-    [HBEAT_ERR_CONNECT] = {ERRNO_CODE, "no connection to @"},
-    [HBEAT_ERR_PROXY] = {HTTP_CODE, "the proxy gave no connection to @"},
-    [HBEAT_ERR_TIMEOUT] = {HTTP_CODE, "no reply from @ after "},
-    [HBEAT_ERR_TLS_VERSION] = {BEARSSL_CODE, "@ does not offer TLS 1.2"},
-    [HBEAT_ERR_CERT_NAME] = {BEARSSL_CODE, "the certificate is not for @"},
-    [HBEAT_ERR_CERT_TRUST] = {BEARSSL_CODE,
-        "the certificate of @ is not trusted"},
-    [HBEAT_ERR_CERT_TIME] = {BEARSSL_CODE, "the certificate of @"},
-    [HBEAT_ERR_TLS] = {BEARSSL_CODE, "TLS with @ failed"},
-    [HBEAT_ERR_TRUNCATED] = {ERRNO_CODE, "the reply from @ is not whole"},
-    [HBEAT_ERR_HTTP] = {HTTP_CODE, "the reply from @ is not HTTP/1.1"},
-    [HBEAT_ERR_STATUS] = {HTTP_CODE, "@ answered with an error"},
-    [HBEAT_ERR_REFUSED] = {HTTP_CODE, "@ refused the request"},
-    [HBEAT_ERR_JSON] = {HTTP_CODE, "the reply from @ is not the API's"},
-    [HBEAT_ERR_TOO_BIG] = {HTTP_CODE,
-        "a buffer is too small for the reply from @"},
-    [HBEAT_ERR_MEMORY] = {HTTP_CODE,
-        "the memory is damaged or of another version"},
-};
+/* How each error is told, in the order of hbeat_error; @ is the name of the
+ * host. */
+static const char sentences[] = "@ accepted the request\0"
+                                "@ has not answered yet\0"
+                                "an argument is wrong\0"
+                                "no address for @\0"
+                                "no connection to @\0"
+                                "the proxy gave no connection to @\0"
+                                "no reply from @ after \0"
+                                "@ does not offer TLS 1.2\0"
+                                "the certificate is not for @\0"
+                                "the certificate of @ is not trusted\0"
+                                "the certificate of @\0"
+                                "TLS with @ failed\0"
+                                "the reply from @ is not whole\0"
+                                "the reply from @ is not HTTP/1.1\0"
+                                "@ answered with an error\0"
+                                "@ refused the request\0"
+                                "the reply from @ is not the API's\0"
+                                "a buffer is too small for @'s reply\0"
+                                "the memory is damaged or foreign\0";
+
+/* What the code beside an error is. */
+static code_kind kind_of_code(hbeat_error e) {
+  if (e == HBEAT_ERR_CONNECT || e == HBEAT_ERR_TRUNCATED) return ERRNO_CODE;
+  return e >= HBEAT_ERR_TLS_VERSION && e <= HBEAT_ERR_TLS ? BEARSSL_CODE
+                                                          : HTTP_CODE;
+}
 
 /* The longest text is that of a certificate that is not trusted: a sentence
  * with a host in it, a reason, a code, and the name that the certificate is
@@ -4717,12 +5711,11 @@ ASSERT(the_longest_text_fits,
             sizeof " (BearSSL 65535)" + sizeof ": it is for " +
             SHOWN_NAME_MAX <=
         HBEAT_EXPLAIN_SIZE);
-ASSERT(reasons_fit, sizeof tls_meanings[0].reason <= REASON_MAX);
 
 /* A name of any origin: its beginning, and nothing that moves a terminal. */
 static void put_name(sink *s, const char *name) {
   for (int i = 0; i < SHOWN_NAME_MAX && name[i] != '\0'; i++)
-    put(s, is_visible(name[i]) ? name + i : "?", 1);
+    put(s, name[i] > ' ' && name[i] < 0x7F ? name + i : "?", 1);
 }
 
 /* The name in the text: the proxy's where that was not found or reached, else
@@ -4737,7 +5730,7 @@ static const char *name_of_peer(const hbeat_client *c) {
 
 /* Appends the sentence of an error, with the name in the place of its @. */
 static void put_sentence(sink *s, const hbeat_client *c) {
-  const char *sentence = explanations[c->outcome.error].sentence;
+  const char *sentence = nth_text(sentences, c->outcome.error);
   const char *at = strchr(sentence, '@');
 
   if (!at) {
@@ -4775,17 +5768,14 @@ static void put_day(sink *s, int64_t days) {
 
 /* On which side of its dates a certificate was found, and by whose clock. */
 static void put_dates(sink *s, const hbeat_client *c) {
-  static const char clocks[][24] = {
-      [SYSTEM_CLOCK] = "the system's clock",
-      [CLOCK_FLOOR] = "clock_floor_s",
-      [SERVER_CLOCK] = "the server's last Date",
-  };
+  static const char clocks[] =
+      "the system's clock\0clock_floor_s\0the server's last Date";
   int64_t days = (int64_t)c->certs.x509.days - DAYS_TO_1970;
   int64_t now_s = days * DAY_S + c->certs.x509.seconds;
   bool early = now_s < c->certs.not_before_s;
 
   put_text(s, early ? " is not valid yet: " : " has expired: ");
-  put_text(s, clocks[c->certs.clock]);
+  put_text(s, nth_text(clocks, c->certs.clock));
   put_text(s, " says ");
   put_day(s, days);
 }
@@ -4795,9 +5785,10 @@ static const char *errno_text(int error) {
   case ECONNREFUSED: return ": connection refused";
   case ECONNRESET: return ": connection reset";
   case ETIMEDOUT: return ": timed out";
-  case ENETUNREACH: return ": network unreachable";
-  case EHOSTUNREACH: return ": host unreachable";
+  case ENETUNREACH:
+  case EHOSTUNREACH: return ": unreachable";
   case EMFILE: return ": no descriptor left";
+  case EPIPE: return ": the peer had ended it";
   default: return ": system error";
   }
 }
@@ -4817,10 +5808,10 @@ static void put_code(sink *s, code_kind kind, int code) {
 }
 
 const char *hbeat_explain(hbeat_client *c) {
-  sink s = sink_of(c->outcome.text, sizeof c->outcome.text);
+  sink s = sink_of(c->text, sizeof c->text);
+  note_unfit(c);
   hbeat_error e = c->outcome.error;
   bool other_name = e == HBEAT_ERR_CERT_NAME || e == HBEAT_ERR_CERT_TRUST;
-
   put_sentence(&s, c);
   if (e == HBEAT_ERR_TIMEOUT) put_limit(&s, c);
   if (e == HBEAT_ERR_CERT_TIME) put_dates(&s, c);
@@ -4829,11 +5820,11 @@ const char *hbeat_explain(hbeat_client *c) {
     put_text(&s, c->outcome.reason);
   }
   if (e != HBEAT_OK && c->outcome.code != 0)
-    put_code(&s, explanations[e].code, c->outcome.code);
+    put_code(&s, kind_of_code(e), c->outcome.code);
   if (other_name && c->certs.dns_name.status == 1) {
     put_text(&s, ": it is for ");
     put_name(&s, c->certs.name);
   }
-  return c->outcome.text;
+  return c->text;
 }
 #endif

@@ -153,6 +153,20 @@ static bool ask_first(struct daemon *d) {
   return true;
 }
 
+/* Makes a report's texts the exchange's own. */
+static void copy_texts(struct exchange *x, hbeat_request *request) {
+  snprintf(x->lcuid, sizeof x->lcuid, "%s", request->instruction);
+  request->instruction = x->lcuid;
+  if (request->message) {
+    snprintf(x->message, sizeof x->message, "%s", request->message);
+    request->message = x->message;
+  }
+  if (request->response_data) {
+    snprintf(x->data, sizeof x->data, "%s", request->response_data);
+    request->response_data = x->data;
+  }
+}
+
 /* Begins the next report, while the heartbeat has time.  False: there is
  * none. */
 static bool report(struct daemon *d) {
@@ -162,8 +176,10 @@ static bool report(struct daemon *d) {
 
   if (!b->may_report || beat_is_due || d->memory.changed) return false;
   b->may_report = hbeat_memory_report(&d->memory, &request);
-  if (b->may_report) begin(d, EXCHANGE_REPORT, request);
-  return b->may_report;
+  if (!b->may_report) return false;
+  copy_texts(&d->exchange, &request);
+  begin(d, EXCHANGE_REPORT, request);
+  return true;
 }
 
 /* An info command that is late is not waited for. */
@@ -182,12 +198,23 @@ void next_exchange(struct daemon *d) {
 
 /* ---- Ends -------------------------------------------------------------- */
 
+/* Whether the server has what was sent: a 2xx says so, even where the rest of
+ * its reply is of no use. */
+static bool was_accepted(const struct daemon *d, hbeat_error e) {
+  if (e == HBEAT_OK) return true;
+  if (e != HBEAT_ERR_JSON && e != HBEAT_ERR_TOO_BIG) return false;
+  return d->reply.http_status / 100 == 2;
+}
+
 /* A heartbeat, or the log-in that it needed, has ended. */
 static void end_beat(struct daemon *d, hbeat_error e) {
   struct beats *b = &d->beats;
   const char *detail = hbeat_explain(&d->client);
 
-  print_outcome(d, e, detail);
+  bool same_again = was_accepted(d, e) && e != HBEAT_OK && e == b->last_error;
+  if (!same_again || d->log.json || !d->log.forever)
+    print_outcome(d, e, detail);
+  b->last_error = e;
   if (e != HBEAT_OK) {
     b->exit_status = 1;
     snprintf(d->log.last_error, sizeof d->log.last_error, "%s: %s",
@@ -195,7 +222,7 @@ static void end_beat(struct daemon *d, hbeat_error e) {
   }
   b->first_beat_ended = true;
   b->login_was_tried = false;
-  b->may_report = e == HBEAT_OK;
+  b->may_report = was_accepted(d, e);
   d->info.complete = false;
   d->info.line_count = 0;
   if (!d->log.forever) b->beats_left--;
@@ -225,18 +252,21 @@ static bool token_is_refused(const struct daemon *d, hbeat_error e) {
 static void end_report(struct daemon *d, hbeat_error e, bool settled) {
   const char *then = settled ? "dropped" : "sent again later";
 
-  if (e == HBEAT_OK) return;
+  if (was_accepted(d, e)) return;
   d->beats.may_report = false;
   complain(d, "a report failed and is %s: %s", then, hbeat_explain(&d->client));
 }
 
 /* An instruction that was not learnt does not run. */
 static void complain_of_instruction(struct daemon *d, hbeat_error learnt) {
+  bool again = learnt == d->beats.last_learnt;
+
+  d->beats.last_learnt = learnt;
+  if (again) return;
   if (learnt == HBEAT_ERR_TOO_BIG)
     complain(d,
-        "an instruction does not run yet: %d others wait to run or to be"
-        " reported",
-        HBEAT_MEMORY_RECORDS);
+        "an instruction does not run yet: there is no room for it beside those"
+        " that wait to run or to be reported");
   else if (learnt != HBEAT_OK)
     complain(
         d, "an instruction does not run: its lcuid is missing or malformed");
@@ -261,10 +291,11 @@ void end_exchange(struct daemon *d, hbeat_error e) {
   enum exchange_kind kind = d->exchange.kind;
 
   d->exchange.kind = EXCHANGE_NONE;
-  b->last_went_well = e == HBEAT_OK;
+  b->last_went_well = was_accepted(d, e);
   if (e == HBEAT_OK && d->reply.clock_offset_s != HBEAT_NONE)
     set_clock(&d->clock, d->reply.server_time_s);
   keep_session(d, d->reply.connection);
+  mend_parameters(d);
   bool settled = learn(d, e);
   memset(b->secret, 0, sizeof b->secret);
   switch (kind) {
@@ -275,7 +306,7 @@ void end_exchange(struct daemon *d, hbeat_error e) {
   case EXCHANGE_LOGIN: end_login(d, e); break;
   case EXCHANGE_ASK:
     end_report(d, e, settled);
-    end_asking(d, e == HBEAT_OK, settled);
+    end_asking(d, was_accepted(d, e), settled);
     break;
   case EXCHANGE_REPORT: end_report(d, e, settled); break;
   }

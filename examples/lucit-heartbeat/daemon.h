@@ -31,11 +31,14 @@
 #include <sys/types.h>
 
 enum {
-  EXIT_USAGE = 2,    /* wrong options; the same ones will be wrong again */
-  EXIT_FILE = 3,     /* a file is missing, cannot be used, or is locked */
-  VALUE_SIZE = 1024, /* of an option's value, and of a path made with it */
-  PATH_SIZE = VALUE_SIZE + HBEAT_MEMORY_TEXT + 8, /* hooks' folder and name */
-  MESSAGE_SIZE = PATH_SIZE + 256, /* of a line that names a path */
+  EXIT_USAGE = 2,      /* wrong options; the same ones will be wrong again */
+  EXIT_FILE = 3,       /* a file is missing, cannot be used, or is locked */
+  VALUE_SIZE = 1024,   /* of an option's value, and of a path made with it */
+  NAME_MAX_SIZE = 256, /* of a file's name, with its NUL */
+  PATH_SIZE = VALUE_SIZE + NAME_MAX_SIZE + 8, /* a folder, a name, a suffix */
+  MESSAGE_SIZE = PATH_SIZE + 256,             /* of a line that names a path */
+  LCUID_SIZE = 64,    /* of an instruction that the memory holds */
+  REPORT_SIZE = 1024, /* of a hook's response_data */
   LIST_SIZE = 16384,  /* values of an option that may be repeated, and a NULL */
   LINE_SIZE = 202,    /* what is kept of a line that a program prints */
   INFO_LINES = 64,    /* lines that --info-command may print */
@@ -76,6 +79,7 @@ struct options {
   const char *hooks;
   struct number hook_timeout;       /* in milliseconds; 0: no limit */
   struct number max_age;            /* in milliseconds; 0: no limit */
+  struct number max_wait;           /* in milliseconds; 0: no limit */
   const char *ack_first[LIST_SIZE]; /* up to a NULL */
   const char *json;
   const char *dry_run;
@@ -149,6 +153,11 @@ bool is_replaceable(struct daemon *d, const char *option, const char *path);
 /* Replaces the token's file by the token of a log-in. */
 void write_token(struct daemon *d);
 
+struct session {
+  bool offered;           /* the next handshake offers one */
+  unsigned char refusals; /* by servers, in a row */
+};
+
 void load_session(struct daemon *d);
 
 /* Keeps the session of an exchange that ended; removes one that failed. */
@@ -184,11 +193,18 @@ void complain(struct daemon *d, const char *format, ...)
 void die(struct daemon *d, int status, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 
+/* The same for the parameters of a reply, where they lie in d->body. */
+void mend_parameters(struct daemon *d);
+
 /* Prints how an exchange ended. */
 void print_outcome(struct daemon *d, hbeat_error e, const char *detail);
 
 /* Prints how a hook ended. */
 void print_hook(struct daemon *d, bool well, const char *message);
+
+/* Makes lone halves of surrogate pairs in a text of JSON U+FFFD: the grammar of
+ * JSON lets them through, but many a parser does not. */
+void mend_surrogates(char *json, size_t size);
 
 /* Writes a string of JSON, or as much of it as fits; returns it. */
 const char *quote(const char *text, char *out, size_t size);
@@ -305,9 +321,9 @@ struct job {
   bool timed;        /* it had a run_at */
   bool acknowledged; /* by --ack-first: its report is made already */
   int64_t until_ms;  /* when it is too late to start it */
-  char lcuid[64];
-  char name[HBEAT_MEMORY_TEXT];
-  char parameters[HBEAT_MEMORY_TEXT];
+  char lcuid[LCUID_SIZE];
+  char name[HBEAT_INSTRUCTION_MAX + 1];
+  char parameters[HBEAT_INSTRUCTION_MAX + 1];
   char line[LINE_SIZE]; /* the last line that its hook printed */
 };
 
@@ -342,17 +358,24 @@ struct exchange {
   enum exchange_kind kind;
   hbeat_request request;
   int64_t begun_ms;
+
+  /* The texts of a report, which the memory may move while it is sent. */
+  char lcuid[LCUID_SIZE];
+  char message[HBEAT_INSTRUCTION_MAX + 1];
+  char data[HBEAT_INSTRUCTION_MAX + 1];
 };
 
 struct beats {
   hbeat_policy policy;
-  int64_t beats_left;    /* where it does not go on for ever */
-  int64_t next_ms;       /* when the next heartbeat is due */
-  uint32_t failures;     /* in a row */
-  bool first_beat_ended; /* no hook runs before: its Date sets the clock */
-  bool login_was_tried;  /* for the heartbeat under way */
-  bool last_went_well;   /* the last exchange, of whatever kind */
-  bool may_report;       /* since the last heartbeat nothing has failed */
+  int64_t beats_left;      /* where it does not go on for ever */
+  int64_t next_ms;         /* when the next heartbeat is due */
+  uint32_t failures;       /* in a row */
+  bool first_beat_ended;   /* no hook runs before: its Date sets the clock */
+  bool login_was_tried;    /* for the heartbeat under way */
+  bool last_went_well;     /* the last exchange, of whatever kind */
+  bool may_report;         /* since the last heartbeat nothing has failed */
+  hbeat_error last_error;  /* of the last heartbeat ... */
+  hbeat_error last_learnt; /* ... and of what it brought */
   int exit_status;
   char secret[SECRET_SIZE]; /* two lines, while a log-in is under way */
 };
@@ -390,6 +413,7 @@ struct daemon {
   hbeat_reply reply;
   hbeat_memory memory;
 
+  struct session session;
   struct beats beats;
   struct exchange exchange;
   struct info info;

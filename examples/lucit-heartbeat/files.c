@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -106,35 +107,78 @@ bool is_replaceable(struct daemon *d, const char *option, const char *path) {
 
 /* ---- The TLS session --------------------------------------------------- */
 
-/* The session is a secret, like the token: its file is its owner's alone. */
+/* The session is a secret, like the token: its file is its owner's alone.
+ * Behind the library's bytes is one that counts how often in a row the server
+ * has refused to resume.  Many servers never do: their sessions are not worth
+ * two writes to the disk at each run. */
+
+enum { REFUSALS_MAX = 2, DAY_S = 86400 };
 
 /* No file is no session; a bad one is not used. */
 void load_session(struct daemon *d) {
   const char *path = d->options.session;
-  unsigned char bytes[HBEAT_SESSION_SIZE + 1];
+  unsigned char bytes[HBEAT_SESSION_SIZE + 2];
 
   if (!path) return;
   ssize_t n = read_file(path, bytes, sizeof bytes);
-  if (n >= 0) hbeat_session_load(&d->client, bytes, (size_t)n);
-  else if (errno != ENOENT)
+  if (n == HBEAT_SESSION_SIZE + 1)
+    d->session.offered =
+        hbeat_session_load(&d->client, bytes, HBEAT_SESSION_SIZE);
+  if (d->session.offered) d->session.refusals = bytes[HBEAT_SESSION_SIZE];
+  if (n < 0 && errno != ENOENT)
     complain(d, "--session %s: %s: TLS begins without a session", path,
         strerror(errno));
 }
 
-/* The session of a kept connection is what it was.  A file may have several
- * writers, each of which writes beside it under a name of its own. */
+/* Whether a file was written within the last day. */
+static bool is_of_today(const char *path) {
+  struct stat s;
+
+  if (stat(path, &s) != 0) return false;
+  time_t age_s = time(NULL) - s.st_mtime;
+  return age_s >= 0 && age_s < DAY_S;
+}
+
+/* A file may have several writers, each of which writes beside it under a name
+ * of its own. */
+static void write_session(
+    struct daemon *d, unsigned char bytes[HBEAT_SESSION_SIZE + 1]) {
+  const char *path = d->options.session;
+  char beside[PATH_SIZE];
+
+  bytes[HBEAT_SESSION_SIZE] = d->session.refusals;
+  snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
+  if (!write_file(path, beside, bytes, HBEAT_SESSION_SIZE + 1))
+    complain(d, "--session %s: cannot be written: %s", path, strerror(errno));
+}
+
+/* What the exchange's connection says of the session:
+ *
+ *     none, and the session failed    the file is removed
+ *     a new one, though one was       the server has refused it: the new one is
+ *     offered                         written, after two refusals once a day
+ *     another new one                 the session is written
+ *     a resumed one                   no refusal counts any more
+ *     a kept one                      nothing
+ */
 void keep_session(struct daemon *d, hbeat_connection connection) {
   const char *path = d->options.session;
-  unsigned char bytes[HBEAT_SESSION_SIZE];
-  char beside[PATH_SIZE];
+  struct session *session = &d->session;
+  unsigned char bytes[HBEAT_SESSION_SIZE + 1];
 
   if (!path) return;
   bool good = hbeat_session_save(&d->client, bytes);
+  bool refused = connection == HBEAT_CONNECTION_NEW && session->offered;
+  bool had_refusals = session->refusals > 0;
   if (connection == HBEAT_CONNECTION_NONE && !good) unlink(path);
-  if (connection != HBEAT_CONNECTION_NEW || !good) return;
-  snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
-  if (!write_file(path, beside, bytes, sizeof bytes))
-    complain(d, "--session %s: cannot be written: %s", path, strerror(errno));
+  if (connection == HBEAT_CONNECTION_RESUMED) session->refusals = 0;
+  if (refused && session->refusals < REFUSALS_MAX) session->refusals++;
+  if (connection == HBEAT_CONNECTION_NEW) session->offered = good;
+  if (!good) return;
+  bool is_vain = session->refusals >= REFUSALS_MAX && is_of_today(path);
+  if (connection == HBEAT_CONNECTION_NEW && !is_vain) write_session(d, bytes);
+  if (connection == HBEAT_CONNECTION_RESUMED && had_refusals)
+    write_session(d, bytes);
 }
 
 /* ---- Roots, token and secret ------------------------------------------- */

@@ -78,7 +78,7 @@ static void make_utf8(char *text) {
 static void describe_end(const struct daemon *d, const struct program_end *end,
     char *data, size_t size) {
   const char *kind = end->killed ? "signal" : "exit_status";
-  char line[HBEAT_MEMORY_TEXT / 2 - 32];
+  char line[REPORT_SIZE - 32];
 
   if (d->job.line[0] == '\0') {
     snprintf(data, size, "{\"%s\":%d}", kind, end->code);
@@ -92,7 +92,7 @@ static void describe_end(const struct daemon *d, const struct program_end *end,
 static void end_hook(struct daemon *d, const struct program_end *end) {
   bool well = end->code == 0 && !end->late;
   const char *interrupted = d->stop_ms != 0 ? "interrupted: " : "";
-  char data[HBEAT_MEMORY_TEXT];
+  char data[REPORT_SIZE];
   char how[64];
 
   make_utf8(d->job.line);
@@ -137,15 +137,27 @@ static void copy_instruction(struct job *job, const hbeat_instruction *i) {
   else memcpy(job->parameters, i->parameters.text, i->parameters.size);
 }
 
+/* How old an instruction may be.  How long it has waited is only told by the
+ * server's clock: it says when it was made. */
+static hbeat_limits age_limits(const struct daemon *d) {
+  const struct options *o = &d->options;
+  hbeat_limits limits = {.max_age_s = (o->max_age.value + 999) / 1000};
+
+  if (d->clock.is_the_servers)
+    limits.max_wait_s = (o->max_wait.value + 999) / 1000;
+  return limits;
+}
+
 /* Takes the next instruction that is due.  False: there is none. */
 static bool take_job(struct daemon *d) {
   bool unsaved = d->memory.changed;
   struct job *job = &d->job;
   int64_t max_age_ms = d->options.max_age.value;
   int64_t now = now_s(&d->clock);
+  hbeat_limits limits = age_limits(d);
   hbeat_instruction i;
 
-  bool due = hbeat_memory_due(&d->memory, now, (max_age_ms + 999) / 1000, &i);
+  bool due = hbeat_memory_due(&d->memory, now, &limits, &i);
   if (i.run_at_s > now && i.run_at_s - now < DAY_S)
     wake_at(d, now_ms() + (i.run_at_s - now) * 1000);
   if (due || !unsaved) save_state(d);
@@ -165,6 +177,7 @@ static bool is_file_name(const char *name) {
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
   if (*name == '\0' || *name == '.') return false;
+  if (strlen(name) >= NAME_MAX_SIZE) return false;
   return name[strspn(name, allowed)] == '\0';
 }
 

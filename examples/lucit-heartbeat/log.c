@@ -122,6 +122,53 @@ static const char *escape(const char *text, char out[ESCAPED_SIZE]) {
   return text;
 }
 
+/* The code of an escape \\uXXXX of JSON; -1: there is none. */
+static long code_of_escape(const char *text, const char *end) {
+  char digits[5] = "";
+  char *behind;
+
+  if (end - text < 6 || text[0] != '\\' || text[1] != 'u') return -1;
+  memcpy(digits, text + 2, 4);
+  long code = strtol(digits, &behind, 16);
+  return *behind == '\0' ? code : -1;
+}
+
+/* The two halves of a surrogate pair (RFC 8259 section 7), which together are a
+ * character beyond U+FFFF. */
+static bool is_first_half(long code) {
+  return code >= 0xD800 && code <= 0xDBFF;
+}
+
+static bool is_second_half(long code) {
+  return code >= 0xDC00 && code <= 0xDFFF;
+}
+
+/* Both escapes have six bytes, so that the text keeps its length.  Behind any
+ * other backslash the next byte is no escape of its own. */
+void mend_surrogates(char *json, size_t size) {
+  char *end = json + size;
+
+  while (json < end) {
+    long code = code_of_escape(json, end);
+    bool first = is_first_half(code);
+    if (first && is_second_half(code_of_escape(json + 6, end))) {
+      json += 12;
+      continue;
+    }
+    if (first || is_second_half(code)) memcpy(json + 2, "fffd", 4);
+    json += *json == '\\' ? 2 : 1;
+  }
+}
+
+/* The reply leads to them by a const pointer; the body that they lie in is the
+ * daemon's own. */
+void mend_parameters(struct daemon *d) {
+  hbeat_json parameters = d->reply.instruction.parameters;
+
+  if (parameters.text)
+    mend_surrogates(d->body + (parameters.text - d->body), parameters.size);
+}
+
 /* A character that does not fit whole ends it. */
 const char *quote(const char *text, char *out, size_t size) {
   char *at = out;
@@ -259,6 +306,10 @@ static void print_label(const struct daemon *d, FILE *out, const char *label) {
 /* Nothing where none waits. */
 static void print_text_instruction(
     const struct daemon *d, FILE *out, const hbeat_instruction *i) {
+  if (i->unreadable) {
+    print_label(d, out, "instruction");
+    say(out, "cannot be read");
+  }
   if (!i->name) return;
   print_label(d, out, "instruction");
   say(out, "%q", i->name);

@@ -216,6 +216,7 @@ static int decode(struct daemon *d) {
   d->reply.retry_after_s = HBEAT_NONE;
   d->reply.server_time_s = HBEAT_NONE;
   hbeat_error e = hbeat_decode(&beat, &d->reply, d->body, (size_t)n, &what);
+  mend_parameters(d);
   print_outcome(d, e, what ? what : "the reply is the API's");
   return e == HBEAT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -46,7 +46,10 @@ struct option {
   { 0, 0, 0, 0 }
 
 /* In the order of the help.  To the help of a DURATION or LIMIT the default is
- * added: "default: 30s". */
+ * added: "default: 30s".
+ *
+ * A time without a unit is in seconds, as everywhere, but for --timeout: that
+ * was in milliseconds before there were units, and scripts rely on it. */
 
 static const struct option table[] = {
     {"Identity", "--device", ONE, AT(device), "LCUID", "the device; required",
@@ -114,6 +117,13 @@ static const struct option table[] = {
             .least = MILLISECOND,
             .most = INT64_C(10000) * DAY,
             .usual = HOUR}},
+    {NULL, "--max-wait", LIMIT, AT(max_wait), "TIME",
+        "nor does one without a time to run at that was\n"
+        "made longer ago; ",
+        {.unit = SECOND,
+            .least = MILLISECOND,
+            .most = INT64_C(10000) * DAY,
+            .usual = DAY}},
     {NULL, "--ack-first", MANY, AT(ack_first), "NAME",
         "acknowledges instruction NAME before it runs, as\n"
         "for a reboot; may be repeated",

@@ -17,7 +17,7 @@ enum { KILL_AFTER_MS = 2000 }; /* the first signal */
 enum { READS_AT_END = 64 };    /* of what is left in the pipe, 4 KiB each */
 
 /* The parameters of an instruction go into the pipe at once. */
-typedef char parameters_fit_a_pipe[HBEAT_MEMORY_TEXT <= 4096 ? 1 : -1];
+typedef char parameters_fit_a_pipe[HBEAT_INSTRUCTION_MAX <= 4096 ? 1 : -1];
 
 /* The ends of two pipes: the program reads from the first one, and writes to
  * the second one. */

@@ -174,8 +174,34 @@ static void memory_learn(void) {
   error = hbeat_memory_learn(&memory, &beat, &p.reply, HBEAT_OK);
 }
 
+static const hbeat_limits no_limits;
+
 static void memory_due(void) {
-  good = hbeat_memory_due(&memory, PEER_TIME_S, 0, &instruction);
+  good = hbeat_memory_due(&memory, PEER_TIME_S, &no_limits, &instruction);
+}
+
+/* Brings one that is due at a time, and too late then. */
+static void learn_timed(void) {
+  hbeat_reply reply = p.reply;
+
+  hbeat_memory_load(&memory, NULL, 0, NULL);
+  reply.instruction.run_at = "then";
+  reply.instruction.run_at_s = PEER_TIME_S;
+  error = hbeat_memory_learn(&memory, &beat, &reply, HBEAT_OK);
+}
+
+static void memory_stale(void) {
+  static const hbeat_limits limits = {.max_age_s = 1};
+
+  hbeat_memory_due(&memory, PEER_TIME_S + 9, &limits, &instruction);
+  good = hbeat_memory_report(&memory, &report);
+}
+
+/* One that is TAKEN, so that it is ended. */
+static void keep_taken(void) {
+  learn_timed();
+  memory_due();
+  kept = memory;
 }
 
 static void keep_memory(void) {
@@ -186,8 +212,15 @@ static void memory_load(void) {
   error = hbeat_memory_load(&memory, &kept, sizeof kept, &number);
 }
 
+/* Data as deep as may be: an object, and what make_deep_json() has inside. */
+static void make_deep_data(void) {
+  make_deep_json();
+  text[text_size - 1] = '\0';
+}
+
 static void memory_end(void) {
-  hbeat_memory_end(&memory, LCUID, HBEAT_FAILED, "no player", "{\"code\":1}");
+  hbeat_memory_end(&memory, LCUID, HBEAT_FAILED, "no player", text + 1);
+  good = hbeat_memory_report(&memory, &report) && report.response_data;
 }
 
 static void memory_report(void) {
@@ -290,8 +323,12 @@ static const struct call_row call_rows[] = {
     {"hbeat_decode", .call = decode, .prepare = make_body},
     {"hbeat_memory_learn", .call = memory_learn},
     {"hbeat_memory_due", .call = memory_due},
+    {"hbeat_memory_due, one too late", .call = memory_stale,
+        .prepare = learn_timed},
     {"hbeat_memory_load", .call = memory_load, .prepare = keep_memory},
-    {"hbeat_memory_end", .call = memory_end},
+    {"hbeat_memory_load, one interrupted", .call = memory_load,
+        .prepare = keep_taken},
+    {"hbeat_memory_end", .call = memory_end, .prepare = make_deep_data},
     {"hbeat_memory_report", .call = memory_report},
     {"hbeat_next_ms", .call = next_ms},
     {"hbeat_anchors_pem, a root", .call = anchors_pem, .prepare = read_root},
@@ -400,7 +437,7 @@ static const struct path_row path_rows[] = {
         .server = {.a = {.rcode = NS_NXDOMAIN}}},
     {"a proxy that refuses", HBEAT_ERR_PROXY,
         .proxy = "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"},
-    {"a proxy that hangs up", HBEAT_ERR_TRUNCATED,
+    {"a proxy that hangs up", HBEAT_ERR_TLS,
         .proxy = "HTTP/1.1 200 Connection established\r\n\r\n"},
 };
 

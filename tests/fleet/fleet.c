@@ -38,6 +38,7 @@ enum {
   SPLAY_MS = 54000,      /* ... for what it promises ... */
   RETRY_MAX_MS = 600000, /* ... behind each event ... */
   CALM_MS = INTERVAL_MS + ANSWER_MS, /* ... and while the server is there */
+  ACK_MS = TIMEOUT_MS / 4, /* until a kept connection counts as dead */
   /* Peaks, in hundredths of the mean: what chance makes of it; the mean and
    * the retries; what a server must have room for; what TCP makes of a short
    * silence, and of the worst there is; and the naive client's highest.
@@ -59,6 +60,8 @@ typedef enum trouble {
   POWER_CUT, /* a fifth of the devices is off, and back in the same second */
   SILENT,    /* nothing comes back */
   REFUSING,  /* connections are refused at once */
+  FORGETS,   /* the network drops, without a word, what comes on a connection
+              * that was idle */
   STORM,     /* every request is answered 429, with Retry-After in seconds */
   STORM_DATE /* ... or as a date, the same for all: the end */
 } trouble;
@@ -89,6 +92,9 @@ static const event BLIPS[] = {
     {"silent, 15 s", SILENT, 10800, 15, 0, CALM_MS},
     {"silent, 54 s", SILENT, 10800, 54, 0, TIMEOUT_MS + RETRY_MAX_MS},
 };
+
+/* A fleet behind routers that forget, for an hour. */
+static const event FORGETFUL = {"forgetful", FORGETS, 10800, 3600, 0, CALM_MS};
 
 typedef struct plan {
   const event *events;
@@ -131,7 +137,25 @@ static void ask_silence(outcome *o, uint32_t now, uint32_t end, bool kept) {
   o->ends = now + TIMEOUT_MS;
 }
 
-static outcome ask(const plan *p, uint32_t now, uint32_t failures) {
+/* A network that forgets idle connections.  The naive client has a kept one
+ * unless the last request on it failed, and waits for it in vain.  Ours takes a
+ * new one, the first time after ACK_MS; from then on it trusts none that was
+ * idle for so long. */
+static void ask_forgetful(outcome *o, const event *e, uint32_t now,
+    uint32_t failures, bool is_naive) {
+  bool first = now < e->begin_s * 1000 + INTERVAL_MS;
+
+  if (!is_naive) {
+    if (first) o->arrives += ACK_MS;
+    o->ends = o->arrives + ANSWER_MS;
+  } else if (failures == 0) {
+    o->error = HBEAT_ERR_TIMEOUT;
+    o->ends = now + TIMEOUT_MS;
+  }
+}
+
+static outcome ask(
+    const plan *p, uint32_t now, uint32_t failures, bool is_naive) {
   outcome o = {.error = HBEAT_OK, .arrives = now, .ends = now + ANSWER_MS};
   size_t i = find_event(p, now / 1000);
   const event *e = i > 0 ? &p->events[i - 1] : NULL;
@@ -141,6 +165,7 @@ static outcome ask(const plan *p, uint32_t now, uint32_t failures) {
   if (e == NULL || now >= end_of(e) * 1000) return o;
   switch (e->trouble) {
   case POWER_CUT: break;
+  case FORGETS: ask_forgetful(&o, e, now, failures, is_naive); break;
   case SILENT: ask_silence(&o, now, end_of(e) * 1000, failures == 0); break;
   case DEPLOY:
   case REFUSING: o.error = HBEAT_ERR_CONNECT; break;
@@ -260,7 +285,7 @@ static void beat(fleet *f, uint32_t now, int region, uint32_t failures) {
   if (count == 0) return;
   due->count = 0;
   f->population[region][failures] -= count;
-  o = ask(f->plan, now, failures);
+  o = ask(f->plan, now, failures, f->next == naive);
   f->arrivals[o.arrives / 1000] += count;
   if (o.error == HBEAT_OK) {
     hear(f, some.heard, o.arrives);
@@ -547,6 +572,23 @@ static void report_blip(const fleet *us, const fleet *them, uint32_t limit) {
       "the naive client's is no lower");
 }
 
+/* Every heartbeat of ours arrives; the naive client loses every second one. */
+static void report_forgetful(const fleet *us, const fleet *them) {
+  const event *e = us->plan->events;
+  uint32_t silence = us->seen[1].silence;
+  uint32_t theirs = them->seen[1].silence;
+  uint32_t during = share(us, e->begin_s, end_of(e));
+
+  printf("# note %-13s peak %u.%02u; all heard every %u s at least, naive %u\n",
+      e->name, during / 100, during % 100, (silence + 999) / 1000,
+      (theirs + 999) / 1000);
+  report(silence > 0 && silence <= CALM_MS + ACK_MS, e->name,
+      "no heartbeat is lost");
+  report(during <= LIMIT_AFTER, e->name, "the peak in it is within 1.5");
+  report(theirs >= CALM_MS + TIMEOUT_MS, e->name,
+      "the naive client loses heartbeats");
+}
+
 static bool draw_to(const char *path, const fleet *us, const fleet *them) {
   FILE *out = fopen(path, "w");
 
@@ -559,6 +601,7 @@ int main(int argc, char **argv) {
   static const plan day = {EVENTS, COUNT(EVENTS), DAY_S};
   static const plan blip = {&BLIPS[0], 1, 12600};
   static const plan silence = {&BLIPS[1], 1, 12600};
+  static const plan forgetful = {&FORGETFUL, 1, 14400};
   static fleet us, them;
 
   run(&us, &day, ours);
@@ -575,6 +618,9 @@ int main(int argc, char **argv) {
   run(&us, &silence, ours);
   run(&them, &silence, naive);
   report_blip(&us, &them, LIMIT_SILENCE);
+  run(&us, &forgetful, ours);
+  run(&them, &forgetful, naive);
+  report_forgetful(&us, &them);
   printf("1..%d\n", seen.tests);
   return seen.failed > 0;
 }

@@ -69,6 +69,7 @@ typedef struct outcome {
   bool has_key;
   int64_t not_before_s, leaf_until_s;
   byte certificates;
+  byte counted; /* of these, so many came before BearSSL's verdict */
   int name_status;
   char name[sizeof client.certs.name];
 } outcome;
@@ -87,12 +88,13 @@ static span next_certificate(span *chain, bool shorter) {
  * others (STALE), or as nothing was seen yet. */
 static void reset_notes(bool stale) {
   int64_t noted_s = stale ? LAST_S : 0;
-  memset(client.certs.window, stale ? 0x7F : 0, sizeof client.certs.window);
+  memset(&client.certs.walk, stale ? 0x7F : 0, sizeof client.certs.walk);
   client.certs.not_before_s = noted_s;
   client.tls.server_not_after_s = noted_s;
-  client.certs.dates_seen = stale;
   client.certs.count = 0;
   client.certs.not_for_servers = false;
+  client.certs.out_of_order = false;
+  client.certs.malformed = false;
 }
 
 /* Shows a chain to the client's class, or to BearSSL's own. */
@@ -112,6 +114,7 @@ static outcome show(
   class->start_chain(x509, host);
   for (n = 0; chain.at < chain.end; n++) {
     span c = next_certificate(&chain, n == 0 && (kind & SHORT));
+    o.counted += x->err == 0;
     class->start_cert(x509, (uint32_t)length_of(c));
     while (c.at < c.end) {
       size_t size = next_piece(length_of(c), choice, &random);
@@ -144,47 +147,91 @@ static void expect_same(const outcome *a, const outcome *b) {
   EXPECT(a->certificates == b->certificates);
 }
 
-/* The end of the last place where these bytes are. */
-static size_t last_place(span in, const char *bytes, size_t size) {
-  size_t end = length_of(in);
-  while (end >= size && memcmp(in.at + end - size, bytes, size) != 0) end--;
-  return end >= size ? end : 0;
+/* ---- What a certificate says, parsed whole ---- */
+
+typedef struct parsed {
+  span validity;
+  bool malformed;       /* its extendedKeyUsage is none */
+  bool not_for_servers; /* it has one that excludes servers */
+} parsed;
+
+/* Takes the element at the front, whatever it is. */
+static span take_any(span *in) {
+  span content = *in;
+  EXPECT(in->at < in->end && der_take(in, *in->at, &content));
+  return content;
 }
 
-#define PLACE(in, bytes) last_place(in, bytes, sizeof(bytes) - 1)
-
-/* Whether all uses that the server's certificate names are others'. */
-static bool for_others(span certificate) {
-  size_t usage = PLACE(certificate, "\x06\x03\x55\x1D\x25");
-  size_t server =
-      PLACE(certificate, "\x06\x08\x2B\x06\x01\x05\x05\x07\x03\x01");
-  size_t any = PLACE(certificate, "\x06\x04\x55\x1D\x25\x00");
-  return usage > server && usage > any;
-}
-
-/* Where only one place of the certificate looks like dates, BearSSL's decoder
- * sees the same ones. */
-static void check_dates(span certificate, int64_t leaf_until_s) {
-  br_x509_decoder_context d;
-  const byte *at;
-  unsigned places = 0;
-  for (at = certificate.at; at < certificate.end; at++) {
-    span in = {at, certificate.end}, two;
-    int64_t s;
-    places +=
-        der_take(&in, 0x30, &two) && take_date(&two, &s) && take_date(&two, &s);
+/* The purposes of an extendedKeyUsage. */
+static void parse_usage(parsed *p, span value) {
+  bool for_servers = false;
+  while (value.at < value.end) {
+    span purposes, purpose;
+    if (!der_take(&value, DER_SEQUENCE, &purposes)) {
+      p->malformed = true;
+      return;
+    }
+    while (purposes.at < purposes.end) {
+      if (!der_take(&purposes, DER_OID, &purpose)) {
+        p->malformed = true;
+        return;
+      }
+      for_servers |= der_is(purpose, &oid_server_auth);
+      for_servers |= der_is(purpose, &oid_any_purpose);
+    }
   }
-  br_x509_decoder_init(&d, NULL, NULL);
-  br_x509_decoder_push(&d, certificate.at, length_of(certificate));
-  if (places != 1 || br_x509_decoder_last_error(&d) != 0) return;
-  EXPECT(leaf_until_s ==
-      ((int64_t)d.notafter_days - DAYS_TO_1970) * DAY_S + d.notafter_seconds);
+  if (!for_servers) p->not_for_servers = true;
+}
+
+static void parse_extension(parsed *p, span extension) {
+  span oid = take_any(&extension);
+  span value = take_any(&extension);
+  if (extension.at < extension.end) value = take_any(&extension);
+  if (der_is(oid, &oid_usage)) parse_usage(p, value);
+}
+
+/* One that BearSSL has accepted. */
+static parsed parse(span certificate) {
+  parsed p = {.malformed = false};
+  span whole = take_any(&certificate);
+  span tbs = take_any(&whole);
+  if (*tbs.at == DER_CONSTRUCTED_0) take_any(&tbs);
+  for (int field = SERIAL; field < VALIDITY; field++) take_any(&tbs);
+  p.validity = take_any(&tbs);
+  for (int field = SUBJECT; field <= OTHER; field++) take_any(&tbs);
+  while (tbs.at < tbs.end) {
+    bool has_extensions = *tbs.at == DER_CONSTRUCTED_3;
+    span extensions = take_any(&tbs);
+    if (!has_extensions) continue;
+    extensions = take_any(&extensions);
+    while (extensions.at < extensions.end)
+      parse_extension(&p, take_any(&extensions));
+  }
+  return p;
 }
 
 /* What the client says of a chain that BearSSL finds good. */
-static unsigned error_beyond_bearssl(const outcome *o, span leaf) {
+static unsigned error_beyond_bearssl(
+    const outcome *o, span chain, byte kind, byte counted) {
+  bool malformed = false, not_for_servers = false;
   if (o->name_status == 0) return BR_ERR_X509_BAD_SERVER_NAME;
-  return for_others(leaf) ? BR_ERR_WRONG_KEY_USAGE : 0;
+  for (byte n = 0; n < counted; n++) {
+    parsed p = parse(next_certificate(&chain, n == 0 && (kind & SHORT)));
+    malformed |= p.malformed;
+    not_for_servers |= p.not_for_servers;
+  }
+  if (malformed) return BR_ERR_X509_INVALID_VALUE;
+  return not_for_servers ? BR_ERR_WRONG_KEY_USAGE : 0;
+}
+
+/* BearSSL's decoder sees the same end of the server's own certificate. */
+static void check_dates(span certificate, int64_t leaf_until_s) {
+  br_x509_decoder_context d;
+  br_x509_decoder_init(&d, NULL, NULL);
+  br_x509_decoder_push(&d, certificate.at, length_of(certificate));
+  if (br_x509_decoder_last_error(&d) != 0) return;
+  EXPECT(leaf_until_s ==
+      ((int64_t)d.notafter_days - DAYS_TO_1970) * DAY_S + d.notafter_seconds);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -200,8 +247,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     EXPECT(whole.error == bearssl.error);
     return 0;
   }
+  EXPECT(
+      whole.error == error_beyond_bearssl(&whole, in, kind, bearssl.counted));
   leaf = next_certificate(&in, kind & SHORT);
-  EXPECT(whole.error == error_beyond_bearssl(&whole, leaf));
   if (whole.error == 0) check_dates(leaf, whole.leaf_until_s);
   return 0;
 }

@@ -66,5 +66,5 @@ run pem 20000 2500
 run hosts 60000 1000
 run resolv 60000 1000
 run cert 20000 2500
-run memory 6000 1000
+run memory 1500 1500
 echo "1..$number"

@@ -26,12 +26,55 @@ static void check_escaping(const char *text) {
   hbeat_json value;
   json[0] = '"';
   for (; *at != '\0'; at += taken)
-    size += json_escape((const byte *)at, (byte *)json + size, &taken);
+    size += json_escape(span_of(at, strlen(at)), (byte *)json + size, &taken);
   json[size++] = '"';
   EXPECT(hbeat_json_parse(json, size, &value) == HBEAT_OK);
   EXPECT(value.type == HBEAT_JSON_STRING && value.size == size);
   same_text(&value, text);
   free(json);
+}
+
+static uint32_t hex(const char *digits) {
+  char text[5] = {digits[0], digits[1], digits[2], digits[3]};
+  return (uint32_t)strtoul(text, NULL, 16);
+}
+
+/* The code point of an escape, by its digits alone; *size is how long it is:
+ * half of a pair is U+FFFD, as U+0000 is. */
+static uint32_t code_of(const char *escape, size_t *size) {
+  static const char plain[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+  uint32_t code, low = 0;
+  *size = escape[1] == 'u' ? 6 : 2;
+  if (*size == 2) return (byte)meant[strchr(plain, escape[1]) - plain];
+  code = hex(escape + 2);
+  if (code == 0 || code / 0x400 == 0xDC00 / 0x400) return 0xFFFD;
+  if (code / 0x400 != 0xD800 / 0x400) return code;
+  if (escape[6] == '\\' && escape[7] == 'u') low = hex(escape + 8);
+  if (low / 0x400 != 0xDC00 / 0x400) return 0xFFFD;
+  *size = 12;
+  return 0x10000 + code % 0x400 * 0x400 + low % 0x400;
+}
+
+static void expect_code(const char **at, uint32_t code) {
+  byte bytes[4];
+  size_t size = utf8_write(code, bytes);
+  EXPECT(strncmp(*at, (const char *)bytes, size) == 0);
+  *at += size;
+}
+
+/* What was unescaped says what the escapes say. */
+static void check_escapes(const hbeat_json *value, const char *out) {
+  const char *at = value->text + 1, *end = value->text + value->size - 1;
+  while (at < end) {
+    size_t size;
+    if (*at != '\\') {
+      EXPECT(*out++ == *at++);
+      continue;
+    }
+    expect_code(&out, code_of(at, &size));
+    at += size;
+  }
+  EXPECT(*out == '\0');
 }
 
 static void check_string(const hbeat_json *value) {
@@ -41,6 +84,7 @@ static void check_string(const hbeat_json *value) {
   EXPECT(hbeat_json_string(value, out, length + 1) == length);
   EXPECT(strlen(out) == length);
   expect_utf8(out);
+  check_escapes(value, out);
   check_escaping(out);
   EXPECT(hbeat_json_string(value, small, length) == length);
   EXPECT(length == 0 || small[0] == '\0');

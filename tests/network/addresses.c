@@ -33,7 +33,7 @@ struct place {
 enum { PLACES = 8 };
 
 /* The time of a beat; n shares of it, where there is one for each address. */
-#define WHOLE_MS 480
+#define WHOLE_MS 12000
 #define SHARES(n, of) (WHOLE_MS * (n) / (of))
 
 static struct player player;
@@ -184,6 +184,8 @@ struct place_row {
   struct beat first, second;
 };
 
+#define STATUS(status) "HTTP/1.1 " status "\r\nContent-Length: 2\r\n\r\n{}"
+
 #define OK_AFTER(addresses, ms)                                                \
   { .tried = addresses, .takes_ms = ms }
 #define OK_WITH(addresses) OK_AFTER(addresses, 0)
@@ -195,16 +197,16 @@ static const struct place_row place_rows[] = {
         .places = {{"127.0.0.1", GOOD}, {"127.0.0.2", HOLE}},
         .first = OK_WITH("127.0.0.1"), .second = OK_WITH("127.0.0.1")},
     {"a black hole first", .places = {{"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}},
-        .first = OK_AFTER("127.0.0.2 127.0.0.1", SHARES(1, 2)),
+        .first = OK_AFTER("127.0.0.2 127.0.0.1", 1000),
         .second = OK_WITH("127.0.0.1")},
     {"two black holes first",
         .places = {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE},
             {"127.0.0.1", GOOD}},
-        .first = OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.1", SHARES(2, 3)),
+        .first = OK_AFTER("127.0.0.2 127.0.0.3 127.0.0.1", 2000),
         .second = OK_WITH("127.0.0.1")},
     {"a black hole of IPv6 first",
         .places = {{"127.0.0.1", GOOD}, {"::1", HOLE}},
-        .first = OK_AFTER("::1 127.0.0.1", SHARES(1, 2)),
+        .first = OK_AFTER("::1 127.0.0.1", 1000),
         .second = OK_WITH("127.0.0.1")},
     {"IPv6 goes first", .places = {{"127.0.0.2", HOLE}, {"::1", GOOD}},
         .first = OK_WITH("::1"), .second = OK_WITH("::1")},
@@ -254,13 +256,17 @@ static const struct place_row place_rows[] = {
         .second = OK_WITH("127.0.0.1")},
     {"one that speaks, then RST, first",
         .places = {{"127.0.0.2", STOPS}, {"127.0.0.1", GOOD}},
-        .first = {.error = HBEAT_ERR_TRUNCATED, .tried = "127.0.0.2"}},
+        .first = {.error = HBEAT_ERR_TLS,
+            .tried = "127.0.0.2",
+            .says = "ended in the TLS handshake"},
+        .second = OK_WITH("127.0.0.1")},
     {"one that speaks, then falls silent, first",
         .places = {{"127.0.0.2", STARTS}, {"127.0.0.1", GOOD}},
         .first = {.error = HBEAT_ERR_TIMEOUT,
             .tried = "127.0.0.2",
             .says = "in the TLS handshake",
-            .takes_ms = WHOLE_MS}},
+            .takes_ms = WHOLE_MS},
+        .second = OK_WITH("127.0.0.1")},
 };
 
 /* ---- None is good ----------------------------------------------------- */
@@ -281,7 +287,7 @@ static const struct place_row none_rows[] = {
         .places = {{"127.0.0.2", HOLE}, {"127.0.0.3", HOLE},
             {"127.0.0.4", HOLE}},
         .first = {.error = HBEAT_ERR_TIMEOUT,
-            .tried = ALL_THREE,
+            .tried = ALL_THREE " " ALL_THREE " 127.0.0.2",
             .says = "while connecting",
             .takes_ms = WHOLE_MS}},
     {"all are mute",
@@ -294,16 +300,16 @@ static const struct place_row none_rows[] = {
     {"all reset",
         .places = {{"127.0.0.2", RESETS}, {"127.0.0.3", RESETS},
             {"127.0.0.4", RESETS}},
-        .first = {.error = HBEAT_ERR_TRUNCATED,
+        .first = {.error = HBEAT_ERR_TLS,
             .tried = ALL_THREE,
-            .says = ""}},
+            .says = "ended in the TLS handshake"}},
     {"the last refuses",
         .places = {{"127.0.0.2", MUTE}, {"127.0.0.3", RESETS},
             {"127.0.0.4", NOBODY}},
         .first = {.error = HBEAT_ERR_CONNECT,
             .tried = ALL_THREE,
             .says = "connection refused",
-            .takes_ms = SHARES(1, 3)}},
+            .takes_ms = SHARES(1, 2)}},
     {"the last is a black hole",
         .places = {{"127.0.0.2", NOBODY}, {"127.0.0.3", ENDS},
             {"127.0.0.4", HOLE}},
@@ -331,18 +337,20 @@ static void is_place(void **state) {
 
 /* ---- One by one ------------------------------------------------------- */
 
-/* Each gets what is left, divided by how many are left; nobody longer. */
-static void each_address_has_its_share(void **state) {
+/* Each has a second to connect, and twice as long in each round; one that has
+ * connected has half of what is left to say a word. */
+static void each_address_has_its_time(void **state) {
   static const struct place places[PLACES] = {{"127.0.0.2", HOLE},
       {"127.0.0.3", MUTE}, {"127.0.0.4", NOBODY}, {"127.0.0.5", HOLE}};
-  const int64_t want[] = {0, SHARES(1, 4), SHARES(1, 2), SHARES(1, 2)};
+  const int64_t want[] = {0, 1000, 6500, 6500, 7500, 9500, 11500};
   int64_t start = now_ms();
 
   (void)state;
   assert_true(open_player(places));
   start = now_ms();
   check_beat(&(struct beat){.error = HBEAT_ERR_TIMEOUT,
-      .tried = "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5",
+      .tried = "127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.2 127.0.0.5 "
+               "127.0.0.2",
       .says = "while connecting",
       .takes_ms = WHOLE_MS});
   for (size_t i = 0; i < COUNT(want); i++) {
@@ -406,6 +414,96 @@ static void all_are_tried_where_a_kept_connection_is_dead(void **state) {
   hbeat_close(&player.client);
 }
 
+/* ---- What the next exchange begins with --------------------------------- */
+
+/* Row: what the peer says at 127.0.0.1, with 127.0.0.2 in front, where nobody
+ * is; and where the next beat tries it. */
+static const struct prefer_row {
+  const char *name;
+  const char *reply;
+  hbeat_error error;
+  const char *next_tried;
+} prefer_rows[] = {
+    {"a good reply", .reply = PEER_REPLY, .next_tried = "127.0.0.1"},
+    {"a refusal", .reply = STATUS("403 Forbidden"), .error = HBEAT_ERR_STATUS,
+        .next_tried = "127.0.0.1"},
+    {"a page", .reply = STATUS("200 OK"), .error = HBEAT_ERR_REFUSED,
+        .next_tried = "127.0.0.1"},
+    {"a 5xx prefers nobody", .reply = STATUS("503 Service Unavailable"),
+        .error = HBEAT_ERR_STATUS, .next_tried = "127.0.0.2 127.0.0.1"},
+    {"silence behind the handshake", .reply = "", .error = HBEAT_ERR_TIMEOUT,
+        .next_tried = "127.0.0.2 127.0.0.1"},
+    {"half a reply", .reply = "HTTP/1.1 200 OK\r\n", .error = HBEAT_ERR_TIMEOUT,
+        .next_tried = "127.0.0.2 127.0.0.1"},
+};
+
+static void is_preferred(void **state) {
+  const struct prefer_row *row = *state;
+  static const struct place places[PLACES] = {
+      {"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}};
+  struct peer_turn turn = {.reply = row->reply,
+      .end = row->error == HBEAT_ERR_TIMEOUT ? PEER_STAYS : PEER_NOTIFIES};
+  struct peer_script script = {.turns = &turn, .turn_count = 1};
+  uint32_t takes_ms = row->error == HBEAT_ERR_TIMEOUT ? WHOLE_MS : 0;
+
+  assert_true(open_player(places));
+  player.client.cfg.address_port = peer_start(&script);
+  check_beat(&(struct beat){.error = row->error,
+      .tried = "127.0.0.2 127.0.0.1",
+      .takes_ms = takes_ms});
+  check_beat(&(struct beat){
+      .error = row->error, .tried = row->next_tried, .takes_ms = takes_ms});
+  hbeat_close(&player.client);
+}
+
+/* An address that shook hands and then said nothing is left, though it once
+ * was good: the next beat begins with the one behind it. */
+static void a_silent_address_is_left(void **state) {
+  static const struct peer_turn turns[] = {
+      {.end = PEER_NOTIFIES}, {.reply = "", .end = PEER_STAYS}};
+  static const struct peer_script script = {.turns = turns, .turn_count = 2};
+  static const struct place places[PLACES] = {
+      {"127.0.0.1", GOOD}, {"127.0.0.2", NOBODY}};
+
+  (void)state;
+  assert_true(open_player(places));
+  player.client.cfg.address_port = peer_start(&script);
+  check_beat(&(struct beat){.tried = "127.0.0.1"});
+  check_beat(&(struct beat){.error = HBEAT_ERR_TIMEOUT,
+      .tried = "127.0.0.1",
+      .says = "waiting for the reply",
+      .takes_ms = WHOLE_MS});
+  check_beat(&(struct beat){.error = HBEAT_ERR_TIMEOUT,
+      .tried = "127.0.0.2 127.0.0.1",
+      .takes_ms = WHOLE_MS});
+  hbeat_close(&player.client);
+}
+
+/* A session that is saved tells the next process where to begin. */
+static void the_address_goes_with_the_session(void **state) {
+  static const struct peer_script remembers = {
+      .turns = &ends_turn, .turn_count = 1, .memory = PEER_REMEMBERS};
+  static const struct place places[PLACES] = {
+      {"127.0.0.2", NOBODY}, {"127.0.0.1", GOOD}};
+  unsigned char session[HBEAT_SESSION_SIZE];
+
+  (void)state;
+  assert_true(open_player(places));
+  player.cfg.address_port = peer_start(&remembers);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  check_beat(&(struct beat){.tried = "127.0.0.2 127.0.0.1"});
+  assert_true(hbeat_session_save(&player.client, session));
+  hbeat_close(&player.client);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  check_beat(&(struct beat){.tried = "127.0.0.2 127.0.0.1"});
+  hbeat_close(&player.client);
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  assert_true(hbeat_session_load(&player.client, session, sizeof session));
+  check_beat(&(struct beat){.tried = "127.0.0.1"});
+  assert_int_equal(player.reply.connection, HBEAT_CONNECTION_RESUMED);
+  hbeat_close(&player.client);
+}
+
 /* ---- With a nameserver ------------------------------------------------ */
 
 /* A player for the peer and a nameserver that tells these addresses. */
@@ -429,8 +527,7 @@ static void the_one_that_worked_goes_first_after_its_ttl(void **state) {
 
   (void)state;
   open_player_with(&server, 1, places, "nameserver $0\n");
-  check_beat(
-      &(struct beat){.tried = "127.0.0.2 127.0.0.1", .takes_ms = SHARES(1, 2)});
+  check_beat(&(struct beat){.tried = "127.0.0.2 127.0.0.1", .takes_ms = 1000});
   check_beat(&(struct beat){.tried = "127.0.0.1"});
   assert_string_equal(ns_asked(), "0");
   clock_skip_s(61);
@@ -450,8 +547,7 @@ static void names_and_addresses_share_the_time(void **state) {
   (void)state;
   open_player_with(
       servers, 2, places, "nameserver $0\nnameserver $1\noptions attempts:1\n");
-  check_beat(
-      &(struct beat){.tried = "127.0.0.2 127.0.0.1", .takes_ms = SHARES(2, 3)});
+  check_beat(&(struct beat){.tried = "127.0.0.2 127.0.0.1", .takes_ms = 5000});
   hbeat_close(&player.client);
 }
 
@@ -473,7 +569,7 @@ static void a_kept_connection_needs_no_name(void **state) {
 
 /* ---- In an event loop of others --------------------------------------- */
 
-static void the_wait_ends_with_the_share(void **state) {
+static void the_wait_ends_with_the_attempt(void **state) {
   static const struct place places[PLACES] = {
       {"127.0.0.2", HOLE}, {"127.0.0.1", GOOD}};
   int64_t start;
@@ -489,10 +585,10 @@ static void the_wait_ends_with_the_share(void **state) {
   assert_string_equal(tried(), "127.0.0.2");
   assert_true(fcntl(w.fd, F_GETFD) >= 0);
   assert_int_equal(w.events, POLLOUT);
-  assert_in_range(w.timeout_ms, 1, SHARES(1, 2));
+  assert_in_range(w.timeout_ms, 1, 1000);
   assert_int_equal(
       poll(&(struct pollfd){w.fd, w.events, 0}, 1, w.timeout_ms), 0);
-  assert_int_equal(now_ms() - start, SHARES(1, 2));
+  assert_int_equal(now_ms() - start, 1000);
   assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
   while (hbeat_wants(&player.client).fd < 0)
     assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
@@ -502,22 +598,26 @@ static void the_wait_ends_with_the_share(void **state) {
 
 int main(void) {
   static const struct CMUnitTest named[] = {
-      TEST(each_address_has_its_share),
+      TEST(each_address_has_its_time),
       TEST(a_wrong_certificate_is_the_outcome),
       TEST(all_are_tried_where_a_kept_connection_is_dead),
+      TEST(a_silent_address_is_left),
+      TEST(the_address_goes_with_the_session),
       TEST(the_one_that_worked_goes_first_after_its_ttl),
       TEST(names_and_addresses_share_the_time),
       TEST(a_kept_connection_needs_no_name),
-      TEST(the_wait_ends_with_the_share),
+      TEST(the_wait_ends_with_the_attempt),
   };
-  struct CMUnitTest tests[COUNT(named) + COUNT(place_rows) + COUNT(none_rows)];
+  struct CMUnitTest tests[COUNT(named) + COUNT(place_rows) + COUNT(none_rows) +
+      COUNT(prefer_rows)];
   struct CMUnitTest *to = tests + COUNT(named);
   int failed;
 
   clock_begin();
   memcpy(tests, named, sizeof named);
   to = ROWS(to, is_place, place_rows);
-  ROWS(to, is_place, none_rows);
+  to = ROWS(to, is_place, none_rows);
+  ROWS(to, is_preferred, prefer_rows);
   failed = cmocka_run_group_tests(tests, NULL, NULL);
   stop_places(NULL);
   return failed;

@@ -324,6 +324,49 @@ static void a_login_may_be_given_up(void **state) {
   }
 }
 
+static void wait_and_step(hbeat_error want) {
+  hbeat_wait wait = hbeat_wants(&p.client);
+  struct pollfd poll_fd = {wait.fd, wait.events, 0};
+
+  if (wait.fd >= 0) poll(&poll_fd, 1, wait.timeout_ms);
+  assert_int_equal(hbeat_step(&p.client), want);
+}
+
+static void close_it(void) {
+  hbeat_close(&p.client);
+}
+
+static void start_another(void) {
+  assert_int_equal(hbeat_start(&p.client, &failed, &p.reply), HBEAT_OK);
+}
+
+static void see_its_end(void) {
+  peer_go();
+  wait_and_step(HBEAT_ERR_TRUNCATED);
+}
+
+/* However an exchange ends whose reply has come as far as its token, that does
+ * not stay. */
+static void no_token_stays_of_half_a_reply(void **state) {
+  static const struct peer_turn turns[] = {
+      {.reply = REPLY("99", "{\"ok\":true,\"token\":\"" NEW_TOKEN "\""),
+          .waits = true,
+          .end = PEER_FINISHES}};
+  static const struct peer_script script = {.turns = turns, .turn_count = 1};
+  static void (*const ends[])(void) = {close_it, start_another, see_its_end};
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(ends); i++) {
+    memset(p.body, 0, sizeof p.body);
+    open_with(OLD_TOKEN, &script);
+    assert_int_equal(hbeat_start(&p.client, &login, &p.reply), HBEAT_OK);
+    while (!holds(p.body, sizeof p.body, NEW_TOKEN)) wait_and_step(HBEAT_AGAIN);
+    ends[i]();
+    assert_false(holds(p.body, sizeof p.body, NEW_TOKEN));
+    hbeat_close(&p.client);
+  }
+}
+
 int main(void) {
   static const struct CMUnitTest named[] = {
       TEST(one_connection_serves_all_calls),
@@ -331,6 +374,7 @@ int main(void) {
       TEST(a_refused_token_is_renewed),
       TEST(a_report_may_be_of_any_size),
       TEST(a_call_outlives_a_dead_connection),
+      TEST(no_token_stays_of_half_a_reply),
       TEST(a_login_may_be_given_up),
   };
   struct CMUnitTest tests[COUNT(named) + COUNT(failure_rows)];

@@ -114,6 +114,9 @@ static const struct row chain_rows[] = {
         TRUST(DN_MISMATCH, "order")},
     {"a stranger before the intermediate", .chain = "more-between",
         TRUST(DN_MISMATCH, "order")},
+    {"a stranger that has expired", .chain = "stranger-expired",
+        .error = HBEAT_ERR_CERT_TRUST, .code = BR_ERR_X509_EXPIRED,
+        .says = {"its chain is out of order"}},
     {"the leaf twice", .chain = "leaf-twice", TRUST(DN_MISMATCH, "order")},
     {"the leaf behind its intermediate", .chain = "leaf-last",
         NAME("not for api.lucit.app")},
@@ -199,7 +202,9 @@ static const struct row usage_rows[] = {
     {"a use below that of servers", .chain = "use-longer", NOT_FOR_SERVERS},
     {"a use above that of servers", .chain = "use-shorter", NOT_FOR_SERVERS},
     {"no use at all", .chain = "use-empty", NOT_FOR_SERVERS},
-    {"uses that are cut short", .chain = "use-broken", NOT_FOR_SERVERS},
+    {"uses that are cut short", .chain = "use-broken",
+        .error = HBEAT_ERR_CERT_TRUST, .code = BR_ERR_X509_INVALID_VALUE,
+        .says = {"malformed, or of a kind"}},
     {"servers, before 3 KB of names", .chain = "use-serverAuth-first"},
     {"servers, behind 3 KB of names", .chain = "use-serverAuth-last"},
     {"clients, before 3 KB of names", .chain = "use-clientAuth-first",
@@ -214,7 +219,7 @@ static const struct row usage_rows[] = {
     {"servers, and critical", .chain = "use-critical",
         TRUST(CRITICAL_EXTENSION, "critical")},
     /* Only the leaf's counts, as in RFC 5280. */
-    {"an intermediate for clients", .chain = "for-clients"},
+    {"an intermediate for clients", .chain = "for-clients", NOT_FOR_SERVERS},
 
     {"a key that signs and no more", .chain = "key-signs"},
     {"a key that only decrypts", .chain = "key-decrypts",
@@ -338,8 +343,7 @@ static const struct row openssl_rows[] = {
         .error = HBEAT_ERR_HTTP, .anchor = "rsa4096-ca"},
     /* It has nothing to show to a client that does not ask for Ed25519. */
     {"openssl, a leaf of Ed25519", .chain = "ed25519", .error = HBEAT_ERR_TLS,
-        .code = BR_ERR_RECV_FATAL_ALERT + 40,
-        .says = {"no cipher suite in common"}},
+        .code = BR_ERR_RECV_FATAL_ALERT + 40, .says = {"no suite in common"}},
 };
 
 static void is_openssl(void **state) {

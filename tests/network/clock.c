@@ -425,7 +425,7 @@ static const struct offset_row offset_rows[] = {
     {"a Date past the certificate, and 1970", .system_s = 0, .head = DATE_2099,
         .offset_s = HBEAT_NONE},
     {"a Date past the certificate, beside an error", .system_s = Y2026_S,
-        .head = "HTTP/1.1 503 Service Unavailable\r\n"
+        .head = "HTTP/1.1 429 Too Many Requests\r\n"
                 "Date: Thu, 01 Jan 2099 00:00:00 GMT\r\n",
         .error = HBEAT_ERR_STATUS, .offset_s = HBEAT_NONE},
     {"a Date just before the certificate's end", .system_s = Y2024_S,

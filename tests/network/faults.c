@@ -161,20 +161,21 @@ static hbeat_error beat_with(
   return e;
 }
 
+static struct player lone; /* of beat_alone() */
+
 /* A connection of its own for one beat, which leaves no descriptor behind. */
 static hbeat_error beat_alone(
     uint16_t port, uint32_t timeout_ms, const struct net *how) {
-  static struct player p;
   int before = open_descriptors();
   hbeat_error e;
 
-  player_configure(&p, port);
-  p.cfg.timeout_ms = timeout_ms * peer_patience();
-  assert_int_equal(hbeat_init(&p.client, &p.cfg), HBEAT_OK);
-  e = beat_with(&p, &player_beat, how);
+  player_configure(&lone, port);
+  lone.cfg.timeout_ms = timeout_ms * peer_patience();
+  assert_int_equal(hbeat_init(&lone.client, &lone.cfg), HBEAT_OK);
+  e = beat_with(&lone, &player_beat, how);
   if (e != HBEAT_OK) assert_int_equal(open_descriptors(), before);
-  assert_int_equal(p.reply.success, e == HBEAT_OK);
-  hbeat_close(&p.client);
+  assert_int_equal(lone.reply.success, e == HBEAT_OK);
+  hbeat_close(&lone.client);
   assert_int_equal(open_descriptors(), before);
   return e;
 }
@@ -269,10 +270,13 @@ static const struct each_byte_row each_byte_rows[] = {
         .kept = true},
 };
 
-/* Fresh: truncated, or good when the reply was whole before. */
+/* Fresh: the handshake or the reply is cut, or all is good where the reply was
+ * whole before. */
 static void check_fresh_end(uint16_t port, const struct net *how) {
   hbeat_error e = beat_alone(port, 30000, how);
-  hbeat_error want = net.struck ? HBEAT_ERR_TRUNCATED : HBEAT_OK;
+  bool shook_hands = lone.reply.connection == HBEAT_CONNECTION_NEW;
+  hbeat_error cut = shook_hands ? HBEAT_ERR_TRUNCATED : HBEAT_ERR_TLS;
+  hbeat_error want = net.struck ? cut : HBEAT_OK;
 
   if (e != want)
     fail_msg("byte %zu: wanted %s, got %s", how->input_left,
@@ -368,8 +372,10 @@ static const struct broken_row broken_rows[] = {
     {"no port to connect from", .how = {.connect_errno = EADDRNOTAVAIL},
         .error = HBEAT_ERR_CONNECT},
     {"EPIPE on a fresh connection", .how = {.write_errno = EPIPE},
-        .error = HBEAT_ERR_TRUNCATED},
+        .error = HBEAT_ERR_TLS},
     {"ECONNRESET on a fresh connection", .how = {.write_errno = ECONNRESET},
+        .error = HBEAT_ERR_TLS},
+    {"ENETDOWN on a fresh connection", .how = {.write_errno = ENETDOWN},
         .error = HBEAT_ERR_TRUNCATED},
     {"EPIPE on a kept connection", .how = {.write_errno = EPIPE}, .kept = true},
     {"ECONNRESET on a kept connection", .how = {.write_errno = ECONNRESET},

@@ -168,6 +168,7 @@ static struct {
 /* Good beats, a dead connection, errors, a report and a log-in, the end. */
 static void live(struct player *p, const char *pem, size_t pem_size,
     const hbeat_request *login) {
+  static const hbeat_limits no_limits;
   static unsigned char arena[4096];
   static hbeat_memory memory;
   hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
@@ -184,7 +185,7 @@ static void live(struct player *p, const char *pem, size_t pem_size,
   if (life.learnt == HBEAT_OK)
     life.learnt =
         hbeat_memory_learn(&memory, &player_beat, &p->reply, life.sent[0]);
-  life.due = hbeat_memory_due(&memory, PEER_TIME_S, 0, &instruction);
+  life.due = hbeat_memory_due(&memory, PEER_TIME_S, &no_limits, &instruction);
   hbeat_memory_end(
       &memory, "LCUID-LDRI-1", HBEAT_FAILED, "no \"screen\"", "{\"a\":[1]}");
   life.reports = hbeat_memory_report(&memory, &report);

@@ -2,6 +2,7 @@
 #include "peer.h"
 #include "loopback.h"
 
+#include <linux/filter.h>
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -411,6 +412,17 @@ static const struct peer_turn *turn_at(const struct peer_script *s, size_t at) {
   return &s->turns[at < s->turn_count ? at : s->turn_count - 1];
 }
 
+/* The kernel drops all that arrives on the connection, and acknowledges none of
+ * it: as if a router in between had forgotten it.  It stays open. */
+static void forget(const struct line *l) {
+  struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog program = {1, &drop_all};
+
+  if (setsockopt(
+          l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+    abort();
+}
+
 /* What has become of a connection behind a turn. */
 enum turn_outcome { TURN_GOES_ON, TURN_ENDS, CLIENT_LEAVES };
 
@@ -420,6 +432,15 @@ static enum turn_outcome take_turn(
   if (!answer(l, turn)) return CLIENT_LEAVES;
   while (turn->waits && shared_log->go == shared_log->gone) nap_us(200);
   if (turn->stray) say(l, turn->stray);
+  if (turn->asks_anew) {
+    br_ssl_engine_renegotiate(&l->tls.eng);
+    reach(l, 0);
+  }
+  if (turn->is_forgotten) {
+    forget(l);
+    if (turn->waits) shared_log->gone++;
+    return TURN_ENDS;
+  }
   if (turn->end) {
     end(l, turn, turn->waits);
     return TURN_ENDS;

@@ -60,6 +60,9 @@ struct peer_turn {
   bool waits; /* does what follows when peer_go() is called */
   const char *stray; /* one record more, which nobody asked for */
   bool together;     /* all of this turn leaves in one segment */
+  bool is_forgotten; /* from then on the network drops what the client sends,
+                      * without a word */
+  bool asks_anew;    /* asks for another handshake: HelloRequest */
   enum peer_end end;
 };
 

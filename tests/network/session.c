@@ -680,7 +680,12 @@ struct craft_row {
   int64_t saved_s, until_s; /* its certificate's end */
 };
 
-enum { DIGEST = HBEAT_SESSION_SIZE - br_sha256_SIZE, NO_ID = 256 };
+/* Where the parts of a saved session begin, and an ID of no bytes. */
+enum {
+  PARAMETERS = 32,
+  DIGEST = HBEAT_SESSION_SIZE - br_sha256_SIZE,
+  NO_ID = 256
+};
 
 static const struct craft_row craft_rows[] = {
     {"made up: nothing changed", .loads = true},
@@ -721,11 +726,11 @@ static void craft(
     unsigned char saved[HBEAT_SESSION_SIZE], const struct craft_row *row) {
   br_ssl_session_parameters session;
 
-  memcpy(&session, saved + 16, sizeof session);
+  memcpy(&session, saved + PARAMETERS, sizeof session);
   if (row->id_size) session.session_id_len = (unsigned char)row->id_size;
   if (row->version) session.version = row->version;
   if (row->suite) session.cipher_suite = row->suite;
-  memcpy(saved + 16, &session, sizeof session);
+  memcpy(saved + PARAMETERS, &session, sizeof session);
   if (row->saved_s) memcpy(saved, &row->saved_s, 8);
   if (row->until_s) memcpy(saved + 8, &row->until_s, 8);
   seal(saved);

@@ -92,6 +92,9 @@ struct bad_row {
       "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"       \
       "\0\xc0\x2b\0")
 
+#define ENDED_EARLY                                                            \
+  .error = HBEAT_ERR_TLS, .says = "the connection ended in the TLS handshake"
+
 static const struct bad_row bad_rows[] = {
     {"the certificate is for another name", .script = {.chain = "name"},
         .error = HBEAT_ERR_CERT_NAME, .says = "api.lucit.app"},
@@ -152,27 +155,36 @@ static const struct bad_row bad_rows[] = {
         .error = HBEAT_ERR_TLS, .says = "not speak TLS"},
     {"nothing but zeros on the port", .script = RAW("\0\0\0\0\0\0\0\0\0\0\0\0"),
         .error = HBEAT_ERR_TLS},
-    {"FIN for a greeting", .script = RAW(""), .error = HBEAT_ERR_TRUNCATED},
-    {"RST for a greeting", .script = {.cut = PEER_RESETS},
-        .error = HBEAT_ERR_TRUNCATED},
+    {"FIN for a greeting", .script = RAW(""), ENDED_EARLY},
+    {"RST for a greeting", .script = {.cut = PEER_RESETS}, ENDED_EARLY},
     {"FIN within the ServerHello",
-        .script = {.cut = PEER_FINISHES, .cut_at = 40},
-        .error = HBEAT_ERR_TRUNCATED},
+        .script = {.cut = PEER_FINISHES, .cut_at = 40}, ENDED_EARLY},
     {"FIN within the certificate",
-        .script = {.cut = PEER_FINISHES, .cut_at = 500},
-        .error = HBEAT_ERR_TRUNCATED},
+        .script = {.cut = PEER_FINISHES, .cut_at = 500}, ENDED_EARLY},
     {"close_notify within the handshake", .script = RAW("\x15\x03\x03\0\2\1\0"),
-        .error = HBEAT_ERR_TRUNCATED},
+        ENDED_EARLY},
 
     {"handshake_failure behind its hello",
         .script = {.chain = "deep", BEHIND("\x15\x03\x03\0\2\2\x28")},
-        .error = HBEAT_ERR_TLS, .says = "no cipher suite in common"},
+        .error = HBEAT_ERR_TLS, .says = "wants a client certificate"},
+    {"bad_certificate behind its hello",
+        .script = {.chain = "deep", BEHIND("\x15\x03\x03\0\2\2\x2a")},
+        .error = HBEAT_ERR_TLS, .says = "wants a client certificate"},
+    {"certificate_unknown behind its hello",
+        .script = {.chain = "deep", BEHIND("\x15\x03\x03\0\2\2\x2e")},
+        .error = HBEAT_ERR_TLS, .says = "wants a client certificate"},
+    {"handshake_failure for a greeting",
+        .script = RAW("\x15\x03\x03\0\2\2\x28"), .error = HBEAT_ERR_TLS,
+        .says = "no suite in common: TLS 1.3?"},
+    {"no_application_protocol for a greeting",
+        .script = RAW("\x15\x03\x03\0\2\2\x78"), .error = HBEAT_ERR_TLS,
+        .says = "does not speak HTTP/1.1"},
     {"protocol_version behind its hello",
         .script = {.chain = "deep", BEHIND("\x15\x03\x03\0\2\2\x46")},
         .error = HBEAT_ERR_TLS_VERSION},
     {"close_notify behind its hello",
         .script = {.chain = "deep", BEHIND("\x15\x03\x03\0\2\1\0")},
-        .error = HBEAT_ERR_TRUNCATED},
+        ENDED_EARLY},
     {"application data behind its hello",
         .script = {.chain = "deep", BEHIND("\x17\x03\x03\0\5hello")},
         .error = HBEAT_ERR_TLS, .says = "protocol was broken"},
@@ -186,6 +198,10 @@ static const struct bad_row bad_rows[] = {
         .script = {.chain = "deep", BEHIND("\x16\x03\x03\xff\xff")},
         .error = HBEAT_ERR_TLS, .says = "protocol was broken"},
 
+    {"HelloRequest, then FIN, for a reply",
+        .script = {TURN(.reply = "", .asks_anew = true, .end = PEER_FINISHES)},
+        .error = HBEAT_ERR_TRUNCATED,
+        .says = "it wants a client certificate, or to renegotiate"},
     {"FIN for a reply", .script = {TURN(.reply = "", .end = PEER_FINISHES)},
         .error = HBEAT_ERR_TRUNCATED},
     {"RST for a reply", .script = {TURN(.reply = "", .end = PEER_RESETS)},
@@ -224,8 +240,12 @@ static const struct bad_row bad_rows[] = {
     {"maintenance",
         .script = {TURN(.reply = "HTTP/1.1 503 Service Unavailable\r\n"
                                  "Content-Length: 0\r\n\r\n")},
-        .error = HBEAT_ERR_STATUS, .http_status = 503, .connections = 1,
-        .says = "503"},
+        .error = HBEAT_ERR_STATUS, .http_status = 503, .says = "503"},
+    {"a request that is refused",
+        .script = {TURN(.reply = "HTTP/1.1 422 Unprocessable Content\r\n"
+                                 "Content-Length: 0\r\n\r\n")},
+        .error = HBEAT_ERR_STATUS, .http_status = 422, .connections = 1,
+        .says = "422"},
 };
 
 /* The beat has failed for good, and has left nothing behind. */
@@ -367,8 +387,8 @@ static void nobody_accepts(void **state) {
 
   (void)state;
   open_black_hole(&hole, "127.0.0.1", 0);
-  expect_timeout(&p, port_of(hole.listener), 300, 300,
-      "after 300 ms: while connecting");
+  expect_timeout(
+      &p, port_of(hole.listener), 300, 300, "after 300 ms: while connecting");
   close_black_hole(&hole);
 }
 

@@ -237,7 +237,7 @@ static bool is_plausible(const struct effect *effect, hbeat_error e) {
   case HBEAT_ERR_PROXY:
   case HBEAT_ERR_TIMEOUT:
   case HBEAT_ERR_TRUNCATED: return effect->call != CALL_TIME;
-  case HBEAT_ERR_TLS: return effect->call == CALL_RANDOM;
+  case HBEAT_ERR_TLS: return effect->call != CALL_TIME;
   case HBEAT_ERR_CERT_TIME: return effect->call == CALL_TIME;
   default: return false;
   }

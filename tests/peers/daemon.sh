@@ -130,7 +130,7 @@ readlink /proc/self/fd/2 >"$tmp/stderr"; echo from-the-hook >&2'
     hook never-reads 'exec <&-; exit 0'
     hook reads-late 'sleep 0.5; tr -d "\n" | wc -c'
     parameters='["a \"b\"",{"key":[1,2.50,null]}]'
-    most=[\"$(printf '%0410d' 0)\"]
+    most=[\"$(printf '%03900d' 0)\"]
     serve --instruction "$(instruction look I1 "$parameters")" \
         --instruction "$(instruction empty I2 '[]')" \
         --instruction "$(instruction empty I3 '{"a":1}')" \
@@ -138,7 +138,7 @@ readlink /proc/self/fd/2 >"$tmp/stderr"; echo from-the-hook >&2'
         --instruction '{"instruction":"empty","lcuid":"I5","status":1}' \
         --instruction "$(instruction never-reads I6 "$most")" \
         --instruction "$(instruction reads-late I7 "$most")" \
-        --instruction "$(instruction empty I8 [\"$(printf '%02000d' 0)\"])" \
+        --instruction "$(instruction empty I8 [\"$(printf '%04000d' 0)\"])" \
         --instruction "$(instruction empty I9)"
     ls /proc/self/fd >"$tmp/ours" </dev/null # whatever was there before us
     LUCIT_INSTRUCTION=of-before && export LUCIT_INSTRUCTION
@@ -155,7 +155,7 @@ readlink /proc/self/fd/2 >"$tmp/stderr"; echo from-the-hook >&2'
     check 'parameters: read late, whole' eval 'reported I7 acknowledge \
         ".response_data.message == \"${#most}\""'
     check 'parameters: too long for the memory' eval \
-        'reported I8 failed ".message == \"too long to be kept\"" && ran I8 0'
+        'reported I8 failed "(.message | startswith(\"too long to be kept\"))" && ran I8 0'
     check 'environment: the lcuid, once' \
         [ "$(grep '^LUCIT_INSTRUCTION=' "$tmp/env")" = LUCIT_INSTRUCTION=I1 ]
     check 'environment: the name' grep -qx LUCIT_NAME=look "$tmp/env"
@@ -271,7 +271,7 @@ stale() {
         --instruction "$(instruction play I3 [] '"soon"')"
     launch --max-age 60
     check 'one long past: failed' await reported I1 failed \
-        '.message == "stale"'
+        '(.message | startswith("stale: "))'
     check 'one long past: not run' ran I1 0
     check 'one just past: runs' await reported I2 acknowledge
     check 'one without a time that can be read: failed' await reported I3 \
@@ -284,7 +284,7 @@ stale() {
     launch
     check 'within an hour, if nothing else is said' await reported J1 \
         acknowledge
-    check 'not beyond it' await reported J2 failed '.message == "stale"'
+    check 'not beyond it' await reported J2 failed '(.message | startswith("stale: "))'
     finish
 }
 

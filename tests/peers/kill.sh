@@ -142,8 +142,11 @@ unfinished() {
 import sys
 with open(sys.argv[1], "rb") as f:
     records = f.read()[20:] # behind the seal and the time
-size = len(records) // 16
-print(sum(records[i * size + 64] in (1, 2, 3) for i in range(16)))
+at = count = 0
+while at + 20 <= len(records) and records[at + 2]: # its state; 0: no more
+    count += records[at + 2] in (1, 2, 3)
+    at += records[at] << 8 | records[at + 1] # its size
+print(count)
 PYTHON
 }
 

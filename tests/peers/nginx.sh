@@ -163,7 +163,7 @@ children="$children $dropping"
 reload='.instruction.instruction == "reload" and .http_status == 200 and
     (.server_time_s - now | . > -10 and . < 10)'
 nothing='.http_status == null and .instruction == null and (.success | not)'
-older='all(.detail; test("older TLS"))'
+older='all(.detail; test("no suite in common"))'
 while IFS='|' read -r name server result filter; do
     eval "filter=\$$filter"
     to "$server" --info 'screen: on' --info 'storage: 61% free'

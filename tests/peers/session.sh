@@ -128,6 +128,40 @@ for server in none off; do
     done
 done
 
+# ---- Servers that never resume ---------------------------------------------
+
+# A file that is written is another one: it is replaced.
+file_number() {
+    stat -c %i "$session"
+}
+is_written_by() { # SERVER: the run
+    before=$(file_number)
+    to "$1"
+    is_on new && [ "$(file_number)" != "$before" ]
+}
+is_left_by() { # SERVER: the run
+    before=$(file_number)
+    to "$1"
+    is_on new && [ "$(file_number)" = "$before" ]
+}
+rm -f "$session"
+to none
+check 'a server that never resumes: a first session' is_whole
+check '... the first refusal' is_written_by none
+for refusal in second third; do
+    check "... the $refusal refusal, on the same day" is_left_by none
+done
+touch -d '25 hours ago' "$session"
+check '... a day later' is_written_by none
+check '... and once is enough' is_left_by none
+touch -d 'next year' "$session"
+check '... of a file from the future' is_written_by none
+rm -f "$session"
+to shared
+check 'a server that resumes' is_on new
+to shared
+check '... as ever' is_on resumed
+
 # ---- The file --------------------------------------------------------------
 
 # Where nothing can be written: by root neither, in a namespace of its own.
@@ -185,7 +219,7 @@ check 'no room, and the write kills: it did' grep -qx 'status 153' "$out"
 rm -f "$session"*
 
 # Runs that are killed at any moment.  The server forgets each session at once,
-# so that each run that gets there writes the file.
+# and the file is a day old, so that each run that gets there writes it.
 kills() { # WHETHER-THERE-IS-A-FILE
     "$python" - "$session" "$size" "$1" "$command" --json --device "$device" \
         --app "$app" --token-file "$tmp/token" --lightning-version 4.2.1 \
@@ -204,6 +238,7 @@ for i in range(30):
     if not there:
         os.path.lexists(path) and os.unlink(path)
     before = there and os.stat(path).st_ino
+    there and os.utime(path, (0, 0))
     child = start()
     time.sleep(random.uniform(0.3, 1) * whole)
     child.kill()
@@ -224,6 +259,7 @@ cat "$tmp/checked" | sed 's/^/# note: /'
 to none
 check 'killed: the file is always there, and whole' kills yes
 rm -f "$session".*
+touch -d '25 hours ago' "$session"
 to shared
 to shared
 check 'killed: the next runs are as ever' is_on resumed

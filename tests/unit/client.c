@@ -178,6 +178,13 @@ static void test_token(void **state) {
   hbeat_close(&client);
 }
 
+/* A client that has begun nothing says so, whatever is asked first. */
+static void expect_nothing_begun(const char *word) {
+  expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
+  expect_int("nothing to wait for", hbeat_wants(&client).fd, -1);
+  expect_true("the reason", strstr(hbeat_explain(&client), word) != NULL);
+}
+
 /* A client of zeros owns no descriptor, least of all number 0. */
 static void test_zeros(void **state) {
   hbeat_reply reply;
@@ -185,13 +192,42 @@ static void test_zeros(void **state) {
   (void)state;
   in_hand("a client of zeros", TEXT(""));
   memset(&client, 0, sizeof client);
+  expect_true("explained first",
+      strstr(hbeat_explain(&client), "hbeat_init()") != NULL);
+  expect_nothing_begun("hbeat_init()");
+  memset(&client, 0, sizeof client);
+  expect_nothing_begun("hbeat_init()");
+  memset(&client, 0, sizeof client);
   expect_error(
       "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
-  expect_true("the reason", strstr(hbeat_explain(&client), "hbeat_init()"));
   expect_int("the reply is cleared", reply.server_time_s, HBEAT_NONE);
-  expect_error("a step", hbeat_step(&client), HBEAT_ERR_ARGUMENT);
+  expect_nothing_begun("hbeat_init()");
   hbeat_close(&client);
+  expect_nothing_begun("hbeat_init()");
   expect_true("descriptor 0 is open", isatty(0) || errno != EBADF);
+}
+
+/* Before the first start, and after the end. */
+static void test_at_rest(void **state) {
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+
+  (void)state;
+  in_hand("a client at rest", TEXT(""));
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  expect_true("explained first",
+      strstr(hbeat_explain(&client), "nothing was started") != NULL);
+  expect_nothing_begun("nothing was started");
+  hbeat_close(&client);
+  expect_nothing_begun("hbeat_init()");
+  expect_error(
+      "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
+  expect_nothing_begun("hbeat_init()");
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  expect_nothing_begun("nothing was started");
+  hbeat_close(&client);
+  hbeat_close(&client);
+  expect_nothing_begun("hbeat_init()");
 }
 
 /* Row: a request that is none, and a word of the explanation. */
@@ -310,6 +346,7 @@ int main(void) {
   cases_add_rows(test_argument, ARGUMENTS);
   cases_add_rows(test_token, TOKENS);
   cases_add("a client of zeros", test_zeros, NULL);
+  cases_add("a client at rest", test_at_rest, NULL);
   cases_add_rows(test_bad_request, REQUESTS);
   cases_add("a kernel without randomness", test_no_randomness, NULL);
   cases_add("no descriptor left", test_no_descriptor, NULL);

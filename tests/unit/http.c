@@ -1261,6 +1261,56 @@ static void test_retry(void **state) {
   expect_int("retry_after_s before Date", o.retry_after_s, row->seconds);
 }
 
+/* ---- What a proxy asks for ----------------------------------------------- */
+
+/* Row: a proxy's fields; whether it says how to log in, and takes Basic. */
+static const struct challenge_row {
+  const char *name;
+  const char *fields;
+  bool challenged;
+  bool takes_basic;
+} CHALLENGES[] = {
+    {"no challenge", "", .challenged = false},
+    {"another field", "WWW-Authenticate: Basic\r\n", .challenged = false},
+    {"Basic", "Proxy-Authenticate: Basic realm=\"x\"\r\n", .challenged = true,
+        .takes_basic = true},
+    {"basic", "proxy-authenticate:basic\r\n", .challenged = true,
+        .takes_basic = true},
+    {"Negotiate", "Proxy-Authenticate: Negotiate\r\n", .challenged = true},
+    {"Digest", "Proxy-Authenticate: Digest realm=\"x\", qop=\"auth\"\r\n",
+        .challenged = true},
+    {"Basicest", "Proxy-Authenticate: Basicest\r\n", .challenged = true},
+    {"several fields",
+        "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n"
+        "Proxy-Authenticate: Basic realm=\"x\"\r\n",
+        .challenged = true, .takes_basic = true},
+    {"several in a field", "Proxy-Authenticate: NTLM, Basic realm=\"x\"\r\n",
+        .challenged = true, .takes_basic = true},
+    {"a long field",
+        "Proxy-Authenticate: Negotiate "
+        "oRQwEqADCgEBoQsGCSqGSIb3EgECAqKCARAEggEMY"
+        "IIBCAYJKoZIhvcSAQICAgBvgfgwgfWgAwIBBaEDAgEPooHo\r\n",
+        .challenged = true},
+};
+
+static void test_challenge(void **state) {
+  const struct challenge_row *row = *state;
+  hbeat_config cfg = config(BUFFER);
+  hbeat_exchange x;
+  hbeat_reply reply;
+  char wire[400];
+  size_t size, used;
+
+  in_hand(row->name, row->fields, strlen(row->fields));
+  size = (size_t)sprintf(wire, "HTTP/1.1 407 Odd\r\n%s\r\n", row->fields);
+  expect_error("the start", hbeat_begin(&x, &cfg, &asked, &reply), HBEAT_OK);
+  x.in.tunnel = true; /* as the client has it */
+  expect_error(
+      "the outcome", hbeat_push(&x, wire, size, &used), HBEAT_ERR_PROXY);
+  expect_int("it says how", x.in.challenged, row->challenged);
+  expect_int("Basic is a way", x.in.takes_basic, row->takes_basic);
+}
+
 /* ---- Bodies of a 200 ---------------------------------------------------- */
 
 #define WITH(value)                                                            \
@@ -1318,14 +1368,25 @@ static const struct body_row {
     {"a name in upper case is another name",
         "{\"success\":true,\"Success\":false}", .error = HBEAT_OK},
 
+    /* a success in other words */
+    {"success is \"true\"", "{\"success\":\"true\",\"message\":\"Yes.\"}",
+        .error = HBEAT_OK},
+    {"success is 1", "{\"success\":1,\"message\":\"Yes.\"}", .error = HBEAT_OK},
+    {"success goes without saying",
+        "{\"lightning_device_remote_instruction\":{\"instruction\":\"a\"}}",
+        .error = HBEAT_OK, .instruction = "a"},
+    {"half of a surrogate pair",
+        WITH("{\"instruction\":\"\\ud83d\",\"\\ude00\":0}"), .error = HBEAT_OK,
+        .instruction = "\xEF\xBF\xBD"},
+
     /* refused */
     {"success is false", "{\"success\":false,\"message\":\"No.\"}",
         .error = HBEAT_ERR_REFUSED, .message = "No."},
     {"success is missing", "{\"message\":\"No.\"}", .error = HBEAT_ERR_REFUSED,
         .message = "No."},
-    {"success is \"true\"", "{\"success\":\"true\",\"message\":\"No.\"}",
+    {"success is \"false\"", "{\"success\":\"false\",\"message\":\"No.\"}",
         .error = HBEAT_ERR_REFUSED, .message = "No."},
-    {"success is 1", "{\"success\":1,\"message\":\"No.\"}",
+    {"success is 0", "{\"success\":0,\"message\":\"No.\"}",
         .error = HBEAT_ERR_REFUSED, .message = "No."},
     {"success is null", "{\"success\":null}", .error = HBEAT_ERR_REFUSED},
     {"success is {}", "{\"success\":{}}", .error = HBEAT_ERR_REFUSED},
@@ -1355,8 +1416,6 @@ static const struct body_row {
     {"a byte order mark", "\xEF\xBB\xBF" GOOD, .error = HBEAT_ERR_JSON},
     {"invalid UTF-8", "{\"success\":true,\"a\":\"\xFF\"}",
         .error = HBEAT_ERR_JSON},
-    {"a lone surrogate", "{\"success\":true,\"a\":\"\\ud800\"}",
-        .error = HBEAT_ERR_JSON},
     {"a field that nobody knows is broken", "{\"success\":true,\"a\":[1,]}",
         .error = HBEAT_ERR_JSON},
 
@@ -1369,55 +1428,29 @@ static const struct body_row {
         "{\"success\":true,\"lightning_device_remote_instruction\":null,"
         "\"lightning_device_remote_instruction\":null}",
         .error = HBEAT_ERR_JSON},
-    {"its name twice", WITH("{\"instruction\":\"a\",\"instruction\":\"b\"}"),
-        .error = HBEAT_ERR_JSON},
-    {"its name twice, once null",
-        WITH("{\"instruction\":null,\"instruction\":\"b\"}"),
-        .error = HBEAT_ERR_JSON},
-    {"its lcuid twice, once in escapes",
-        WITH("{\"lcuid\":\"a\",\"lcu\\u0069d\":\"b\"}"),
-        .error = HBEAT_ERR_JSON},
-    {"its parameters twice", WITH("{\"parameters\":1,\"parameters\":1}"),
-        .error = HBEAT_ERR_JSON},
-    {"its run_at twice", WITH("{\"run_at\":null,\"run_at\":null}"),
-        .error = HBEAT_ERR_JSON},
-    {"its status twice", WITH("{\"status\":1,\"status\":2}"),
-        .error = HBEAT_ERR_JSON},
-    {"its created_at twice", WITH("{\"created_at\":\"\",\"created_at\":\"\"}"),
-        .error = HBEAT_ERR_JSON},
-    {"its updated_at twice", WITH("{\"updated_at\":\"\",\"updated_at\":\"\"}"),
-        .error = HBEAT_ERR_JSON},
 
-    /* a known field of another type */
-    {"the field is a string", WITH("\"reload\""), .error = HBEAT_ERR_JSON},
-    {"the field is a number", WITH("1"), .error = HBEAT_ERR_JSON},
-    {"the field is true", WITH("true"), .error = HBEAT_ERR_JSON},
-    {"the field is false", WITH("false"), .error = HBEAT_ERR_JSON},
+    /* a field of the instruction that cannot be read voids nothing else */
+    {"its name twice", WITH("{\"instruction\":\"a\",\"instruction\":\"b\"}"),
+        .error = HBEAT_OK},
+    {"its lcuid twice, once in escapes",
+        WITH("{\"lcuid\":\"a\",\"instruction\":\"a\",\"lcu\\u0069d\":\"b\"}"),
+        .error = HBEAT_OK, .instruction = "a"},
+    {"its run_at twice",
+        WITH("{\"run_at\":null,\"instruction\":\"a\",\"run_at\":null}"),
+        .error = HBEAT_OK, .instruction = "a"},
+    {"the field is a string", WITH("\"reload\""), .error = HBEAT_OK},
+    {"the field is false", WITH("false"), .error = HBEAT_OK},
     {"the field is a full array", WITH("[{\"instruction\":\"reload\"}]"),
-        .error = HBEAT_ERR_JSON},
-    {"the name is a number", WITH("{\"instruction\":5}"),
-        .error = HBEAT_ERR_JSON},
-    {"the name is false", WITH("{\"instruction\":false}"),
-        .error = HBEAT_ERR_JSON},
-    {"the name is an array", WITH("{\"instruction\":[\"reload\"]}"),
-        .error = HBEAT_ERR_JSON},
-    {"lcuid is an array", WITH("{\"instruction\":\"a\",\"lcuid\":[]}"),
-        .error = HBEAT_ERR_JSON},
-    {"lcuid is a number", WITH("{\"instruction\":\"a\",\"lcuid\":1}"),
-        .error = HBEAT_ERR_JSON},
-    {"status is a string", WITH("{\"instruction\":\"a\",\"status\":\"1\"}"),
-        .error = HBEAT_ERR_JSON},
-    {"status has a fraction", WITH("{\"instruction\":\"a\",\"status\":1.5}"),
-        .error = HBEAT_ERR_JSON},
-    {"status is true", WITH("{\"instruction\":\"a\",\"status\":true}"),
-        .error = HBEAT_ERR_JSON},
-    {"run_at is a number", WITH("{\"instruction\":\"a\",\"run_at\":0}"),
-        .error = HBEAT_ERR_JSON},
-    {"created_at is an object",
-        WITH("{\"instruction\":\"a\",\"created_at\":{}}"),
-        .error = HBEAT_ERR_JSON},
-    {"updated_at is true", WITH("{\"instruction\":\"a\",\"updated_at\":true}"),
-        .error = HBEAT_ERR_JSON},
+        .error = HBEAT_OK},
+    {"the name is a number", WITH("{\"instruction\":5}"), .error = HBEAT_OK},
+    {"lcuid is a number", WITH("{\"lcuid\":1,\"instruction\":\"a\"}"),
+        .error = HBEAT_OK, .instruction = "a"},
+    {"run_at is a number and last",
+        WITH("{\"instruction\":\"a\",\"run_at\":0}"), .error = HBEAT_OK,
+        .instruction = "a"},
+    {"created_at is an object and first",
+        WITH("{\"created_at\":{\"instruction\":1},\"instruction\":\"a\"}"),
+        .error = HBEAT_OK, .instruction = "a"},
 };
 
 /* The same body, sized and in chunks, has the same outcome. */
@@ -1525,6 +1558,28 @@ static const struct reason_row {
         .what = "the reply does not fit reply_buffer"},
     {"the reason of an empty body", TEXT(OK_LINE "Content-Length: 0\r\n\r\n"),
         .error = HBEAT_ERR_JSON, .what = "the body is empty"},
+    {"the reason of a body that is compressed",
+        TEXT(OK_LINE
+            "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1F\x8B\b\0"),
+        .error = HBEAT_ERR_JSON, .what = "the body has a Content-Encoding"},
+    {"the reason of one that is encoded as it is",
+        TEXT(OK_LINE
+            "Content-Encoding: identity\r\nContent-Length: 2\r\n\r\nOK"),
+        .error = HBEAT_ERR_JSON, .what = "the body is no JSON object"},
+    {"the reason of one that says so for nothing",
+        TEXT(OK_LINE "Content-Encoding: br\r\n" SIXTEEN "\r\n" GOOD),
+        .error = HBEAT_OK},
+    {"the reason of one behind a 100 that says so",
+        TEXT("HTTP/1.1 100 Odd\r\nContent-Encoding: gzip\r\n\r\n" OK_LINE
+             "Content-Length: 2\r\n\r\nOK"),
+        .error = HBEAT_ERR_JSON, .what = "the body is no JSON object"},
+    {"the reason of a warning before the object",
+        TEXT(OK_LINE "\r\nWarning: x {y}\n" GOOD), .how = CLOSED,
+        .error = HBEAT_ERR_JSON,
+        .what = "text, such as a warning, precedes it"},
+    {"the reason of 304", TEXT("HTTP/1.1 304 Odd\r\n\r\n"),
+        .error = HBEAT_ERR_STATUS,
+        .what = "a cache has answered, not the server"},
     {"the reason of a body that nests too deep",
         TEXT(OK_LINE "\r\n{\"success\":true,\"a\":" SIXTY("[") "[[[[" SIXTY(
             "]") "]]]]}"),
@@ -1625,6 +1680,15 @@ static void ask(hbeat_call call) {
   asked.token_buffer_size = TOKEN_ROOM;
 }
 
+/* No part of the token is left in the reply buffer. */
+static void expect_no_copy(void) {
+  enum { PART = 4 };
+
+  for (const char *at = bodies.begin; at <= bodies.end - PART; at++)
+    for (size_t i = 0; i + PART < sizeof JWT; i++)
+      expect_true("no copy of the token", memcmp(at, &JWT[i], PART) != 0);
+}
+
 static void expect_call(const struct call_row *row, const outcome *o) {
   char expected[TOKEN_ROOM];
 
@@ -1634,8 +1698,7 @@ static void expect_call(const struct call_row *row, const outcome *o) {
   expect_text("message", o->has_message ? o->message : NULL, row->message);
   expect_text("no instruction", o->has_name ? o->name : NULL, NULL);
   expect_bytes("token_buffer", o->token, TOKEN_ROOM, expected, TOKEN_ROOM);
-  for (const char *at = bodies.begin; row->token && at < bodies.end - 4; at++)
-    expect_true("no copy of the token", memcmp(at, row->token, 4) != 0);
+  if (row->call == HBEAT_LOGIN) expect_no_copy();
 }
 
 /* Sized, in chunks of which one ends within the token, to the end. */
@@ -1678,8 +1741,57 @@ static void test_login_prefixes(void **state) {
     in_hand("a log-in that breaks off", WIRE, size);
     o = feed(WIRE, size, CLOSED, BUFFER, size, 1);
     expect_error("the outcome", o.error, HBEAT_ERR_TRUNCATED);
+    expect_no_copy();
     for (size_t i = 0; i < TOKEN_ROOM; i++)
       expect_int("token_buffer", o.token[i], UNTOUCHED);
+  }
+  ask(HBEAT_BEAT);
+}
+
+/* Row: a log-in's reply that ends badly, in a reply buffer of `room` bytes. */
+static const struct bad_login_row {
+  const char *name;
+  const char *wire;
+  size_t size;
+  ending how;
+  size_t room;
+  hbeat_error error;
+} BAD_LOGINS[] = {
+    {"a log-in that is too big, to the connection's end",
+        TEXT(OK_LINE "\r\n{\"token\":\"" JWT "\",\"ok\":true}"), .room = 48,
+        .error = HBEAT_ERR_TOO_BIG},
+    {"a log-in that is too big, in a second chunk",
+        TEXT(CHUNKED "2E\r\n{\"token\":\"" JWT "\"\r\n9\r\n,\"ok\":1}\r\n"),
+        .room = 48, .error = HBEAT_ERR_TOO_BIG},
+    {"a log-in that is too big, by its length",
+        TEXT(OK_LINE "Content-Length: 57\r\n\r\n{\"token\":\"" JWT
+                     "\",\"ok\":true}"),
+        .room = 48, .error = HBEAT_ERR_TOO_BIG},
+    {"a log-in whose second chunk is none",
+        TEXT(CHUNKED "2E\r\n{\"token\":\"" JWT "\"\r\nx\r\n"), .room = BUFFER,
+        .error = HBEAT_ERR_HTTP},
+    {"a log-in with an error's body that does not fit",
+        TEXT("HTTP/1.1 500 Odd\r\n\r\n{\"token\":\"" JWT "\",\"ok\":true}"),
+        .room = 48, .error = HBEAT_ERR_STATUS},
+    {"a log-in in words", TEXT(OK_LINE "\r\nThe token is " JWT "."),
+        .how = CLOSED, .room = BUFFER, .error = HBEAT_ERR_JSON},
+    {"a log-in as a log-in to another API",
+        TEXT(OK_LINE "\r\n{\"ok\":true,\"access_token\":\"" JWT "\"}"),
+        .how = CLOSED, .room = BUFFER, .error = HBEAT_ERR_JSON},
+};
+
+/* In one piece, and byte by byte. */
+static void test_bad_login(void **state) {
+  const struct bad_login_row *row = *state;
+
+  for (size_t step = 1; step <= row->size; step += row->size - 1) {
+    ask(HBEAT_LOGIN);
+    in_hand(row->name, row->wire, row->size);
+    memset(bodies.begin, 0, (size_t)(bodies.end - bodies.begin));
+    expect_error("the outcome",
+        feed(row->wire, row->size, row->how, row->room, step, step).error,
+        row->error);
+    expect_no_copy();
   }
   ask(HBEAT_BEAT);
 }
@@ -1762,11 +1874,13 @@ int main(void) {
   cases_add("small reply buffers", test_small_buffers, NULL);
   cases_add_rows(test_date, DATES);
   cases_add_rows(test_retry, RETRIES);
+  cases_add_rows(test_challenge, CHALLENGES);
   cases_add_rows(test_body, BODIES);
   cases_add_rows(test_over, OVERS);
   cases_add_rows(test_reason, REASONS);
   cases_add_rows(test_call, CALLS);
   cases_add("a log-in that breaks off", test_login_prefixes, NULL);
+  cases_add_rows(test_bad_login, BAD_LOGINS);
   cases_add("a token in use", test_token_in_use, NULL);
   return cases_run("http");
 }

@@ -113,6 +113,25 @@ static const struct accept_row {
     {"a BOM inside a string", TEXT("\"\xEF\xBB\xBF\""), HBEAT_JSON_STRING},
     {"brackets inside a string", TEXT("\"[{]},:\""), HBEAT_JSON_STRING},
 
+    /* section 8.2: escapes that make no character */
+    {"a lone high surrogate", TEXT("\"\\uD800\""), HBEAT_JSON_STRING},
+    {"a lone high surrogate and text", TEXT("\"\\uDBFFabcdef\""),
+        HBEAT_JSON_STRING},
+    {"a high surrogate and another escape", TEXT("\"\\uD800\\n\""),
+        HBEAT_JSON_STRING},
+    {"a high surrogate and no surrogate", TEXT("\"\\uD800\\u0041\""),
+        HBEAT_JSON_STRING},
+    {"two high surrogates", TEXT("\"\\uD800\\uD800\""), HBEAT_JSON_STRING},
+    {"two high surrogates and a low one", TEXT("\"\\uD800\\uD800\\uDC00\""),
+        HBEAT_JSON_STRING},
+    {"a high surrogate and U+E000", TEXT("\"\\uD800\\uE000\""),
+        HBEAT_JSON_STRING},
+    {"a lone low surrogate", TEXT("\"\\uDC00\""), HBEAT_JSON_STRING},
+    {"the last low surrogate", TEXT("\"\\uDFFF\""), HBEAT_JSON_STRING},
+    {"the halves of a pair exchanged", TEXT("\"\\uDD1E\\uD834\""),
+        HBEAT_JSON_STRING},
+    {"a lone surrogate in a name", TEXT("{\"\\uD800\":1}"), HBEAT_JSON_OBJECT},
+
     /* RFC 3629 section 4: the edges of well-formed UTF-8 */
     {"U+0020 and U+007E", TEXT("\" ~\""), HBEAT_JSON_STRING},
     {"U+0080 and U+07FF", TEXT("\"\xC2\x80\xDF\xBF\""), HBEAT_JSON_STRING},
@@ -323,17 +342,12 @@ static const struct text_row {
     {"\\u with :", TEXT("\"\\u004:\"")},
     {"\\u with @", TEXT("\"\\u004@\"")},
     {"\\u with `", TEXT("\"\\u004`\"")},
-    {"a lone high surrogate", TEXT("\"\\uD800\"")},
-    {"a lone high surrogate and text", TEXT("\"\\uDBFFabcdef\"")},
-    {"a high surrogate and another escape", TEXT("\"\\uD800\\n\"")},
-    {"a high surrogate and no surrogate", TEXT("\"\\uD800\\u0041\"")},
-    {"two high surrogates", TEXT("\"\\uD800\\uD800\"")},
-    {"two high surrogates and a low one", TEXT("\"\\uD800\\uD800\\uDC00\"")},
-    {"a high surrogate and U+E000", TEXT("\"\\uD800\\uE000\"")},
-    {"a lone low surrogate", TEXT("\"\\uDC00\"")},
-    {"the last low surrogate", TEXT("\"\\uDFFF\"")},
-    {"the halves of a pair exchanged", TEXT("\"\\uDD1E\\uD834\"")},
-    {"a lone surrogate in a name", TEXT("{\"\\uD800\":1}")},
+    {"a high surrogate and \\u with three digits", TEXT("\"\\uD800\\uDC0\"")},
+    {"a high surrogate and \\u with a letter past F",
+        TEXT("\"\\uD800\\uDC0G\"")},
+    {"a high surrogate and a bad escape", TEXT("\"\\uD800\\x\"")},
+    {"a high surrogate and a line feed", TEXT("\"\\uD800\n\"")},
+    {"a high surrogate and invalid UTF-8", TEXT("\"\\uD800\xFF\"")},
 
     /* RFC 3629 section 3: what is not UTF-8 */
     {"a continuation byte alone", TEXT("\"\x80\"")},
@@ -413,6 +427,8 @@ static const struct text_row INCOMPLETE[] = {
     {"a high surrogate", TEXT("\"\\uD800")},
     {"a high surrogate and a backslash", TEXT("\"\\uD800\\")},
     {"a high surrogate and \\u", TEXT("\"\\uD800\\uD")},
+    {"a low surrogate", TEXT("\"\\uDC00")},
+    {"a high surrogate and a letter", TEXT("\"\\uD800x")},
     {"half a character", TEXT("\"\xF0\x9F\x98")},
 };
 
@@ -430,8 +446,8 @@ static const struct text_row HOPELESS[] = {
     {"a literal gone wrong", TEXT("trux")},
     {"a leading zero", TEXT("[00")},
     {"an open string with a control", TEXT("\"a\n")},
-    {"an open string with a lone surrogate", TEXT("\"\\uDC00")},
-    {"an open string with a broken pair", TEXT("\"\\uD800x")},
+    {"an open string with a high surrogate and a bad \\u",
+        TEXT("\"\\uD800\\uG")},
     {"an open string with an overlong lead", TEXT("\"\xC0")},
     {"an open string with an overlong E0", TEXT("\"\xE0\x80")},
     {"an open string with a surrogate", TEXT("\"\xED\xA0")},
@@ -757,6 +773,25 @@ static const struct string_row {
     {"\\u0000 becomes U+FFFD", "\"a\\u0000b\"",
         TEXT("a\xEF\xBF\xBD"
              "b")},
+    {"half a pair becomes U+FFFD", "\"\\ud83d\"", TEXT("\xEF\xBF\xBD")},
+    {"the highest first half", "\"\\uDBFFx\"",
+        TEXT("\xEF\xBF\xBD"
+             "x")},
+    {"a second half becomes U+FFFD", "\"x\\uDC00\"", TEXT("x\xEF\xBF\xBD")},
+    {"the highest second half", "\"\\uDFFF\"", TEXT("\xEF\xBF\xBD")},
+    {"half a pair and another escape", "\"\\ud83d\\n\"",
+        TEXT("\xEF\xBF\xBD\n")},
+    {"half a pair and a character", "\"\\ud83d\\u0041\"",
+        TEXT("\xEF\xBF\xBD"
+             "A")},
+    {"half a pair and U+E000", "\"\\ud83d\\ue000\"",
+        TEXT("\xEF\xBF\xBD\xEE\x80\x80")},
+    {"half a pair and a whole one", "\"\\ud83d\\ud83d\\ude00\"",
+        TEXT("\xEF\xBF\xBD\xF0\x9F\x98\x80")},
+    {"a whole pair and half a one", "\"\\ud83d\\ude00\\ude00\"",
+        TEXT("\xF0\x9F\x98\x80\xEF\xBF\xBD")},
+    {"the halves exchanged", "\"\\ude00\\ud83d\"",
+        TEXT("\xEF\xBF\xBD\xEF\xBF\xBD")},
     {"\\u0001 stays", "\"\\u0001\"", TEXT("\x01")},
     {"hexadecimal digits of both cases", "\"\\uaBcD\"", TEXT("\xEA\xAF\x8D")},
     {"bare UTF-8", "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"",
@@ -1160,8 +1195,9 @@ static const struct made_string_row {
     {"the second half of a pair is none", TEXT("\"\\udc00\""),
         TEXT("\xEF\xBF\xBD")},
     {"a NUL as it is", TEXT("\"a\0b\""), TEXT("a\xEF\xBF\xBD")},
-    {"half a pair and another escape are none", TEXT("\"\\ud800\\u0041\""),
-        TEXT("\xEF\xBF\xBD")},
+    {"half a pair and another escape", TEXT("\"\\ud800\\u0041\""),
+        TEXT("\xEF\xBF\xBD"
+             "A")},
 };
 
 static void test_made_string(void **state) {

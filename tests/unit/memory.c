@@ -12,7 +12,7 @@
 
 /* The report that is next, in words; NULL: there is none.  Its turn stays. */
 static const char *next_report(void) {
-  static char words[40 + HBEAT_MEMORY_TEXT];
+  static char words[40 + HBEAT_INSTRUCTION_MAX];
   hbeat_memory copy = *m;
   hbeat_request request;
 
@@ -36,7 +36,7 @@ static bool anything_due(int64_t now_s) {
   hbeat_memory copy = *m;
   hbeat_instruction i;
 
-  return take_due(&copy, now_s, 0, &i);
+  return take_due(&copy, now_s, &NO_LIMITS, &i);
 }
 
 /* Everything but the two flags in front. */
@@ -63,21 +63,21 @@ static void fill(void) {
   reply.instruction.lcuid = "LCUID-LDRI-1";
   reply.instruction.name = "reload";
   expect_error("the first", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
-  take_due(m, NOW, 0, &i);
-  hbeat_memory_end(
-      m, "LCUID-LDRI-1", HBEAT_ACKNOWLEDGE, NULL, "{\"exit_status\":0}");
+  take_due(m, NOW, &NO_LIMITS, &i);
+  end_one(m, "LCUID-LDRI-1", HBEAT_ACKNOWLEDGE, NULL, "{\"exit_status\":0}");
   report("LCUID-LDRI-1");
   offer("LCUID-LDRI-2", "screenshot", NONE);
-  take_due(m, NOW, 0, &i);
-  hbeat_memory_end(
-      m, "LCUID-LDRI-2", HBEAT_FAILED, "caf\xC3\xA9", "{\"a\":[]}");
+  take_due(m, NOW, &NO_LIMITS, &i);
+  end_one(m, "LCUID-LDRI-2", HBEAT_FAILED, "caf\xC3\xA9", "{\"a\":[]}");
   offer("LCUID-LDRI-3", "reboot", NONE);
-  take_due(m, NOW, 0, &i);
+  take_due(m, NOW, &NO_LIMITS, &i);
   reply = good_reply();
   reply.instruction.lcuid = "LCUID-LDRI-4";
   reply.instruction.name = "reload";
   reply.instruction.run_at = "2026-01-07T00:15:20Z";
   reply.instruction.run_at_s = NOW + 1;
+  reply.instruction.created_at = "2026-01-07T00:15:14Z";
+  reply.instruction.created_at_s = NOW - 5;
   reply.instruction.parameters.type = HBEAT_JSON_ARRAY;
   reply.instruction.parameters.text = "[1, \"\\u00e9\"]]}";
   reply.instruction.parameters.size = 13;
@@ -90,8 +90,7 @@ static void test_golden(void **state) {
   (void)state;
   in_hand("the bytes of a known life", TEXT(""));
   memcpy(&expected, golden(), SIZE);
-  expect_int("the checksum of nine digits",
-      crc_of((const unsigned char *)"123456789", 9), 0xCBF43926);
+  expect_int("the checksum of nine digits", crc_of("123456789", 9), 0xCBF43926);
   fill();
   expect_same_memory("the bytes", &expected);
   expect_int("changed", m->changed, 1);
@@ -108,20 +107,21 @@ static void expect_refused(const char *what, const void *bytes, size_t size) {
   expect_bytes(what, m, SIZE, &empty, SIZE);
 }
 
-static void test_whole(void **state) {
+/* A known life goes on, whichever version has kept it. */
+static void expect_known_life(const unsigned char *kept) {
   static hbeat_memory expected;
   unsigned char bytes[SIZE];
   int64_t floor_s = 42;
+  hbeat_instruction i;
 
-  (void)state;
-  in_hand("loaded whole", TEXT(""));
-  memcpy(bytes, golden(), SIZE);
+  memcpy(bytes, kept, SIZE);
   bytes[0] = 1; /* the flags are of no concern */
   bytes[1] = 7;
   expect_error("the outcome", load(bytes, SIZE, &floor_s), HBEAT_OK);
   expect_int("the server's time", floor_s, NOW);
   expect_int("turn", m->next_report, 0);
   expect_int("changed, as one was interrupted", m->changed, 1);
+  expect_int("records", (int64_t)all_records(m), 4);
   expect_int("reported", state_of("LCUID-LDRI-1"), REPORTED);
   expect_int("ended", state_of("LCUID-LDRI-2"), ENDED);
   expect_int("taken", state_of("LCUID-LDRI-3"), ENDED);
@@ -131,6 +131,39 @@ static void test_whole(void **state) {
   expect_error("again", load(&expected, SIZE, NULL), HBEAT_OK);
   expect_same_memory("again", &expected);
   expect_int("not changed", m->changed, 0);
+  expect_error("sent again", offer("LCUID-LDRI-1", "reload", NONE), HBEAT_OK);
+  expect_int("reported again", state_of("LCUID-LDRI-1"), ENDED);
+  expect_text(
+      "its old report", next_report(), "acknowledge {\"exit_status\":0}");
+  report("LCUID-LDRI-1");
+  expect_true("due", take_due(m, NOW + 1, &NO_LIMITS, &i));
+  expect_text("the one that waited", i.lcuid, "LCUID-LDRI-4");
+  expect_text("its name", i.name, "reload");
+  expect_int("its time", i.run_at_s, NOW + 1);
+  expect_int("its parameters", i.parameters.type, HBEAT_JSON_ARRAY);
+  expect_bytes("its parameters", i.parameters.text, i.parameters.size,
+      TEXT("[1, \"\\u00e9\"]"));
+}
+
+static void test_whole(void **state) {
+  (void)state;
+  in_hand("loaded whole", TEXT(""));
+  expect_known_life(golden());
+  in_hand("taken over from versions 0.2 and 0.3", TEXT(""));
+  expect_known_life(old_golden());
+}
+
+/* What was kept by this version may lie in the memory itself. */
+static void test_in_place(void **state) {
+  int64_t floor_s = 0;
+
+  (void)state;
+  in_hand("loaded where it lies", TEXT(""));
+  memcpy(m, golden(), SIZE);
+  expect_error("the outcome", load_memory(m, m, SIZE, &floor_s), HBEAT_OK);
+  expect_int("the server's time", floor_s, NOW);
+  expect_int("reported", state_of("LCUID-LDRI-1"), REPORTED);
+  expect_int("waiting", state_of("LCUID-LDRI-4"), WAITING);
 }
 
 static void test_no_bytes(void **state) {
@@ -149,20 +182,26 @@ static void test_no_bytes(void **state) {
 
 /* All bytes that say something, and every 29th of the empty ones: each takes a
  * checksum of all. */
-static void test_flipped(void **state) {
+static void expect_flips_refused(const unsigned char *kept) {
   unsigned char bytes[SIZE];
   char what[40];
 
-  (void)state;
-  in_hand("a byte is another one", TEXT(""));
-  memcpy(bytes, golden(), SIZE);
+  memcpy(bytes, kept, SIZE);
   for (size_t i = FORMAT; i < SIZE; i++) {
     if (i >= RECORDS && bytes[i] == 0 && i % 29 != 0) continue;
     snprintf(what, sizeof what, "byte %zu", i);
     bytes[i] ^= (unsigned char)(1 << i % 8);
     expect_refused(what, bytes, SIZE);
-    bytes[i] = golden()[i];
+    bytes[i] = kept[i];
   }
+}
+
+static void test_flipped(void **state) {
+  (void)state;
+  in_hand("a byte is another one", TEXT(""));
+  expect_flips_refused(golden());
+  in_hand("a byte of an old one is another one", TEXT(""));
+  expect_flips_refused(old_golden());
 }
 
 static void test_truncated(void **state) {
@@ -174,13 +213,20 @@ static void test_truncated(void **state) {
   memcpy(bytes, golden(), SIZE);
   memcpy(bytes + SIZE, golden(), SIZE);
   for (size_t size = 1; size <= 2 * SIZE; size++) {
-    if (size == SIZE || (size > SIZE + 8 && size < 2 * SIZE)) continue;
+    bool is_near = size < 40 || (size > SIZE - 40 && size < SIZE + 8);
+    bool is_one_of_many = size < SIZE && size % 29 == 0;
+    if (size == SIZE) continue;
+    if (!is_near && !is_one_of_many && size < 2 * SIZE) continue;
     snprintf(what, sizeof what, "%zu bytes", size);
     expect_refused(what, bytes, size);
   }
 }
 
 enum { BAD, GOOD };
+
+#define LETTERS_9 "lcuidlcui"
+#define LETTERS_63                                                             \
+  LETTERS_9 LETTERS_9 LETTERS_9 LETTERS_9 LETTERS_9 LETTERS_9 LETTERS_9
 
 /* Row: the golden bytes with others in the place of some, or with one byte many
  * times; and whether that is a memory.  The checksum is right. */
@@ -189,84 +235,204 @@ enum { BAD, GOOD };
 #define FILL(name, offset, byte, count, verdict)                               \
   { name, offset, TEXT(byte), count, verdict }
 
-static const struct crafted_row {
+struct crafted_row {
   const char *name;
   size_t offset;
   const char *bytes;
   size_t size;
   size_t fill; /* the first of them so many times; 0: all as they are */
   bool good;
-} CRAFTED[] = {
+};
+
+static const struct crafted_row CRAFTED[] = {
     PUT("untouched", 0, "", GOOD),
-    PUT("another version", FORMAT, "hbeat\2", BAD),
+    PUT("another version", FORMAT, "hbeat\3", BAD),
+    PUT("the version before", FORMAT, "hbeat\1", BAD),
     PUT("no version", FORMAT, "hbeat\0", BAD),
-    PUT("another format", FORMAT, "Hbeat\1", BAD),
+    PUT("another format", FORMAT, "Hbeat\2", BAD),
     PUT("a time before 1970", TIME, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", GOOD),
     PUT("the least time", TIME, AT_ONCE, GOOD),
-    PUT("state 5", AT(15, STATE), "\5", BAD),
-    PUT("state 255", AT(15, STATE), "\xFF", BAD),
-    PUT("state 5 of one that ended", AT(13, STATE), "\5", BAD),
-    PUT("state 5 in the first record", AT(0, STATE), "\5", BAD),
-    PUT("waiting, without an lcuid", AT(0, STATE), "\1", BAD),
-    PUT("ended as a heartbeat", AT(13, CALL), "\0", BAD),
-    PUT("ended as a log-in", AT(13, CALL), "\3", BAD),
-    PUT("ended as call 255", AT(13, CALL), "\xFF", BAD),
-    PUT("waiting as a report", AT(15, CALL), "\1", BAD),
-    PUT("taken as a report", AT(14, CALL), "\2", BAD),
-    PUT("reported as a heartbeat", AT(12, CALL), "\0", BAD),
-    PUT("failed where it was acknowledged", AT(12, CALL), "\2", GOOD),
-    PUT("any time to run at", AT(15, RUN_AT),
+    PUT("state 0: none behind it", WAITING_AT + STATE, "\0", BAD),
+    PUT("state 5", WAITING_AT + STATE, "\5", BAD),
+    PUT("state 255", WAITING_AT + STATE, "\xFF", BAD),
+    PUT("state 5 of one that ended", ENDED_AT + STATE, "\5", BAD),
+    PUT("state 5 in the first record", REPORTED_AT + STATE, "\5", BAD),
+    PUT("ended as a heartbeat", ENDED_AT + CALL, "\0", BAD),
+    PUT("ended as a log-in", ENDED_AT + CALL, "\3", BAD),
+    PUT("ended as call 255", ENDED_AT + CALL, "\xFF", BAD),
+    PUT("waiting as a report", WAITING_AT + CALL, "\1", BAD),
+    PUT("taken as a report", TAKEN_AT + CALL, "\2", BAD),
+    PUT("reported as a heartbeat", REPORTED_AT + CALL, "\0", BAD),
+    PUT("failed where it was acknowledged", REPORTED_AT + CALL, "\2", GOOD),
+    PUT("any time to run at", WAITING_AT + RUN_AT,
+        "\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF", GOOD),
+    PUT("any time of making", WAITING_AT + CREATED_AT,
+        "\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF", GOOD),
+
+    /* sizes */
+    PUT("of no size", WAITING_AT, "\0\0", BAD),
+    PUT("of the size of what is in front", WAITING_AT, "\0\x14", BAD),
+    PUT("a byte longer than that", WAITING_AT, "\0\x15", BAD),
+    PUT("a byte short", WAITING_AT, "\0\x35", BAD),
+    PUT("a byte long", WAITING_AT, "\0\x37", BAD),
+    PUT("a byte short, and another record behind", TAKEN_AT, "\0\x28", BAD),
+    PUT("a byte long, and another record behind", TAKEN_AT, "\0\x2A", BAD),
+    PUT("as long as the rest", WAITING_AT, "\x1F\x73", BAD),
+    PUT("a byte longer than the rest", WAITING_AT, "\x1F\x74", BAD),
+    PUT("of the greatest size", WAITING_AT, "\xFF\xFF", BAD),
+    PUT("over the next record", TAKEN_AT, "\0\x5F", BAD),
+    PUT("bytes behind the last record", FREE_AT, "\1", BAD),
+    PUT("the last byte", SIZE - 1, "\1", BAD),
+    PUT("a record without texts behind", FREE_AT, "\0\x14\1", BAD),
+    PUT("one of an empty lcuid behind", FREE_AT, "\0\x17\1", BAD),
+    PUT("one of a letter behind", FREE_AT,
+        "\0\x18\1\0" AT_ONCE AT_ONCE "x\0\0\0", GOOD),
+    PUT("one of a letter behind that has no size", FREE_AT,
+        "\0\0\1\0" AT_ONCE AT_ONCE "x\0\0\0", BAD),
+    PUT("a state in the last bytes", SIZE - 18, "\1", BAD),
+
+    /* lcuids */
+    PUT("an lcuid with a NUL inside", WAITING_AT + STRINGS, "x\0", BAD),
+    PUT("an empty lcuid", WAITING_AT + STRINGS, "\0", BAD),
+    PUT("an lcuid of dots", WAITING_AT + STRINGS, "............", GOOD),
+    PUT("an lcuid of a dot", FREE_AT, "\0\x18\1\0" AT_ONCE AT_ONCE ".\0\0\0",
+        BAD),
+    PUT("an lcuid of two dots", FREE_AT,
+        "\0\x19\1\0" AT_ONCE AT_ONCE "..\0\0\0", BAD),
+    PUT("an lcuid with a slash", WAITING_AT + STRINGS, "../x", BAD),
+    PUT("an lcuid with a space", WAITING_AT + STRINGS, "LC ID", BAD),
+    PUT("an lcuid with a line end", WAITING_AT + STRINGS, "LC\r\nD", BAD),
+    PUT("an lcuid with a percent sign", WAITING_AT + STRINGS, "%41", BAD),
+    PUT("an lcuid with an accent", WAITING_AT + STRINGS, "\xC3\xA9", BAD),
+    PUT("the same, reported", REPORTED_AT + STRINGS, "\xC3\xA9", BAD),
+    PUT("two records of an lcuid", WAITING_AT + STRINGS, "LCUID-LDRI-2", BAD),
+    PUT("two records of the first's", WAITING_AT + STRINGS, "LCUID-LDRI-1",
+        BAD),
+    PUT("an lcuid of 63 letters", FREE_AT,
+        "\0\x56\1\0" AT_ONCE AT_ONCE LETTERS_63 "\0\0\0", GOOD),
+    PUT("an lcuid of 64 letters", FREE_AT,
+        "\0\x57\1\0" AT_ONCE AT_ONCE LETTERS_63 "x\0\0\0", BAD),
+
+    /* texts: of the last record 13 bytes are its lcuid, and 21 the others */
+    FILL("waiting, without a NUL", WAITING_AT + STRINGS + 13, "x", 21, BAD),
+    FILL("waiting, with one NUL", WAITING_AT + STRINGS + 13, "x", 20, BAD),
+    FILL("waiting, no parameters", WAITING_AT + STRINGS + 19, "\0", 15, BAD),
+    PUT("waiting, a NUL in the parameters", WAITING_AT + STRINGS + 22, "\0",
+        BAD),
+    PUT("waiting, a text behind the last", WAITING_AT + STRINGS + 33, "x", BAD),
+    PUT("waiting, parameters that are no JSON", WAITING_AT + STRINGS + 20, "]",
+        GOOD),
+    FILL("taken, without a NUL", TAKEN_AT + STRINGS + 13, "x", 8, BAD),
+    FILL("ended, without a NUL", ENDED_AT + STRINGS + 13, "x", 15, BAD),
+    FILL("ended, with one NUL", ENDED_AT + STRINGS + 13, "x", 14, BAD),
+    FILL("reported, without a NUL", REPORTED_AT + STRINGS + 13, "x", 19, BAD),
+    PUT("data that is an array", ENDED_AT + STRINGS + 19, "[      ]", BAD),
+    PUT("data that is a string", ENDED_AT + STRINGS + 19, "\"{\\n\\n}\"", BAD),
+    PUT("data that is cut", ENDED_AT + STRINGS + 19, "{\"a\":[]{", BAD),
+    PUT("data that is not UTF-8", ENDED_AT + STRINGS + 19, "{\"\xFF\":[]}",
+        BAD),
+    PUT("data that is another object", ENDED_AT + STRINGS + 19, "{\"b\":{}}",
+        GOOD),
+    PUT("a message that is not UTF-8", ENDED_AT + STRINGS + 13,
+        "\xFF\xFF\xFF\xFF\xFF", GOOD),
+    PUT("reported, data that is an array", REPORTED_AT + STRINGS + 14, "[",
+        BAD),
+};
+
+/* The same of versions 0.2 and 0.3. */
+static const struct crafted_row OLD_CRAFTED[] = {
+    PUT("old: untouched", 0, "", GOOD),
+    PUT("old: the next version", FORMAT, "hbeat\2", BAD),
+    PUT("old: no version", FORMAT, "hbeat\0", BAD),
+    PUT("old: another format", FORMAT, "Hbeat\1", BAD),
+    PUT("old: a time before 1970", TIME, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+        GOOD),
+    PUT("old: the least time", TIME, AT_ONCE, GOOD),
+    PUT("old: state 5", OLD_AT(15, OLD_STATE), "\5", BAD),
+    PUT("old: state 255", OLD_AT(15, OLD_STATE), "\xFF", BAD),
+    PUT("old: state 5 of one that ended", OLD_AT(13, OLD_STATE), "\5", BAD),
+    PUT("old: state 5 in the first record", OLD_AT(0, OLD_STATE), "\5", BAD),
+    PUT("old: waiting, without an lcuid", OLD_AT(0, OLD_STATE), "\1", BAD),
+    PUT("old: ended as a heartbeat", OLD_AT(13, OLD_CALL), "\0", BAD),
+    PUT("old: ended as a log-in", OLD_AT(13, OLD_CALL), "\3", BAD),
+    PUT("old: ended as call 255", OLD_AT(13, OLD_CALL), "\xFF", BAD),
+    PUT("old: waiting as a report", OLD_AT(15, OLD_CALL), "\1", BAD),
+    PUT("old: taken as a report", OLD_AT(14, OLD_CALL), "\2", BAD),
+    PUT("old: reported as a heartbeat", OLD_AT(12, OLD_CALL), "\0", BAD),
+    PUT("old: failed where it was acknowledged", OLD_AT(12, OLD_CALL), "\2",
+        GOOD),
+    PUT("old: any time to run at", OLD_AT(15, OLD_RUN_AT),
         "\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF", GOOD),
 
     /* lcuids */
-    PUT("an lcuid of one letter", AT(15, 0), "x\0", GOOD),
-    FILL("an lcuid of 63 letters", AT(15, 0), "x", 63, GOOD),
-    FILL("an lcuid without a NUL", AT(15, 0), "x", 64, BAD),
-    FILL("one without a NUL, reported", AT(12, 0), "x", 64, BAD),
-    PUT("an empty lcuid", AT(15, 0), "\0", BAD),
-    PUT("an lcuid of a dot", AT(15, 0), ".\0", BAD),
-    PUT("an lcuid of two dots", AT(15, 0), "..\0", BAD),
-    PUT("an lcuid with a slash", AT(15, 0), "../x", BAD),
-    PUT("an lcuid with a space", AT(15, 0), "LC ID", BAD),
-    PUT("an lcuid with a line end", AT(15, 0), "LC\r\nD", BAD),
-    PUT("an lcuid with a percent sign", AT(15, 0), "%41", BAD),
-    PUT("an lcuid with an accent", AT(15, 0), "\xC3\xA9", BAD),
-    PUT("the same, reported", AT(12, 0), "\xC3\xA9", BAD),
+    PUT("old: an lcuid of one letter", OLD_AT(15, 0), "x\0", GOOD),
+    FILL("old: an lcuid of 63 letters", OLD_AT(15, 0), "x", 63, GOOD),
+    FILL("old: an lcuid without a NUL", OLD_AT(15, 0), "x", 64, BAD),
+    FILL("old: one without a NUL, reported", OLD_AT(12, 0), "x", 64, BAD),
+    PUT("old: an empty lcuid", OLD_AT(15, 0), "\0", BAD),
+    PUT("old: an lcuid of a dot", OLD_AT(15, 0), ".\0", BAD),
+    PUT("old: an lcuid of two dots", OLD_AT(15, 0), "..\0", BAD),
+    PUT("old: an lcuid with a slash", OLD_AT(15, 0), "../x", BAD),
+    PUT("old: an lcuid with a space", OLD_AT(15, 0), "LC ID", BAD),
+    PUT("old: an lcuid with a line end", OLD_AT(15, 0), "LC\r\nD", BAD),
+    PUT("old: an lcuid with a percent sign", OLD_AT(15, 0), "%41", BAD),
+    PUT("old: an lcuid with an accent", OLD_AT(15, 0), "\xC3\xA9", BAD),
+    PUT("old: the same, reported", OLD_AT(12, 0), "\xC3\xA9", BAD),
 
     /* text */
-    FILL("waiting, without a NUL", AT(15, STRINGS), "x", 438, BAD),
-    FILL("waiting, with one NUL", AT(15, STRINGS), "x", 437, BAD),
-    FILL("waiting, with two NULs at the end", AT(15, STRINGS), "x", 436, GOOD),
-    FILL("waiting, parameters without a NUL", AT(15, STRINGS + 7), "x", 431,
+    FILL("old: waiting, without a NUL", OLD_AT(15, OLD_STRINGS), "x", 438, BAD),
+    FILL("old: waiting, with one NUL", OLD_AT(15, OLD_STRINGS), "x", 437, BAD),
+    FILL("old: waiting, with two NULs at the end", OLD_AT(15, OLD_STRINGS), "x",
+        436, GOOD),
+    FILL("old: waiting, parameters without a NUL", OLD_AT(15, OLD_STRINGS + 7),
+        "x", 431, BAD),
+    FILL("old: taken, without a NUL", OLD_AT(14, OLD_STRINGS), "x", 438, BAD),
+    FILL("old: ended, without a NUL", OLD_AT(13, OLD_STRINGS), "x", 438, BAD),
+    FILL("old: ended, with one NUL", OLD_AT(13, OLD_STRINGS), "x", 437, BAD),
+    FILL("old: ended, data without a NUL", OLD_AT(13, OLD_STRINGS + 6), "x",
+        432, BAD),
+    FILL("old: ended, with two NULs at the end", OLD_AT(13, OLD_STRINGS), "x",
+        436, GOOD),
+    FILL(
+        "old: reported, without a NUL", OLD_AT(12, OLD_STRINGS), "x", 438, BAD),
+    PUT("old: data that is an array", OLD_AT(13, OLD_STRINGS), "x\0[]\0", BAD),
+    PUT("old: data that is null", OLD_AT(13, OLD_STRINGS), "x\0null\0", BAD),
+    PUT("old: data that is a string", OLD_AT(13, OLD_STRINGS), "x\0\"{}\"\0",
         BAD),
-    FILL("taken, without a NUL", AT(14, STRINGS), "x", 438, BAD),
-    FILL("ended, without a NUL", AT(13, STRINGS), "x", 438, BAD),
-    FILL("ended, with one NUL", AT(13, STRINGS), "x", 437, BAD),
-    FILL("ended, data without a NUL", AT(13, STRINGS + 6), "x", 432, BAD),
-    FILL("ended, with two NULs at the end", AT(13, STRINGS), "x", 436, GOOD),
-    FILL("reported, without a NUL", AT(12, STRINGS), "x", 438, BAD),
-    PUT("data that is an array", AT(13, STRINGS), "x\0[]\0", BAD),
-    PUT("data that is null", AT(13, STRINGS), "x\0null\0", BAD),
-    PUT("data that is a string", AT(13, STRINGS), "x\0\"{}\"\0", BAD),
-    PUT("data that is cut", AT(13, STRINGS), "x\0{\"a\":\0", BAD),
-    PUT("data with more behind it", AT(13, STRINGS), "x\0{}}\0", BAD),
-    PUT("data that is not UTF-8", AT(13, STRINGS), "x\0{\"\xFF\":1}\0", BAD),
-    PUT("data that is an object", AT(13, STRINGS), "x\0{}\0", GOOD),
-    PUT("no data", AT(13, STRINGS), "x\0\0", GOOD),
-    PUT("reported, data that is an array", AT(12, STRINGS), "\0[]\0", BAD),
+    PUT("old: data that is cut", OLD_AT(13, OLD_STRINGS), "x\0{\"a\":\0", BAD),
+    PUT("old: data with more behind it", OLD_AT(13, OLD_STRINGS), "x\0{}}\0",
+        BAD),
+    PUT("old: data that is not UTF-8", OLD_AT(13, OLD_STRINGS),
+        "x\0{\"\xFF\":1}\0", BAD),
+    PUT("old: data that is an object", OLD_AT(13, OLD_STRINGS), "x\0{}\0",
+        GOOD),
+    PUT("old: no data", OLD_AT(13, OLD_STRINGS), "x\0\0", GOOD),
+    PUT("old: reported, data that is an array", OLD_AT(12, OLD_STRINGS),
+        "\0[]\0", BAD),
+    PUT("old: two records of an lcuid", OLD_AT(15, 0), "LCUID-LDRI-2", BAD),
+    PUT("old: one that is free, with bytes left", OLD_AT(3, OLD_STRINGS), "x",
+        GOOD),
 };
 
-static void test_crafted(void **state) {
-  const struct crafted_row *row = *state;
+static void expect_crafted(
+    const struct crafted_row *row, const unsigned char *kept) {
   unsigned char bytes[SIZE];
 
   in_hand(row->name, row->bytes, row->size);
-  memcpy(bytes, golden(), SIZE);
+  memcpy(bytes, kept, SIZE);
   memcpy(bytes + row->offset, row->bytes, row->size);
   if (row->fill > 0) memset(bytes + row->offset, *row->bytes, row->fill);
   repair(bytes);
   if (row->good) expect_error("the outcome", load(bytes, SIZE, NULL), HBEAT_OK);
   else expect_refused("the outcome", bytes, SIZE);
+}
+
+static void test_crafted(void **state) {
+  expect_crafted(*state, golden());
+}
+
+static void test_old_crafted(void **state) {
+  expect_crafted(*state, old_golden());
 }
 
 /* ---- The states --------------------------------------------------------- */
@@ -317,12 +483,10 @@ static void play(event what) {
   case NO_NEWS:
     expect_error("no news", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
     break;
-  case DUE: take_due(m, NOW, 0, &i); break;
-  case DUE_LATER: take_due(m, LATER, 0, &i); break;
-  case DONE:
-    hbeat_memory_end(m, A, HBEAT_ACKNOWLEDGE, NULL, "{\"n\":1}");
-    break;
-  case FAILED: hbeat_memory_end(m, A, HBEAT_FAILED, "no", NULL); break;
+  case DUE: take_due(m, NOW, &NO_LIMITS, &i); break;
+  case DUE_LATER: take_due(m, LATER, &NO_LIMITS, &i); break;
+  case DONE: end_one(m, A, HBEAT_ACKNOWLEDGE, NULL, "{\"n\":1}"); break;
+  case FAILED: end_one(m, A, HBEAT_FAILED, "no", NULL); break;
   case SENT:
   case LOST:
   case REFUSED: end_report(what); break;
@@ -470,6 +634,7 @@ static const struct learn_row {
   const char *instruction;
   const char *run_at;
   int64_t run_at_s; /* 0: it is none, or cannot be read */
+  bool unreadable;
   hbeat_error error;
   int state;
   const char *report; /* that would be sent; NULL: none */
@@ -513,6 +678,19 @@ static const struct learn_row {
         .report = "failed: run_at cannot be read"},
     {"an empty time", .lcuid = A, .instruction = "reload", .run_at = "",
         .state = ENDED, .report = "failed: run_at cannot be read"},
+
+    {"one that cannot be read", .lcuid = A, .unreadable = true, .state = ENDED,
+        .report = "failed: it cannot be read"},
+    {"one that cannot be read, at a time", .lcuid = A, .run_at = "then",
+        .run_at_s = LATER, .unreadable = true, .state = ENDED,
+        .report = "failed: it cannot be read"},
+    {"neither it nor its time can be read", .lcuid = A, .run_at = "tomorrow",
+        .unreadable = true, .state = ENDED,
+        .report = "failed: it cannot be read"},
+    {"neither it nor its lcuid can be read", .unreadable = true,
+        .error = HBEAT_ERR_JSON},
+    {"one that cannot be read, of a bad lcuid", .lcuid = "a/b",
+        .unreadable = true, .error = HBEAT_ERR_JSON},
 };
 
 static void test_learn(void **state) {
@@ -528,6 +706,7 @@ static void test_learn(void **state) {
   reply.instruction.name = row->instruction;
   reply.instruction.run_at = row->run_at;
   reply.instruction.run_at_s = row->run_at_s == 0 ? NONE : row->run_at_s;
+  reply.instruction.unreadable = row->unreadable;
   expect_error("the outcome", learn(m, &BEAT, &reply, HBEAT_OK), row->error);
   expect_int("the state", state_of(lcuid), row->state);
   expect_int("changed", m->changed, row->state != FREE);
@@ -554,24 +733,22 @@ static const struct length_row {
         .error = HBEAT_ERR_JSON},
     {"an lcuid of 5000 letters", .lcuid = 5000, .instruction = 6,
         .parameters = 2, .error = HBEAT_ERR_JSON},
-    {"a name of 436 bytes", .lcuid = 1, .instruction = 436, .kept = true},
-    {"a name of 437 bytes", .lcuid = 1, .instruction = 437},
-    {"a name of 438 bytes", .lcuid = 1, .instruction = 438},
-    {"a name of 439 bytes", .lcuid = 1, .instruction = 439},
+    {"a name of 3999 bytes", .lcuid = 1, .instruction = 3999, .kept = true},
+    {"a name of 4000 bytes", .lcuid = 1, .instruction = 4000, .kept = true},
+    {"a name of 4001 bytes", .lcuid = 1, .instruction = 4001},
     {"a name of 5000 bytes", .lcuid = 1, .instruction = 5000, .parameters = 2},
-    {"436 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 400,
+    {"4000 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 3964,
         .kept = true},
-    {"437 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 401},
-    {"438 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 402},
-    {"parameters of 435 bytes", .lcuid = 1, .instruction = 1, .parameters = 435,
+    {"4000 bytes in all, and the longest lcuid", .lcuid = 63, .instruction = 36,
+        .parameters = 3964, .kept = true},
+    {"4001 bytes in all", .lcuid = 1, .instruction = 36, .parameters = 3965},
+    {"4001 bytes in all, and the longest lcuid", .lcuid = 63, .instruction = 36,
+        .parameters = 3965},
+    {"parameters of 4000 bytes, no name", .lcuid = 1, .parameters = 4000,
         .kept = true},
-    {"parameters of 436 bytes", .lcuid = 1, .instruction = 1,
-        .parameters = 436},
-    {"parameters of 436 bytes, no name", .lcuid = 1, .parameters = 436,
-        .kept = true},
-    {"parameters of 437 bytes, no name", .lcuid = 1, .parameters = 437},
-    {"parameters of 5000 bytes", .lcuid = 1, .instruction = 6,
-        .parameters = 5000},
+    {"parameters of 4001 bytes, no name", .lcuid = 1, .parameters = 4001},
+    {"parameters of 9000 bytes", .lcuid = 1, .instruction = 6,
+        .parameters = 9000},
 };
 
 /* A string of one letter, or an array of so many bytes. */
@@ -586,9 +763,11 @@ static const char *long_text(char *out, char letter, size_t size) {
   return out;
 }
 
+#define TOO_LONG "too long to be kept: over 4000 bytes"
+
 static void test_length(void **state) {
   const struct length_row *row = *state;
-  static char lcuid[5001], name[5001], parameters[5001];
+  static char lcuid[9001], name[9001], parameters[9001];
   hbeat_reply reply = good_reply();
   hbeat_instruction i;
 
@@ -603,9 +782,8 @@ static void test_length(void **state) {
   if (row->parameters == 0) reply.instruction.parameters.type = HBEAT_JSON_NONE;
   expect_error("the outcome", learn(m, &BEAT, &reply, HBEAT_OK), row->error);
   expect_text("the report", next_report(),
-      row->kept || row->error != HBEAT_OK ? NULL
-                                          : "failed: too long to be kept");
-  expect_int("to be run", take_due(m, NOW, 0, &i), row->kept);
+      row->kept || row->error != HBEAT_OK ? NULL : "failed: " TOO_LONG);
+  expect_int("to be run", take_due(m, NOW, &NO_LIMITS, &i), row->kept);
   if (!row->kept) return;
   expect_text("lcuid", i.lcuid, lcuid);
   expect_text("the name", i.name, name);
@@ -656,7 +834,7 @@ static void test_parameters(void **state) {
   memset(body, 0xA5, sizeof body);
   memset(&reply, 0xA5, sizeof reply);
   play(RESTART);
-  expect_true("due", take_due(m, NOW, 0, &i));
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
   expect_text("lcuid", i.lcuid, A);
   expect_text("the name", i.name, "reload");
   expect_int("run_at_s", i.run_at_s, NONE);
@@ -688,7 +866,12 @@ static void test_status(void **state) {
     expect_error("new", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
     expect_int("waits", state_of(A), acknowledged ? FREE : WAITING);
     if (acknowledged) expect_same_memory("not learnt", &before);
+    expect_error("again", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_int("waits still", state_of(A), acknowledged ? FREE : WAITING);
     run(A);
+    before = *m;
+    expect_error("ended", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_same_memory("its report is still to be made", &before);
     report(A);
     m->changed = 0;
     before = *m;
@@ -697,6 +880,42 @@ static void test_status(void **state) {
     expect_int("changed", m->changed, !acknowledged);
     if (acknowledged) expect_same_memory("nothing changes", &before);
   }
+}
+
+/* One that waits, and that the server comes to have as acknowledged, is
+ * forgotten: somebody has taken it back. */
+static void test_taken_back(void **state) {
+  hbeat_reply reply = good_reply();
+  hbeat_memory empty;
+  hbeat_instruction i;
+
+  (void)state;
+  in_hand("taken back", TEXT(""));
+  forget();
+  empty = *m;
+  for (int planned = 0; planned < 2; planned++) {
+    int64_t run_at_s = planned ? LATER : NONE;
+    reply.instruction.lcuid = A;
+    reply.instruction.name = "reload";
+    reply.instruction.status = 2;
+    expect_error("new", offer(A, "reload", run_at_s), HBEAT_OK);
+    m->changed = 0;
+    expect_error("taken back", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_int("changed", m->changed, 1);
+    expect_same_memory("forgotten", &empty);
+    expect_true("does not run", !anything_due(LATER));
+    expect_error("new again", offer(A, "reload", run_at_s), HBEAT_OK);
+    expect_true("due", take_due(m, LATER, &NO_LIMITS, &i));
+    m->changed = 0;
+    expect_error("too late", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+    expect_int("taken", state_of(A), TAKEN);
+    expect_int("not changed", m->changed, 0);
+    forget();
+  }
+  reply.instruction.unreadable = true;
+  reply.instruction.name = NULL;
+  expect_error("unreadable", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+  expect_same_memory("done with", &empty);
 }
 
 /* Only a good reply to a heartbeat counts, whatever another one holds. */
@@ -716,7 +935,8 @@ static void test_learn_errors(void **state) {
       request.instruction = A;
       reply.http_status = e == HBEAT_OK ? 200 : 404;
       reply.instruction.lcuid = A;
-      reply.instruction.name = "reload";
+      reply.instruction.name = call == HBEAT_BEAT ? "reload" : NULL;
+      reply.instruction.unreadable = call != HBEAT_BEAT;
       expect_error(hbeat_error_name((hbeat_error)e),
           learn(m, &request, &reply, (hbeat_error)e), HBEAT_OK);
       expect_same_memory(hbeat_error_name((hbeat_error)e), &empty);
@@ -745,9 +965,9 @@ static void test_unknown(void **state) {
     request.call = (hbeat_call)call;
     hear(&request, HBEAT_OK, 200);
     hear(&request, HBEAT_ERR_STATUS, 404);
-    hbeat_memory_end(m, "LCUID-LDRI-12", request.call, "x", "{}");
-    hbeat_memory_end(m, "LCUID-LDRI-", request.call, "x", "{}");
-    hbeat_memory_end(m, "", request.call, "x", "{}");
+    end_one(m, "LCUID-LDRI-12", request.call, "x", "{}");
+    end_one(m, "LCUID-LDRI-", request.call, "x", "{}");
+    end_one(m, "", request.call, "x", "{}");
     request.instruction = NULL; /* which no exchange was begun with */
     hear(&request, HBEAT_ERR_ARGUMENT, 0);
     request.instruction = "LCUID-LDRI-12";
@@ -763,92 +983,148 @@ enum outcome { RUNS, WAITS, STALE };
 static const struct due_row {
   const char *name;
   int64_t run_at_s; /* NONE: at once */
+  int64_t created_at_s;
   int64_t now_s;
-  int64_t max_age_s; /* 0: it never becomes stale */
+  hbeat_limits limits; /* 0: it never becomes stale */
   enum outcome outcome;
+  const char *report; /* of one that is stale */
 } DUE_TIMES[] = {
     {"now", .run_at_s = NONE, .now_s = NOW, .outcome = RUNS},
-    {"now, and an age", .run_at_s = NONE, .now_s = NOW, .max_age_s = 1,
+    {"now, and an age", .run_at_s = NONE, .now_s = NOW, .limits.max_age_s = 1,
         .outcome = RUNS},
-    {"now, in 1970", .run_at_s = NONE, .now_s = 0, .max_age_s = 60,
+    {"now, in 1970", .run_at_s = NONE, .now_s = 0, .limits.max_age_s = 60,
         .outcome = RUNS},
-    {"now, before 1970", .run_at_s = NONE, .now_s = -1, .max_age_s = 60,
+    {"now, before 1970", .run_at_s = NONE, .now_s = -1, .limits.max_age_s = 60,
         .outcome = RUNS},
     {"now, at the least time", .run_at_s = NONE, .now_s = INT64_MIN,
-        .max_age_s = 60, .outcome = RUNS},
+        .limits.max_age_s = 60, .outcome = RUNS},
     {"now, at the greatest time", .run_at_s = NONE, .now_s = INT64_MAX,
-        .max_age_s = INT64_MAX, .outcome = RUNS},
-    {"this second", .run_at_s = NOW, .now_s = NOW, .max_age_s = 60,
+        .limits.max_age_s = INT64_MAX, .outcome = RUNS},
+    {"this second", .run_at_s = NOW, .now_s = NOW, .limits.max_age_s = 60,
         .outcome = RUNS},
-    {"the next second", .run_at_s = NOW, .now_s = NOW - 1, .max_age_s = 60,
-        .outcome = WAITS},
-    {"a second ago", .run_at_s = NOW, .now_s = NOW + 1, .max_age_s = 60,
+    {"the next second", .run_at_s = NOW, .now_s = NOW - 1,
+        .limits.max_age_s = 60, .outcome = WAITS},
+    {"a second ago", .run_at_s = NOW, .now_s = NOW + 1, .limits.max_age_s = 60,
         .outcome = RUNS},
-    {"as late as can be", .run_at_s = NOW, .now_s = NOW + 60, .max_age_s = 60,
-        .outcome = RUNS},
-    {"a second later", .run_at_s = NOW, .now_s = NOW + 61, .max_age_s = 60,
-        .outcome = STALE},
+    {"as late as can be", .run_at_s = NOW, .now_s = NOW + 60,
+        .limits.max_age_s = 60, .outcome = RUNS},
+    {"a second later", .run_at_s = NOW, .now_s = NOW + 61,
+        .limits.max_age_s = 60, .outcome = STALE,
+        .report = "failed: stale: 61 s old"},
     {"years late", .run_at_s = NOW, .now_s = NOW + INT64_C(1000000000),
-        .max_age_s = 3600, .outcome = STALE},
+        .limits.max_age_s = 3600, .outcome = STALE,
+        .report = "failed: stale: 1000000000 s old"},
     {"years late, never stale", .run_at_s = NOW,
         .now_s = NOW + INT64_C(1000000000), .outcome = RUNS},
     {"far ahead", .run_at_s = INT64_C(253402300799), .now_s = NOW,
-        .max_age_s = 60, .outcome = WAITS},
-    {"the epoch, in time", .run_at_s = 0, .now_s = 30, .max_age_s = 60,
+        .limits.max_age_s = 60, .outcome = WAITS},
+    {"the epoch, in time", .run_at_s = 0, .now_s = 30, .limits.max_age_s = 60,
         .outcome = RUNS},
-    {"the epoch, stale", .run_at_s = 0, .now_s = NOW, .max_age_s = 60,
-        .outcome = STALE},
-    {"before the epoch", .run_at_s = -100, .now_s = -50, .max_age_s = 60,
+    {"the epoch, stale", .run_at_s = 0, .now_s = NOW, .limits.max_age_s = 60,
+        .outcome = STALE, .report = "failed: stale: 1767744919 s old"},
+    {"before the epoch", .run_at_s = -100, .now_s = -50, .limits.max_age_s = 60,
         .outcome = RUNS},
     {"before the epoch, early", .run_at_s = -100, .now_s = -101,
-        .max_age_s = 60, .outcome = WAITS},
-    {"before the epoch, stale", .run_at_s = -100, .now_s = 0, .max_age_s = 60,
-        .outcome = STALE},
+        .limits.max_age_s = 60, .outcome = WAITS},
+    {"before the epoch, stale", .run_at_s = -100, .now_s = 0,
+        .limits.max_age_s = 60, .outcome = STALE,
+        .report = "failed: stale: 100 s old"},
     {"the year 1, stale", .run_at_s = -62135596800, .now_s = NOW,
-        .max_age_s = 60, .outcome = STALE},
+        .limits.max_age_s = 60, .outcome = STALE,
+        .report = "failed: stale: 63903341719 s old"},
     {"the year 1, never stale", .run_at_s = -62135596800, .now_s = NOW,
         .outcome = RUNS},
     {"the greatest time, early", .run_at_s = INT64_MAX, .now_s = NOW,
-        .max_age_s = 60, .outcome = WAITS},
+        .limits.max_age_s = 60, .outcome = WAITS},
     {"the greatest time, very early", .run_at_s = INT64_MAX, .now_s = INT64_MIN,
-        .max_age_s = 60, .outcome = WAITS},
+        .limits.max_age_s = 60, .outcome = WAITS},
     {"the greatest time", .run_at_s = INT64_MAX, .now_s = INT64_MAX,
-        .max_age_s = 60, .outcome = RUNS},
+        .limits.max_age_s = 60, .outcome = RUNS},
     {"the least time but one, early", .run_at_s = INT64_MIN + 1,
-        .now_s = INT64_MIN, .max_age_s = 60, .outcome = WAITS},
+        .now_s = INT64_MIN, .limits.max_age_s = 60, .outcome = WAITS},
     {"the least time but one", .run_at_s = INT64_MIN + 1,
-        .now_s = INT64_MIN + 1, .max_age_s = 60, .outcome = RUNS},
+        .now_s = INT64_MIN + 1, .limits.max_age_s = 60, .outcome = RUNS},
     {"as stale as can be", .run_at_s = INT64_MIN + 1, .now_s = INT64_MAX,
-        .max_age_s = 60, .outcome = STALE},
+        .limits.max_age_s = 60, .outcome = STALE,
+        .report = "failed: stale: 18446744073709551614 s old"},
     {"as stale as can be, but one", .run_at_s = INT64_MIN + 1,
-        .now_s = INT64_MAX, .max_age_s = INT64_MAX, .outcome = STALE},
+        .now_s = INT64_MAX, .limits.max_age_s = INT64_MAX, .outcome = STALE,
+        .report = "failed: stale: 18446744073709551614 s old"},
     {"as late as is allowed", .run_at_s = 0, .now_s = INT64_MAX,
-        .max_age_s = INT64_MAX, .outcome = RUNS},
-    {"a bit later", .run_at_s = -1, .now_s = INT64_MAX, .max_age_s = INT64_MAX,
-        .outcome = STALE},
+        .limits.max_age_s = INT64_MAX, .outcome = RUNS},
+    {"a bit later", .run_at_s = -1, .now_s = INT64_MAX,
+        .limits.max_age_s = INT64_MAX, .outcome = STALE,
+        .report = "failed: stale: 9223372036854775808 s old"},
     {"as late as can be, never stale", .run_at_s = INT64_MIN + 1,
         .now_s = INT64_MAX, .outcome = RUNS},
+
+    /* by the time that it was made */
+    {"made a second ago", .run_at_s = NONE, .created_at_s = NOW - 1,
+        .now_s = NOW, .limits.max_wait_s = 60, .outcome = RUNS},
+    {"made as long ago as may be", .run_at_s = NONE, .created_at_s = NOW - 60,
+        .now_s = NOW, .limits.max_wait_s = 60, .outcome = RUNS},
+    {"made a second longer ago", .run_at_s = NONE, .created_at_s = NOW - 61,
+        .now_s = NOW, .limits.max_wait_s = 60, .outcome = STALE,
+        .report = "failed: stale: 61 s old"},
+    {"made long ago, no limit", .run_at_s = NONE, .created_at_s = 0,
+        .now_s = NOW, .limits.max_age_s = 60, .outcome = RUNS},
+    {"made in the future", .run_at_s = NONE, .created_at_s = NOW + 99,
+        .now_s = NOW, .limits.max_wait_s = 60, .outcome = RUNS},
+    {"made at some time", .run_at_s = NONE, .created_at_s = NONE, .now_s = NOW,
+        .limits.max_wait_s = 60, .outcome = RUNS},
+    {"made long ago, for this second", .run_at_s = NOW, .created_at_s = 0,
+        .now_s = NOW, .limits.max_age_s = 60, .limits.max_wait_s = 60,
+        .outcome = RUNS},
+    {"made long ago, for a minute ago", .run_at_s = NOW - 61,
+        .created_at_s = NOW - 9, .now_s = NOW, .limits.max_age_s = 60,
+        .limits.max_wait_s = 999, .outcome = STALE,
+        .report = "failed: stale: 61 s old"},
+    {"made long ago, for the next second", .run_at_s = NOW + 1,
+        .created_at_s = 0, .now_s = NOW, .limits.max_age_s = 60,
+        .limits.max_wait_s = 60, .outcome = WAITS},
+    {"made at the least time", .run_at_s = NONE, .created_at_s = INT64_MIN + 1,
+        .now_s = INT64_MAX, .limits.max_wait_s = INT64_MAX, .outcome = STALE,
+        .report = "failed: stale: 18446744073709551614 s old"},
+    {"negative limits are none", .run_at_s = NONE, .created_at_s = 0,
+        .now_s = NOW, .limits.max_age_s = -1, .limits.max_wait_s = INT64_MIN,
+        .outcome = RUNS},
+
+    /* no clock */
+    {"now, without a clock", .run_at_s = NONE, .created_at_s = 0, .now_s = NONE,
+        .limits.max_age_s = 1, .limits.max_wait_s = 1, .outcome = RUNS},
+    {"the least time but one, without a clock", .run_at_s = INT64_MIN + 1,
+        .now_s = NONE, .limits.max_age_s = 1, .limits.max_wait_s = 1,
+        .outcome = WAITS},
+    {"the epoch, without a clock", .run_at_s = 0, .now_s = NONE,
+        .limits.max_age_s = 1, .outcome = WAITS},
 };
 
 static void test_due(void **state) {
   static const int states[] = {
       [RUNS] = TAKEN, [WAITS] = WAITING, [STALE] = ENDED};
   const struct due_row *row = *state;
+  hbeat_reply reply = good_reply();
   hbeat_instruction i;
 
   in_hand(row->name, TEXT(""));
   forget();
-  expect_error("learnt", offer(A, "reload", row->run_at_s), HBEAT_OK);
+  reply.instruction.lcuid = A;
+  reply.instruction.name = "reload";
+  reply.instruction.run_at = row->run_at_s == NONE ? NULL : "then";
+  reply.instruction.run_at_s = row->run_at_s;
+  reply.instruction.created_at_s = row->created_at_s;
+  expect_error("learnt", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
   m->changed = 0;
   expect_int(
-      "due", take_due(m, row->now_s, row->max_age_s, &i), row->outcome == RUNS);
+      "due", take_due(m, row->now_s, &row->limits, &i), row->outcome == RUNS);
   expect_int("changed", m->changed, row->outcome != WAITS);
   expect_int(
       "run_at_s", i.run_at_s, row->outcome == STALE ? NONE : row->run_at_s);
+  expect_int("created_at_s", i.created_at_s,
+      row->outcome == RUNS ? row->created_at_s : NONE);
   expect_text("the name", i.name, row->outcome == RUNS ? "reload" : NULL);
   expect_text("lcuid", i.lcuid, row->outcome == RUNS ? A : NULL);
-  expect_text("the report", next_report(),
-      row->outcome == STALE ? "failed: stale" : NULL);
+  expect_text("the report", next_report(), row->report);
   expect_int("the state", state_of(A), states[row->outcome]);
 }
 
@@ -876,6 +1152,7 @@ static void test_plan(void **state) {
       {.now_s = NOW + 50, .run_at_s = NOW + 60},
       {.now_s = NOW + 60, .lcuid = "f", .run_at_s = NOW + 60},
       {.now_s = INT64_MAX, .run_at_s = NONE}};
+  static const hbeat_limits limits = {.max_age_s = 5};
   hbeat_instruction i;
 
   (void)state;
@@ -885,8 +1162,8 @@ static void test_plan(void **state) {
     expect_error(plan[n].lcuid,
         offer(plan[n].lcuid, "reload", plan[n].run_at_s), HBEAT_OK);
   for (size_t n = 0; n < COUNT(steps); n++) {
-    expect_int(
-        "due", take_due(m, steps[n].now_s, 5, &i), steps[n].lcuid != NULL);
+    expect_int("due", take_due(m, steps[n].now_s, &limits, &i),
+        steps[n].lcuid != NULL);
     expect_text("which", i.lcuid, steps[n].lcuid);
     expect_int("run_at_s", i.run_at_s, steps[n].run_at_s);
     play(n % 2 == 0 ? RESTART : NO_NEWS);
@@ -912,50 +1189,50 @@ static const struct ended_row {
         .data_left = 20},
     {"a message only", .unit = "x", .count = 10, .message_left = 10},
     {"data only", .unit = "x", .data = 20, .data_left = 20},
-    {"a message that just fits", .unit = "x", .count = 436,
-        .message_left = 436},
-    {"one too long", .unit = "x", .count = 437, .message_left = 436},
-    {"two too long", .unit = "x", .count = 438, .message_left = 436},
-    {"much too long", .unit = "x", .count = 5000, .message_left = 436},
-    {"two bytes each, fits", .unit = "\xC3\xA9", .count = 218,
-        .message_left = 436},
-    {"two bytes each", .unit = "\xC3\xA9", .count = 219, .message_left = 436},
-    {"two bytes each, split", .front = "x", .unit = "\xC3\xA9", .count = 218,
-        .message_left = 435},
-    {"three bytes each, split", .unit = "\xE2\x82\xAC", .count = 200,
-        .message_left = 435},
-    {"three bytes each", .front = "x", .unit = "\xE2\x82\xAC", .count = 200,
-        .message_left = 436},
+    {"a message that just fits", .unit = "x", .count = 4000,
+        .message_left = 4000},
+    {"one too long", .unit = "x", .count = 4001, .message_left = 4000},
+    {"two too long", .unit = "x", .count = 4002, .message_left = 4000},
+    {"much too long", .unit = "x", .count = 5000, .message_left = 4000},
+    {"two bytes each, fits", .unit = "\xC3\xA9", .count = 2000,
+        .message_left = 4000},
+    {"two bytes each", .unit = "\xC3\xA9", .count = 2001, .message_left = 4000},
+    {"two bytes each, split", .front = "x", .unit = "\xC3\xA9", .count = 2000,
+        .message_left = 3999},
+    {"three bytes each, split", .unit = "\xE2\x82\xAC", .count = 2000,
+        .message_left = 3999},
+    {"three bytes each", .front = "x", .unit = "\xE2\x82\xAC", .count = 2000,
+        .message_left = 4000},
     {"three bytes each, split behind one", .front = "xx",
-        .unit = "\xE2\x82\xAC", .count = 200, .message_left = 434},
-    {"four bytes each", .unit = "\xF0\x9F\x98\x80", .count = 200,
-        .message_left = 436},
+        .unit = "\xE2\x82\xAC", .count = 2000, .message_left = 3998},
+    {"four bytes each", .unit = "\xF0\x9F\x98\x80", .count = 2000,
+        .message_left = 4000},
     {"four bytes each, split behind three", .front = "x",
-        .unit = "\xF0\x9F\x98\x80", .count = 200, .message_left = 433},
+        .unit = "\xF0\x9F\x98\x80", .count = 2000, .message_left = 3997},
     {"four bytes each, split behind two", .front = "xx",
-        .unit = "\xF0\x9F\x98\x80", .count = 200, .message_left = 434},
+        .unit = "\xF0\x9F\x98\x80", .count = 2000, .message_left = 3998},
     {"four bytes each, split behind one", .front = "xxx",
-        .unit = "\xF0\x9F\x98\x80", .count = 200, .message_left = 435},
-    {"data that just fits", .unit = "x", .data = 436, .data_left = 436},
-    {"data that does not", .unit = "x", .data = 437},
+        .unit = "\xF0\x9F\x98\x80", .count = 2000, .message_left = 3999},
+    {"data that just fits", .unit = "x", .data = 4000, .data_left = 4000},
+    {"data that does not", .unit = "x", .data = 4001},
     {"data of 5000 bytes", .unit = "x", .data = 5000},
-    {"both just fit", .unit = "x", .count = 100, .data = 336,
-        .message_left = 100, .data_left = 336},
-    {"the data does not fit", .unit = "x", .count = 100, .data = 337,
+    {"both just fit", .unit = "x", .count = 100, .data = 3900,
+        .message_left = 100, .data_left = 3900},
+    {"the data does not fit", .unit = "x", .count = 100, .data = 3901,
         .message_left = 100},
-    {"the least data fits", .unit = "x", .count = 434, .data = 2,
-        .message_left = 434, .data_left = 2},
-    {"the least data does not", .unit = "x", .count = 435, .data = 2,
-        .message_left = 435},
-    {"a message that is cut, and data", .unit = "x", .count = 600, .data = 2,
-        .message_left = 436},
+    {"the least data fits", .unit = "x", .count = 3998, .data = 2,
+        .message_left = 3998, .data_left = 2},
+    {"the least data does not", .unit = "x", .count = 3999, .data = 2,
+        .message_left = 3999},
+    {"a message that is cut, and data", .unit = "x", .count = 4200, .data = 2,
+        .message_left = 4000},
     {"a character cut off makes no room", .front = "x", .unit = "\xE2\x82\xAC",
-        .count = 400, .data = 2, .message_left = 436},
+        .count = 2000, .data = 2, .message_left = 4000},
 };
 
 /* An object of so many bytes: at least two. */
 static const char *object_of(size_t size) {
-  static char text[5001];
+  static char text[9001];
 
   memset(text, ' ', size);
   text[0] = '{';
@@ -981,7 +1258,7 @@ static void test_ended(void **state) {
   const struct ended_row *row = *state;
   const char *data = row->data > 0 ? object_of(row->data) : NULL;
   const char *message;
-  char text[5100];
+  static char text[9100];
   const char *front = row->front ? row->front : "";
   size_t size = strlen(front), unit = strlen(row->unit);
 
@@ -994,7 +1271,7 @@ static void test_ended(void **state) {
   play(NEW);
   play(DUE);
   m->changed = 0;
-  hbeat_memory_end(m, A, HBEAT_FAILED, message, data);
+  end_one(m, A, HBEAT_FAILED, message, data);
   expect_int("changed", m->changed, 1);
   play(RESTART);
   expect_ending(
@@ -1005,21 +1282,20 @@ static void test_ended(void **state) {
 static void test_ended_in_junk(void **state) {
   static const char units[] = {'\x80', '\xBF', '\xC3', '\xF0', '\xFF'};
   hbeat_request request;
-  char text[600];
+  static char text[5000];
 
   (void)state;
   for (size_t n = 0; n < COUNT(units); n++) {
     in_hand("a message of one byte again and again", &units[n], 1);
-    for (size_t size = 430; size < 445; size++) {
+    for (size_t size = 3994; size < 4009; size++) {
       forget();
       play(NEW);
       play(DUE);
-      hbeat_memory_end(
-          m, A, HBEAT_FAILED, long_text(text, units[n], size), NULL);
+      end_one(m, A, HBEAT_FAILED, long_text(text, units[n], size), NULL);
       play(RESTART);
       expect_true("a report", make_report(m, &request));
       if (request.message == NULL) continue;
-      expect_true("its length", strlen(request.message) <= 436);
+      expect_true("its length", strlen(request.message) <= 4000);
       expect_bytes("its bytes", request.message, strlen(request.message), text,
           strlen(request.message));
     }
@@ -1061,7 +1337,7 @@ static void test_data(void **state) {
     play(DUE);
     if (row->text)
       text = at_end(&other_bytes, row->text, strlen(row->text) + 1);
-    hbeat_memory_end(m, A, (hbeat_call)call, NULL, text);
+    end_one(m, A, (hbeat_call)call, NULL, text);
     play(RESTART);
     expect_ending((hbeat_call)call, NULL, 0, row->kept ? row->text : NULL);
   }
@@ -1080,44 +1356,258 @@ static void test_deep(void **state) {
     forget();
     play(NEW);
     play(DUE);
-    hbeat_memory_end(m, A, HBEAT_FAILED, NULL, text);
+    end_one(m, A, HBEAT_FAILED, NULL, text);
     expect_ending(HBEAT_FAILED, NULL, 0, depth == 64 ? text : NULL);
   }
 }
 
 /* ---- Many of them ------------------------------------------------------- */
 
+/* An lcuid of 63 letters; four of them live at a time. */
+static const char *long_lcuid(unsigned n) {
+  static char text[4][64];
+  static unsigned turn;
+
+  turn = (turn + 1) % COUNT(text);
+  memset(text[turn], 'l', 63);
+  snprintf(text[turn], 10, "%u", n);
+  text[turn][strlen(text[turn])] = '-';
+  return text[turn];
+}
+
+/* One of two letters. */
+static const char *short_lcuid(unsigned n) {
+  static char text[4][3];
+  static unsigned turn;
+
+  turn = (turn + 1) % COUNT(text);
+  text[turn][0] = (char)('a' + n / 26);
+  text[turn][1] = (char)('a' + n % 26);
+  return text[turn];
+}
+
+/* A heartbeat brings an instruction of so many bytes, of which six are its
+ * name's. */
+static hbeat_error offer_size(
+    const char *lcuid, size_t size, int64_t run_at_s) {
+  hbeat_reply reply = good_reply();
+
+  reply.server_time_s = NOW;
+  reply.clock_offset_s = 0;
+  reply.instruction.lcuid = lcuid;
+  reply.instruction.name = "reload";
+  reply.instruction.parameters.text = object_of(size - 6);
+  reply.instruction.parameters.size = size - 6;
+  reply.instruction.parameters.type = HBEAT_JSON_OBJECT;
+  reply.instruction.run_at = run_at_s == NONE ? NULL : "then";
+  reply.instruction.run_at_s = run_at_s;
+  return learn(m, &BEAT, &reply, HBEAT_OK);
+}
+
+/* One of so many bytes runs, and is reported. */
+static void run_and_report(const char *lcuid, size_t size) {
+  hbeat_instruction i;
+
+  expect_error("learnt", offer_size(lcuid, size, NONE), HBEAT_OK);
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+  expect_text("the one", i.lcuid, lcuid);
+  end_one(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, object_of(size));
+  report(lcuid);
+}
+
+/* Sixteen live, whatever was before. */
+static void test_sixteen(void **state) {
+  hbeat_instruction i;
+
+  (void)state;
+  in_hand("sixteen of 400 bytes", TEXT(""));
+  for (unsigned before = 0; before <= 20; before += 20) {
+    forget();
+    for (unsigned n = 1; n <= before; n++)
+      run_and_report(long_lcuid(100 + n), 400);
+    for (unsigned n = 1; n <= 16; n++)
+      expect_error("learnt", offer_size(long_lcuid(n), 400, NONE), HBEAT_OK);
+    play(RESTART);
+    for (unsigned n = 1; n <= 16; n++) {
+      expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+      expect_text("which", i.lcuid, long_lcuid(n));
+      expect_int("its parameters", (int64_t)i.parameters.size, 394);
+    }
+    for (unsigned n = 1; n <= 16; n++)
+      end_one(m, long_lcuid(n), HBEAT_FAILED, "no", object_of(398));
+    play(RESTART);
+    for (unsigned n = 1; n <= 16; n++) {
+      view r = view_of(m, long_lcuid(n));
+      expect_int("ended", r.state, ENDED);
+      expect_int("its data", (int64_t)strlen(r.second), 398);
+    }
+  }
+}
+
+/* The youngest stay, whatever comes, and lose no more than their texts. */
+static void test_largest(void **state) {
+  hbeat_instruction i;
+
+  (void)state;
+  in_hand("one of 4000 bytes", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 20; n++) run_and_report(long_lcuid(n), 400);
+  expect_error("learnt", offer_size(long_lcuid(21), 4000, NONE), HBEAT_OK);
+  play(RESTART);
+  for (unsigned n = 6; n <= 20; n++)
+    expect_int("known", state_of(long_lcuid(n)), REPORTED);
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+  expect_int("its parameters", (int64_t)i.parameters.size, 3994);
+  end_one(m, long_lcuid(21), HBEAT_FAILED, object_of(4000), NULL);
+  for (unsigned n = 7; n <= 20; n++)
+    expect_int("known", state_of(long_lcuid(n)), REPORTED);
+  expect_int(
+      "its message", (int64_t)strlen(view_of(m, long_lcuid(21)).first), 4000);
+  expect_error(
+      "one more", offer_size(long_lcuid(22), 4000, NONE), HBEAT_ERR_TOO_BIG);
+  report(long_lcuid(20));
+  hbeat_request request = {.call = HBEAT_FAILED, .instruction = long_lcuid(21)};
+  hear(&request, HBEAT_OK, 200);
+  expect_error("one more", offer_size(long_lcuid(22), 4000, NONE), HBEAT_OK);
+  for (unsigned n = 8; n <= 21; n++)
+    expect_int("known", state_of(long_lcuid(n)), REPORTED);
+}
+
+/* Whatever does not fit changes nothing, and fits once there is room. */
 static void test_full(void **state) {
   hbeat_memory full;
+  hbeat_instruction i;
+  unsigned count = 0;
 
   (void)state;
   in_hand("more than can be kept", TEXT(""));
   forget();
-  for (unsigned n = 1; n <= 16; n++)
-    expect_error(numbered(n), offer(numbered(n), "reload", LATER), HBEAT_OK);
-  m->changed = 0;
-  full = *m;
+  while (offer_size(numbered(count + 1), 400, NONE) == HBEAT_OK) count++;
+  expect_true("sixteen and more", count >= 16);
   for (int busy = WAITING; busy <= ENDED; busy++) {
-    expect_error("one more", offer("x", "reload", NONE), HBEAT_ERR_TOO_BIG);
+    m->changed = 0;
+    full = *m;
+    expect_error("one more", offer_size("x", 400, NONE), HBEAT_ERR_TOO_BIG);
     expect_error("one that is too long to be kept",
-        offer("y", object_of(600), NONE), HBEAT_ERR_TOO_BIG);
+        offer("y", object_of(4001), NONE), HBEAT_OK);
+    expect_text("which is reported", view_of(m, "y").first, TOO_LONG);
+    *m = full;
     expect_error(
         "one that is known", offer(numbered(9), "reload", NONE), HBEAT_OK);
     expect_same_memory("nothing changes", &full);
     expect_int("changed", m->changed, 0);
-    if (busy == WAITING) play(DUE_LATER); /* the first */
+    if (busy == WAITING) take_due(m, NOW, &NO_LIMITS, &i);
     if (busy == TAKEN)
-      hbeat_memory_end(m, numbered(1), HBEAT_ACKNOWLEDGE, NULL, NULL);
-    m->changed = 0;
-    full = *m;
+      end_one(m, numbered(1), HBEAT_ACKNOWLEDGE, NULL, object_of(400));
   }
   report(numbered(1));
-  expect_error("one more, later", offer("x", "reload", NONE), HBEAT_OK);
+  expect_error("one more, later", offer_size("x", 400, NONE), HBEAT_OK);
   expect_int("it waits", state_of("x"), WAITING);
   expect_int("the first is forgotten", state_of(numbered(1)), FREE);
-  expect_int("at the end", place_of("x"), 15);
   expect_int("the others as they were", place_of(numbered(2)), 0);
-  expect_int("the others as they were", place_of(numbered(16)), 14);
+  expect_int("at the end", place_of("x"), (int)count - 1);
+}
+
+/* What does not fit even then takes nothing from those that were reported. */
+static void test_in_vain(void **state) {
+  hbeat_memory before;
+
+  (void)state;
+  in_hand("too big, and for nothing", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 6; n++)
+    expect_error("live", offer_size(numbered(n), 1000, NONE), HBEAT_OK);
+  for (unsigned n = 7; n <= 30; n++) {
+    expect_error("one that is too long to be kept",
+        offer(numbered(n), object_of(4001), NONE), HBEAT_OK);
+    hbeat_request request = {.call = HBEAT_FAILED, .instruction = numbered(n)};
+    hear(&request, HBEAT_OK, 200);
+  }
+  m->changed = 0;
+  before = *m;
+  expect_true("some are reported", records_in_state(m, REPORTED) >= 10);
+  expect_error("too big", offer_size("x", 3000, NONE), HBEAT_ERR_TOO_BIG);
+  expect_int("changed", m->changed, 0);
+  expect_same_memory("nothing changes", &before);
+}
+
+/* As short as they can be, they are more than a byte counts.  Rules are looked
+ * at now and then: they take long for so many. */
+static void test_count(void **state) {
+  hbeat_reply reply = good_reply();
+  hbeat_error e = HBEAT_OK;
+  hbeat_request request;
+  hbeat_instruction i;
+  unsigned count = 0;
+
+  (void)state;
+  in_hand("as many as there can be", TEXT(""));
+  forget();
+  reply.instruction.name = "";
+  for (; e == HBEAT_OK; count++) {
+    reply.instruction.lcuid = short_lcuid(count);
+    e = hbeat_memory_learn(m, &BEAT, &reply, HBEAT_OK);
+  }
+  expect_error("there is an end", e, HBEAT_ERR_TOO_BIG);
+  count--;
+  expect_true("more than a byte counts", count > 260);
+  play(RESTART);
+  expect_int("kept", (int64_t)all_records(m), count);
+  for (unsigned n = 0; n < count; n++) {
+    expect_true("due", hbeat_memory_due(m, NOW, &NO_LIMITS, &i));
+    expect_text("which", i.lcuid, short_lcuid(n));
+    hbeat_memory_end(m, i.lcuid, HBEAT_ACKNOWLEDGE, NULL, NULL);
+  }
+  play(RESTART);
+  for (unsigned n = 0; n < count; n++) {
+    expect_true("a report", hbeat_memory_report(m, &request));
+    hbeat_memory_learn(m, &request, &reply, HBEAT_OK);
+  }
+  expect_text("no more", next_report(), NULL);
+  expect_error("a large one", offer_size("x", 4000, NONE), HBEAT_OK);
+  expect_true("others are forgotten", all_records(m) < count);
+}
+
+/* Those for a far time leave the last quarter; an hour is not far. */
+static void test_far(void **state) {
+  static const int64_t far_s = NOW + 3601, soon_s = NOW + 3600;
+  unsigned count = 0;
+
+  (void)state;
+  in_hand("those that wait for a far time", TEXT(""));
+  forget();
+  while (offer_size(long_lcuid(count + 1), 400, far_s) == HBEAT_OK) count++;
+  expect_int("three quarters", count, 6144 / 486);
+  expect_error("a byte too many",
+      offer_size(long_lcuid(50), 6145 - 12 * 486 - 86, far_s),
+      HBEAT_ERR_TOO_BIG);
+  expect_error("one that just fits",
+      offer_size(long_lcuid(50), 6144 - 12 * 486 - 86, far_s), HBEAT_OK);
+  expect_int("all of three quarters", (int64_t)used_bytes(m), 6144);
+  expect_error("the least one", offer("f", "", far_s), HBEAT_ERR_TOO_BIG);
+  expect_error(
+      "much later", offer_size("f", 400, INT64_MAX), HBEAT_ERR_TOO_BIG);
+  expect_error(
+      "one of before, again", offer_size(long_lcuid(1), 400, far_s), HBEAT_OK);
+  expect_error("the least one to be reported",
+      offer("g", object_of(5000), far_s), HBEAT_OK);
+  for (unsigned n = 60; n < 63; n++)
+    expect_error("soon", offer_size(long_lcuid(n), 400, soon_s), HBEAT_OK);
+  expect_error("now", offer_size("now", 300, NONE), HBEAT_OK);
+  expect_error("no more", offer_size("no", 400, NONE), HBEAT_ERR_TOO_BIG);
+}
+
+/* Without a time of the server's all times are far. */
+static void test_far_from_nothing(void **state) {
+  unsigned count = 0;
+
+  (void)state;
+  in_hand("a time, and no server's time", TEXT(""));
+  forget();
+  while (count < 400 && offer(numbered(count + 1), "reload", NOW) == HBEAT_OK)
+    count++;
+  expect_int("three quarters", (int64_t)used_bytes(m) / 100, 6144 / 100);
+  expect_error("now", offer("now", "reload", NONE), HBEAT_OK);
 }
 
 static void test_forgotten(void **state) {
@@ -1126,36 +1616,178 @@ static void test_forgotten(void **state) {
   (void)state;
   in_hand("those that were reported first are forgotten first", TEXT(""));
   forget();
-  for (unsigned n = 1; n <= 16; n++) run(numbered(n));
+  for (unsigned n = 1; n <= 17; n++) {
+    hbeat_instruction i;
+    expect_error("new", offer_size(numbered(n), 420, NONE), HBEAT_OK);
+    expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+    end_one(m, numbered(n), HBEAT_ACKNOWLEDGE, NULL, object_of(420));
+  }
   for (size_t i = 0; i < COUNT(reported); i++) report(numbered(reported[i]));
   for (unsigned i = 0; i < COUNT(reported); i++) {
     expect_int("known", state_of(numbered(reported[i])), REPORTED);
-    expect_error("new", offer(numbered(17 + i), "reload", LATER), HBEAT_OK);
+    expect_error("new", offer_size(numbered(30 + i), 440, NONE), HBEAT_OK);
     expect_int("forgotten", state_of(numbered(reported[i])), FREE);
-    expect_int("at the end", place_of(numbered(17 + i)), 15);
+    expect_int("at the end", place_of(numbered(30 + i)), 16);
     play(RESTART);
   }
-  expect_error("one more", offer("x", "reload", NONE), HBEAT_ERR_TOO_BIG);
-  for (unsigned n = 1; n <= 16; n++)
+  expect_error("one more", offer_size("x", 440, NONE), HBEAT_ERR_TOO_BIG);
+  for (unsigned n = 1; n <= 17; n++)
     if (n != 3 && n != 5 && n != 11 && n != 16)
       expect_int("the others", state_of(numbered(n)), ENDED);
 }
 
 static void test_last_ones(void **state) {
+  static const size_t sizes[] = {10, 700, 4000};
+
   (void)state;
   in_hand("the last 16 never run again", TEXT(""));
-  forget();
-  for (unsigned n = 1; n <= 24; n++) {
-    run(numbered(n));
-    report(numbered(n));
-    for (unsigned old = n > 16 ? n - 15 : 1; old <= n; old++) {
-      expect_error("repeated", offer(numbered(old), "reload", NONE), HBEAT_OK);
-      expect_true("does not run", !anything_due(NOW));
-      expect_int("is reported again", state_of(numbered(old)), ENDED);
-      report(numbered(old));
+  for (size_t i = 0; i < COUNT(sizes); i++) {
+    forget();
+    for (unsigned n = 1; n <= 24; n++) {
+      run_and_report(long_lcuid(n), sizes[i]);
+      for (unsigned old = n > 16 ? n - 15 : 1; old <= n; old++) {
+        expect_error(
+            "repeated", offer(long_lcuid(old), "reload", NONE), HBEAT_OK);
+        expect_true("does not run", !anything_due(NOW));
+        expect_int("is reported again", state_of(long_lcuid(old)), ENDED);
+        report(long_lcuid(old));
+      }
+      play(RESTART);
     }
-    if (n > 16) expect_int("older", state_of(numbered(n - 16)), FREE);
   }
+}
+
+/* A report's texts may lie in the memory: in the record itself, and in one that
+ * loses its texts or its place to it. */
+static void test_texts_of_its_own(void **state) {
+  hbeat_instruction i;
+  const char *name;
+
+  (void)state;
+  in_hand("texts that lie in the memory", TEXT(""));
+  forget();
+  for (unsigned n = 1; n <= 20; n++) run_and_report(numbered(n), 390);
+  expect_error("new", offer(A, "reload", NONE), HBEAT_OK);
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+  end_one(m, i.lcuid, HBEAT_FAILED, i.name, view_of(m, numbered(5)).second);
+  expect_text("the message", view_of(m, A).first, "reload");
+  expect_int("the data", (int64_t)strlen(view_of(m, A).second), 390);
+  end_one(m, A, HBEAT_FAILED, view_of(m, A).second, view_of(m, A).first);
+  expect_int("the message", (int64_t)strlen(view_of(m, A).first), 390);
+  expect_text("the data is none", view_of(m, A).second, "");
+  report(numbered(20));
+  for (unsigned n = 1; n <= 4; n++) {
+    name = view_of(m, A).first;
+    end_one(m, A, HBEAT_FAILED, name, view_of(m, numbered(8 + n)).second);
+    expect_int("the message", (int64_t)strlen(view_of(m, A).first), 390);
+    expect_int("the data", (int64_t)strlen(view_of(m, A).second), 390);
+  }
+  expect_error("another", offer_size("b", 3000, NONE), HBEAT_OK);
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+  end_one(m, "b", HBEAT_FAILED, i.name, i.parameters.text);
+  expect_int(
+      "its own parameters", (int64_t)strlen(view_of(m, "b").second), 2994);
+}
+
+/* Row: a report of an instruction of 400 bytes that has no more room than that:
+ * what is left of its message and its data. */
+static const struct crowded_row {
+  const char *name;
+  size_t message;
+  size_t data; /* 0: there is none */
+  size_t message_left;
+  size_t data_left;
+} CROWDED[] = {
+    {"a report that fits", .message = 100, .data = 300, .message_left = 100,
+        .data_left = 300},
+    {"data a byte too long", .message = 100, .data = 301, .message_left = 100},
+    {"data much too long", .message = 100, .data = 3900, .message_left = 100},
+    {"data alone", .data = 400, .data_left = 400},
+    {"data alone, too long", .data = 401},
+    {"a message that fits", .message = 400, .message_left = 400},
+    {"a message a byte too long", .message = 401, .message_left = 400},
+    {"a message much too long", .message = 5000, .message_left = 400},
+    {"a message too long, and data", .message = 401, .data = 2,
+        .message_left = 400},
+    {"the least data beside it", .message = 398, .data = 2, .message_left = 398,
+        .data_left = 2},
+};
+
+static void test_crowded(void **state) {
+  const struct crowded_row *row = *state;
+  static char message[5001];
+  hbeat_instruction i;
+  unsigned n = 2;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  expect_error("learnt", offer_size(A, 400, NONE), HBEAT_OK);
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
+  while (offer_size(long_lcuid(n), 400, NONE) == HBEAT_OK) n++;
+  size_t rest = sizeof m->records - used_bytes(m) - record_size(63, 0, 0);
+  expect_error("the rest", offer_size(long_lcuid(n), rest, NONE), HBEAT_OK);
+  expect_int("full", (int64_t)used_bytes(m), sizeof m->records);
+  long_text(message, 'x', row->message);
+  end_one(
+      m, A, HBEAT_FAILED, message, row->data > 0 ? object_of(row->data) : NULL);
+  play(RESTART);
+  expect_int("its message", (int64_t)strlen(view_of(m, A).first),
+      (int64_t)row->message_left);
+  expect_int("its data", (int64_t)strlen(view_of(m, A).second),
+      (int64_t)row->data_left);
+  while (take_due(m, NOW, &NO_LIMITS, &i)) n--;
+  expect_int("the others", n, 1);
+}
+
+/* The oldest are taken over full to the last byte, and what does not fit of the
+ * last of them is left out. */
+static const struct full_row {
+  const char *name;
+  int state; /* of the last one */
+  int then;
+  const char *report; /* of it; NULL: it is there no more, or has none */
+} FULL_ROWS[] = {
+    {"sixteen old ones that wait", .state = WAITING, .then = FREE},
+    {"fifteen, and one that was taken", .state = TAKEN, .then = ENDED,
+        .report = "interrupted"},
+    {"fifteen, and one that ended", .state = ENDED, .then = ENDED,
+        .report = ""},
+    {"fifteen, and one that was reported", .state = REPORTED, .then = REPORTED,
+        .report = ""},
+};
+
+static void test_old_and_full(void **state) {
+  const struct full_row *row = *state;
+  static unsigned char bytes[SIZE];
+
+  in_hand(row->name, TEXT(""));
+  memset(bytes, 0, sizeof bytes);
+  memcpy(bytes + FORMAT, "hbeat\1", 6);
+  for (unsigned n = 0; n < 16; n++) {
+    unsigned char *old = bytes + OLD_AT(n, 0);
+    int old_state = n < 15 ? WAITING : row->state;
+    memset(old, 'x', OLD_RECORD);
+    snprintf((char *)old, 4, "%02u-", n);
+    old[3] = '-';
+    old[63] = '\0';
+    old[OLD_STATE] = (unsigned char)old_state;
+    old[OLD_CALL] = old_state >= ENDED ? HBEAT_FAILED : HBEAT_BEAT;
+    memcpy(old + OLD_RUN_AT, AT_ONCE, 8);
+    memcpy(old + OLD_STRINGS + 435, "\0\0", 3);
+  }
+  repair(bytes);
+  expect_error("the outcome", load(bytes, SIZE, NULL), HBEAT_OK);
+  expect_int("records", (int64_t)all_records(m), row->then == FREE ? 15 : 16);
+  for (unsigned n = 0; n < 15; n++) {
+    view r = view_of(m, (const char *)bytes + OLD_AT(n, 0));
+    expect_int("as it was", r.state, WAITING);
+    expect_int("its name", (int64_t)strlen(r.first), 435);
+  }
+  view last = view_of(m, (const char *)bytes + OLD_AT(15, 0));
+  expect_int("the last one", last.state, row->then);
+  if (row->then == FREE) return;
+  expect_text("its message", last.first, row->report);
+  expect_text("its data", last.second, "");
 }
 
 /* A server that never hears of one sends it for ever, between all others:
@@ -1184,14 +1816,12 @@ static void test_waited(void **state) {
   in_hand("the last one reported is not the next forgotten", TEXT(""));
   forget();
   run("late");
-  for (unsigned n = 1; n <= 15; n++) {
-    run(numbered(n));
-    report(numbered(n));
-  }
+  for (unsigned n = 1; n <= 16; n++) run_and_report(numbered(n), 400);
   report("late");
-  expect_error("one more", offer("x", "reload", LATER), HBEAT_OK);
+  expect_error("one more", offer_size("x", 2000, NONE), HBEAT_OK);
   expect_int("known", state_of("late"), REPORTED);
   expect_int("forgotten", state_of(numbered(1)), FREE);
+  expect_int("known", state_of(numbered(2)), REPORTED);
 }
 
 static void test_order(void **state) {
@@ -1202,10 +1832,10 @@ static void test_order(void **state) {
   forget();
   for (unsigned n = 1; n <= 16; n++) offer(numbered(n), "reload", NONE);
   for (unsigned n = 1; n <= 16; n++) {
-    expect_true("due", take_due(m, NOW, 0, &i));
+    expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
     expect_text("which", i.lcuid, numbered(n));
   }
-  expect_true("no more", !take_due(m, NOW, 0, &i));
+  expect_true("no more", !take_due(m, NOW, &NO_LIMITS, &i));
 }
 
 /* ---- Reports ------------------------------------------------------------ */
@@ -1282,8 +1912,14 @@ static const struct refusal_row {
     {"404, too late", .error = HBEAT_ERR_TIMEOUT, .http_status = 404},
     {"404, broken", .error = HBEAT_ERR_HTTP, .http_status = 404},
     {"refused", .error = HBEAT_ERR_REFUSED, .http_status = 200, .done = true},
-    {"a page", .error = HBEAT_ERR_JSON, .http_status = 200},
-    {"too big", .error = HBEAT_ERR_TOO_BIG, .http_status = 200},
+    {"a page", .error = HBEAT_ERR_JSON, .http_status = 200, .done = true},
+    {"no body", .error = HBEAT_ERR_JSON, .http_status = 204, .done = true},
+    {"too big", .error = HBEAT_ERR_TOO_BIG, .http_status = 200, .done = true},
+    {"no JSON, no status", .error = HBEAT_ERR_JSON},
+    {"a record of TLS too big", .error = HBEAT_ERR_TOO_BIG},
+    {"too big, but no success", .error = HBEAT_ERR_TOO_BIG, .http_status = 302},
+    {"a proxy's 200", .error = HBEAT_ERR_PROXY, .http_status = 200},
+    {"200, cut off", .error = HBEAT_ERR_TRUNCATED, .http_status = 200},
     {"no connection", .error = HBEAT_ERR_CONNECT},
     {"no name", .error = HBEAT_ERR_RESOLVE},
     {"a captive portal", .error = HBEAT_ERR_CERT_NAME},
@@ -1302,7 +1938,7 @@ static void test_refusal(void **state) {
     forget();
     run("other");
     run(A);
-    if (call == HBEAT_FAILED) hbeat_memory_end(m, A, HBEAT_FAILED, "no", NULL);
+    if (call == HBEAT_FAILED) end_one(m, A, HBEAT_FAILED, "no", NULL);
     m->changed = 0;
     for (int turn = 0; turn <= HBEAT_MEMORY_RECORDS; turn++) {
       expect_true("a report", make_report(m, &request));
@@ -1450,7 +2086,9 @@ int main(void) {
   cases_add("nothing was kept", test_no_bytes, NULL);
   cases_add("a byte is another one", test_flipped, NULL);
   cases_add("of another size", test_truncated, NULL);
+  cases_add("loaded where it lies", test_in_place, NULL);
   cases_add_rows(test_crafted, CRAFTED);
+  cases_add_rows(test_old_crafted, OLD_CRAFTED);
   cases_add_rows(test_state, STATES);
   cases_add_rows(test_learn, LEARN);
   cases_add_rows(test_length, LENGTHS);
@@ -1464,7 +2102,17 @@ int main(void) {
   cases_add_rows(test_data, DATA);
   cases_add("data of 64 levels, and of 65", test_deep, NULL);
   cases_add("status", test_status, NULL);
+  cases_add("taken back", test_taken_back, NULL);
+  cases_add("sixteen of 400 bytes", test_sixteen, NULL);
+  cases_add("one of 4000 bytes", test_largest, NULL);
   cases_add("more than can be kept", test_full, NULL);
+  cases_add("too big, and for nothing", test_in_vain, NULL);
+  cases_add("as many as are counted", test_count, NULL);
+  cases_add("those that wait for a far time", test_far, NULL);
+  cases_add("a time, and no server's time", test_far_from_nothing, NULL);
+  cases_add("texts that lie in the memory", test_texts_of_its_own, NULL);
+  cases_add_rows(test_crowded, CROWDED);
+  cases_add_rows(test_old_and_full, FULL_ROWS);
   cases_add("those that were reported first are forgotten first",
       test_forgotten, NULL);
   cases_add("the last 16 never run again", test_last_ones, NULL);

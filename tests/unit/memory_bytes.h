@@ -1,6 +1,6 @@
 /*
- * The bytes of a memory, as format 1 lays them out: where things are, what the
- * checksum is, and the bytes of a known life.  Nothing here is asked of the
+ * The bytes of a memory, as formats 1 and 2 lay them out: where things are,
+ * what the checksum is, and the bytes of a known life.  Nothing is asked of the
  * library: a device that is updated reads what an older build has kept.
  */
 #ifndef MEMORY_BYTES_H
@@ -14,36 +14,30 @@ enum {
   FORMAT = 2,   /* "hbeat" and the version */
   CHECKSUM = 8, /* big-endian */
   TIME = 12,    /* the server's, in Unix seconds, big-endian */
-  RECORDS = 20, /* 16 of them */
-  RECORD = 512, /* bytes of one */
-  SIZE = RECORDS + 16 * RECORD
+  RECORDS = 20, /* one behind the other */
+  SIZE = RECORDS + 8192
 };
 
-/* Inside a record; its lcuid is in front. */
-enum { STATE = 64, CALL = 65, RUN_AT = 66, STRINGS = 74 };
+/* Inside a record, which begins with its size; its texts follow, each with its
+ * NUL: its lcuid and two more. */
+enum { STATE = 2, CALL = 3, RUN_AT = 4, CREATED_AT = 12, STRINGS = 20 };
 
-/* The offset of a byte of a record, of 0 to 15. */
-#define AT(record, offset) (RECORDS + (record)*RECORD + (offset))
+/* Of versions 0.2 and 0.3: 16 records of a fixed size, and inside each one its
+ * lcuid in front. */
+enum {
+  OLD_RECORD = 512,
+  OLD_STATE = 64,
+  OLD_CALL = 65,
+  OLD_RUN_AT = 66,
+  OLD_STRINGS = 74
+};
 
-#define AT_ONCE "\x80\0\0\0\0\0\0\0" /* for a run_at, HBEAT_NONE */
+/* The offset of a byte of such a record, of 0 to 15. */
+#define OLD_AT(record, offset) (RECORDS + (record)*OLD_RECORD + (offset))
+
+#define AT_ONCE "\x80\0\0\0\0\0\0\0" /* for a time, HBEAT_NONE */
 
 typedef char as_wide_as_said[sizeof(hbeat_memory) == SIZE ? 1 : -1];
-
-/* ---- The checksum ------------------------------------------------------- */
-
-/* CRC-32, as zlib has it; a test holds it against a known one. */
-static inline uint32_t crc_of(const unsigned char *bytes, size_t size) {
-  static uint32_t table[256];
-  uint32_t crc = 0xFFFFFFFF;
-
-  for (uint32_t n = 0; table[255] == 0; n++) {
-    uint32_t c = n;
-    for (int bit = 0; bit < 8; bit++) c = c & 1 ? c >> 1 ^ 0xEDB88320 : c >> 1;
-    table[n] = c;
-  }
-  while (size-- > 0) crc = table[(crc ^ *bytes++) & 0xFF] ^ crc >> 8;
-  return ~crc;
-}
 
 /* Makes the checksum right that was changed, or is to be. */
 static inline void repair(unsigned char *bytes) {
@@ -56,41 +50,89 @@ static inline void repair(unsigned char *bytes) {
 /* ---- The bytes of a known life ------------------------------------------ */
 
 /* One instruction in each state.  All other bytes are zero. */
-static const struct golden_row {
+struct golden_row {
   size_t offset;
   const char *bytes;
   size_t size;
-} GOLDEN[] = {
+};
+
+/* Where its records are. */
+enum {
+  REPORTED_AT = RECORDS,
+  ENDED_AT = REPORTED_AT + 52,
+  TAKEN_AT = ENDED_AT + 48,
+  WAITING_AT = TAKEN_AT + 41,
+  FREE_AT = WAITING_AT + 54
+};
+
+static const struct golden_row GOLDEN[] = {
+    {FORMAT, TEXT("hbeat\2")},
+    {CHECKSUM, TEXT("\x92\x9A\xBA\x59")},     /* by zlib */
+    {TIME, TEXT("\0\0\0\0\x69\x5D\xA5\x97")}, /* NOW */
+
+    /* Reported: its message, which is none, and data. */
+    {REPORTED_AT, TEXT("\0\x34\4\1" AT_ONCE AT_ONCE)},
+    {REPORTED_AT + STRINGS, TEXT("LCUID-LDRI-1\0\0{\"exit_status\":0}")},
+
+    /* Ended: its message and data. */
+    {ENDED_AT, TEXT("\0\x30\3\2" AT_ONCE AT_ONCE)},
+    {ENDED_AT + STRINGS, TEXT("LCUID-LDRI-2\0caf\xC3\xA9\0{\"a\":[]}")},
+
+    /* Taken: its name; it has no parameters. */
+    {TAKEN_AT, TEXT("\0\x29\2\0" AT_ONCE AT_ONCE)},
+    {TAKEN_AT + STRINGS, TEXT("LCUID-LDRI-3\0reboot")},
+
+    /* Waiting, for the next second, made five seconds ago: its name and
+     * parameters. */
+    {WAITING_AT, TEXT("\0\x36\1\0\0\0\0\0\x69\x5D\xA5\x98")},
+    {WAITING_AT + CREATED_AT, TEXT("\0\0\0\0\x69\x5D\xA5\x92")},
+    {WAITING_AT + STRINGS, TEXT("LCUID-LDRI-4\0reload\0[1, \"\\u00e9\"]")},
+};
+
+/* The same life, as versions 0.2 and 0.3 kept it. */
+static const struct golden_row OLD_GOLDEN[] = {
     {FORMAT, TEXT("hbeat\1")},
     {CHECKSUM, TEXT("\xA5\xEC\xB8\x4F")},     /* by zlib */
     {TIME, TEXT("\0\0\0\0\x69\x5D\xA5\x97")}, /* NOW */
 
     /* Reported: its message, which is none, and data. */
-    {AT(12, 0), TEXT("LCUID-LDRI-1")},
-    {AT(12, STATE), TEXT("\4\1" AT_ONCE)},
-    {AT(12, STRINGS), TEXT("\0{\"exit_status\":0}")},
+    {OLD_AT(12, 0), TEXT("LCUID-LDRI-1")},
+    {OLD_AT(12, OLD_STATE), TEXT("\4\1" AT_ONCE)},
+    {OLD_AT(12, OLD_STRINGS), TEXT("\0{\"exit_status\":0}")},
 
     /* Ended: its message and data. */
-    {AT(13, 0), TEXT("LCUID-LDRI-2")},
-    {AT(13, STATE), TEXT("\3\2" AT_ONCE)},
-    {AT(13, STRINGS), TEXT("caf\xC3\xA9\0{\"a\":[]}")},
+    {OLD_AT(13, 0), TEXT("LCUID-LDRI-2")},
+    {OLD_AT(13, OLD_STATE), TEXT("\3\2" AT_ONCE)},
+    {OLD_AT(13, OLD_STRINGS), TEXT("caf\xC3\xA9\0{\"a\":[]}")},
 
     /* Taken: its name; it has no parameters. */
-    {AT(14, 0), TEXT("LCUID-LDRI-3")},
-    {AT(14, STATE), TEXT("\2\0" AT_ONCE)},
-    {AT(14, STRINGS), TEXT("reboot")},
+    {OLD_AT(14, 0), TEXT("LCUID-LDRI-3")},
+    {OLD_AT(14, OLD_STATE), TEXT("\2\0" AT_ONCE)},
+    {OLD_AT(14, OLD_STRINGS), TEXT("reboot")},
 
     /* Waiting, for the next second: its name and parameters. */
-    {AT(15, 0), TEXT("LCUID-LDRI-4")},
-    {AT(15, STATE), TEXT("\1\0\0\0\0\0\x69\x5D\xA5\x98")},
-    {AT(15, STRINGS), TEXT("reload\0[1, \"\\u00e9\"]")},
+    {OLD_AT(15, 0), TEXT("LCUID-LDRI-4")},
+    {OLD_AT(15, OLD_STATE), TEXT("\1\0\0\0\0\0\x69\x5D\xA5\x98")},
+    {OLD_AT(15, OLD_STRINGS), TEXT("reload\0[1, \"\\u00e9\"]")},
 };
+
+static inline void put_rows(
+    unsigned char *bytes, const struct golden_row *rows, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    memcpy(bytes + rows[i].offset, rows[i].bytes, rows[i].size);
+}
 
 static inline const unsigned char *golden(void) {
   static unsigned char bytes[SIZE];
 
-  for (size_t i = 0; i < COUNT(GOLDEN); i++)
-    memcpy(bytes + GOLDEN[i].offset, GOLDEN[i].bytes, GOLDEN[i].size);
+  put_rows(bytes, GOLDEN, COUNT(GOLDEN));
+  return bytes;
+}
+
+static inline const unsigned char *old_golden(void) {
+  static unsigned char bytes[SIZE];
+
+  put_rows(bytes, OLD_GOLDEN, COUNT(OLD_GOLDEN));
   return bytes;
 }
 

@@ -22,6 +22,7 @@ static hbeat_memory *m;
 static fenced other_bytes; /* whatever else is handed over */
 
 static const hbeat_request BEAT = {.lightning_version = "4.2.1"};
+static const hbeat_limits NO_LIMITS = {0, 0};
 
 static inline void prepare_device(void) {
   fenced memory = fence(sizeof *m);
@@ -88,9 +89,9 @@ static inline void run(const char *lcuid) {
   hbeat_instruction i;
 
   expect_error("learnt", offer(lcuid, "reload", NONE), HBEAT_OK);
-  expect_true("due", take_due(m, NOW, 0, &i));
+  expect_true("due", take_due(m, NOW, &NO_LIMITS, &i));
   expect_text("the one", i.lcuid, lcuid);
-  hbeat_memory_end(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, NULL);
+  end_one(m, lcuid, HBEAT_ACKNOWLEDGE, NULL, NULL);
 }
 
 /* Its report is taken. */
@@ -105,22 +106,19 @@ static inline void report(const char *lcuid) {
 
 /* ---- What is seen of it ------------------------------------------------- */
 
-/* Where the record of an instruction is; -1: there is none. */
+/* Which record is that of an instruction, from 0 on; -1: there is none. */
 static inline int place_of(const char *lcuid) {
-  const hbeat_record *r = record_of(m, lcuid);
-  int place = r == NULL ? -1 : (int)(r - m->records);
+  int place = 0;
 
-  for (int i = place + 1; place >= 0 && i < HBEAT_MEMORY_RECORDS; i++) {
-    if (m->records[i].state == FREE) continue;
-    expect_true("only one record of it", strcmp(m->records[i].lcuid, lcuid));
+  for (EACH_VIEW(r, m)) {
+    if (strcmp(r.lcuid, lcuid) == 0) return place;
+    place++;
   }
-  return place;
+  return -1;
 }
 
 static inline int state_of(const char *lcuid) {
-  int place = place_of(lcuid);
-
-  return place < 0 ? FREE : m->records[place].state;
+  return view_of(m, lcuid).state;
 }
 
 /* ---- Many instructions -------------------------------------------------- */

@@ -649,6 +649,7 @@ static const struct argument_row DATAS[] = {
         .good = true},
     {"an object with white space around", " \t\r\n{ } \n", .good = true},
     {"a name twice", "{\"a\":1,\"a\":2}", .good = true},
+    {"half a surrogate pair", "{\"a\":\"\\ud800\"}", .good = true},
     {"an empty text", "", .good = false},
     {"white space", " ", .good = false},
     {"null", "null", .good = false},
@@ -670,7 +671,6 @@ static const struct argument_row DATAS[] = {
     {"a comment", "{/**/}", .good = false},
     {"a byte order mark", "\xEF\xBB\xBF{}", .good = false},
     {"a line's end in a string", "{\"a\":\"\n\"}", .good = false},
-    {"a lone surrogate", "{\"a\":\"\\ud800\"}", .good = false},
     {"what is not UTF-8", "{\"a\":\"\xFF\"}", .good = false},
     {"infinity", "{\"a\":Infinity}", .good = false},
 };
