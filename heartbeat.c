@@ -1418,7 +1418,7 @@ static hbeat_error whole_field(
 static hbeat_error cut_field(
     hbeat_exchange *x, size_t field, const char *value) {
   if (field == FIELD_LENGTH || field == FIELD_CODING)
-    return bad_http(x, "a field that frames the body is too long");
+    return bad_http(x, "a field of framing is too long");
   if (field == FIELD_CONNECTION) {
     x->in.closes = true;
     connection_field(x, value);
@@ -1506,7 +1506,7 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
 
   for (; line.at < line.end && hex_value(*line.at) >= 0; line.at++) {
     if (x->in.body_left >> 60 != 0)
-      return bad_http(x, "a chunk's size is out of range");
+      return bad_http(x, "a chunk's size is too long");
     x->in.body_left = x->in.body_left << 4 | (unsigned)hex_value(*line.at);
   }
   if (line.at == start) return bad_http(x, "a chunk without size");
@@ -1546,7 +1546,7 @@ static hbeat_error line_byte(hbeat_exchange *x, byte c) {
   bool after_cr = x->in.after_cr;
 
   if (x->in.head_left == 0)
-    return bad_http(x, "the lines exceed HBEAT_HEAD_MAX");
+    return bad_http(x, "over HBEAT_HEAD_MAX bytes of lines");
   x->in.head_left--;
   x->in.after_cr = c == '\r';
   if (after_cr) return c == '\n' ? end_line(x) : bad_http(x, "a bare CR");
@@ -3203,6 +3203,7 @@ typedef struct resolver {
   unsigned count;
   unsigned timeout_s; /* of one try */
   unsigned attempts;  /* of each server */
+  bool over_tcp;      /* at once, not only where an answer is truncated */
 } resolver;
 
 /* A nameserver's address, which may have a scope, as fe80::1%eth0. */
@@ -3230,18 +3231,28 @@ static void read_option(
   *value = (unsigned)n;
 }
 
-/* resolv.conf(5): the nameservers, or else this machine; and two options. */
+/* Takes an option of resolv.conf's. */
+static void read_options(const char *text, resolver *r) {
+  read_option(text, "timeout:", 30, &r->timeout_s);
+  read_option(text, "attempts:", 5, &r->attempts);
+  if (strcmp(text, "use-vc") == 0) r->over_tcp = true;
+}
+
+/* resolv.conf(5): the nameservers, or else this machine; and three options. */
 static void read_resolv(word_reader *w, resolver *r) {
   bool is_nameserver = false;
+  bool is_options = false;
 
   memset(r, 0, sizeof *r);
   r->timeout_s = 5;
   r->attempts = 2;
   while (next_word(w)) {
-    if (w->number == 1) is_nameserver = strcmp(w->text, "nameserver") == 0;
+    if (w->number == 1) {
+      is_nameserver = strcmp(w->text, "nameserver") == 0;
+      is_options = strcmp(w->text, "options") == 0;
+    }
     if (w->number == 2 && is_nameserver) add_nameserver(r, w->text);
-    read_option(w->text, "timeout:", 30, &r->timeout_s);
-    read_option(w->text, "attempts:", 5, &r->attempts);
+    if (is_options) read_options(w->text, r);
   }
   if (r->count == 0) r->count = read_ip("127.0.0.1", r->servers[0].ip);
 }
@@ -4120,8 +4131,8 @@ static const tls_meaning tls_meanings[] = {
 };
 
 /* The reasons, a text for each row. */
-static const char tls_reasons[] = "the peer chose another version\0"
-                                  "the peer refused the version\0"
+static const char tls_reasons[] = "it chose another version\0"
+                                  "it refused the version\0"
                                   "no suite in common: TLS 1.3? FIPS?\0"
                                   "the peer does not know the name\0"
                                   "the peer does not speak HTTP/1.1\0"
@@ -4133,7 +4144,7 @@ static const char tls_reasons[] = "the peer chose another version\0"
                                   "its chain is out of order\0"
                                   "\0"
                                   "a critical extension is not known\0"
-                                  "its issuer is no CA that may sign it\0"
+                                  "its issuer is no CA to sign it\0"
                                   "a key is too short\0"
                                   "no anchor vouches for it\0"
                                   "malformed, or of a kind not accepted\0"
@@ -4276,8 +4287,15 @@ static void set_outcome(
  * that hbeat_init() has refused knows why. */
 static void note_unfit(hbeat_client *c) {
   if (c->state == UNFIT && !c->outcome.reason)
-    set_outcome(
-        c, HBEAT_ERR_ARGUMENT, "client: hbeat_init() did not prepare it", 0);
+    set_outcome(c, HBEAT_ERR_ARGUMENT, "client: no hbeat_init()", 0);
+}
+
+/* Draws random bytes.  False, and the exchange has failed, where the kernel has
+ * none. */
+static bool draw_random(hbeat_client *c, byte *out, size_t size) {
+  if (random_bytes(out, size)) return true;
+  set_outcome(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
+  return false;
 }
 
 /* The try at a nameserver that is waited for. */
@@ -4583,7 +4601,7 @@ static bool ask_server(
 
   t.server = (uint8_t)server;
   t.families_unanswered = c->lookup.families_wanted;
-  if (!random_bytes((byte *)t.ids, sizeof t.ids)) return false;
+  if (!draw_random(c, (byte *)t.ids, sizeof t.ids)) return false;
   t.fd = open_socket(
       r->servers[server].ip, r->servers[server].scope, DNS_PORT, type);
   if (t.fd < 0) return false;
@@ -4641,12 +4659,13 @@ static void ask_next(hbeat_client *c) {
   bool asked = false;
 
   find_servers(c, &r);
-  while (!asked && c->lookup.tries_made < r.count * r.attempts) {
+  while (!asked && is_under_way(c) &&
+      c->lookup.tries_made < r.count * r.attempts) {
     unsigned server = c->lookup.tries_made % r.count;
     c->lookup.tries_made++;
-    asked = ask_server(c, &r, server, false);
+    asked = ask_server(c, &r, server, r.over_tcp);
   }
-  if (asked) return;
+  if (asked || !is_under_way(c)) return;
   if (c->lookup.try_count > 0) enter(c, LOOKUP_LATE);
   else end_lookup(c);
 }
@@ -5089,8 +5108,7 @@ static void write_out(hbeat_client *c) {
 static void count_handshake(hbeat_client *c, size_t size) {
   c->tls.handshake_size += (uint32_t)size;
   if (c->tls.handshake_size > HBEAT_HANDSHAKE_MAX)
-    set_outcome(
-        c, HBEAT_ERR_TLS, "the handshake exceeds HBEAT_HANDSHAKE_MAX", 0);
+    set_outcome(c, HBEAT_ERR_TLS, "over HBEAT_HANDSHAKE_MAX bytes", 0);
 }
 
 static bool is_tls_record(byte type) {
@@ -5115,11 +5133,11 @@ static void read_in(hbeat_client *c) {
     return;
   }
   if (n == 0) {
-    connection_lost(c, "the connection ended without a close_notify", 0);
+    connection_lost(c, "it ended without a close_notify", 0);
     return;
   }
   if (c->tls.handshake_size == 0 && !is_tls_record(*record)) {
-    set_outcome(c, HBEAT_ERR_TLS, "what answers there does not speak TLS", 0);
+    set_outcome(c, HBEAT_ERR_TLS, "the peer does not speak TLS", 0);
     return;
   }
   size_t size = (size_t)n;
@@ -5171,10 +5189,7 @@ static void begin_tls(hbeat_client *c) {
   c->certs.out_of_order = false;
   c->certs.malformed = false;
   c->tls.hello_was_requested = false;
-  if (!random_bytes(random, sizeof random)) {
-    set_outcome(c, HBEAT_ERR_TLS, "the kernel has no randomness yet", 0);
-    return;
-  }
+  if (!draw_random(c, random, sizeof random)) return;
   plain_name(c->cfg.host, name);
   br_x509_minimal_set_time(&c->certs.x509,
       (uint32_t)(now_s / DAY_S + DAYS_TO_1970), (uint32_t)(now_s % DAY_S));
@@ -5484,7 +5499,7 @@ static const char *check_route(const hbeat_config *cfg) {
     return "address: no numeric IP address";
   if (cfg->address && cfg->proxy) return "address: not with a proxy";
   if (cfg->proxy && host_length(cfg->proxy) == 0 && !read_ip(cfg->proxy, ip))
-    return "proxy: neither a name nor a numeric address";
+    return "proxy: no name or numeric address";
   if (!login) return NULL;
   if (!cfg->proxy || !strchr(login, ':') || strlen(login) > PROXY_LOGIN_MAX)
     return "proxy_login: user:password of 255 bytes, for a proxy";
@@ -5525,7 +5540,7 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg) {
   c->cfg = *cfg;
   fill_in_defaults(&c->cfg);
   if (!wrong && !certs_profile(c))
-    wrong = "bearssl.h: not of the library's version";
+    wrong = "bearssl.h: not the library's version";
   if (wrong) {
     set_outcome(c, HBEAT_ERR_ARGUMENT, wrong, 0);
     return HBEAT_ERR_ARGUMENT;

@@ -731,10 +731,11 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
  * a connection is the longest that is trusted for a day.
  *
  * A name is looked up in the hosts file, else with the nameservers of
- * resolv.conf; both files are read anew each time, up to 1 MiB of each.  A
- * nameserver that is slow is heard up to the deadline, though others, or it
- * again, were asked meanwhile: the last three tries stay open.  Addresses are
- * kept as long as the nameserver says.
+ * resolv.conf, whose options timeout, attempts and use-vc count.  Both files
+ * are read anew each time, up to 1 MiB of each.  A nameserver that is slow is
+ * heard up to the deadline, though others, or it again, were asked meanwhile:
+ * the last three tries stay open, unless they are over TCP.  Addresses are kept
+ * as long as the nameserver says.
  *
  * Up to eight addresses are tried: the one that last gave a whole reply, then
  * IPv6 and IPv4 in turn.  If there are several, each has a second to connect;

@@ -11,7 +11,7 @@ static void check(const resolver *r) {
 static void expect_same(const resolver *a, const resolver *b) {
   unsigned i;
   EXPECT(a->count == b->count && a->timeout_s == b->timeout_s);
-  EXPECT(a->attempts == b->attempts);
+  EXPECT(a->attempts == b->attempts && a->over_tcp == b->over_tcp);
   for (i = 0; i < a->count; i++) {
     EXPECT(memcmp(a->servers[i].ip, b->servers[i].ip, 16) == 0);
     EXPECT(a->servers[i].scope == b->servers[i].scope);
@@ -29,7 +29,8 @@ static void read_memory(span in, resolver *r) {
 
 /* A line behind all others counts, and takes nothing from them. */
 static void check_more(const resolver *whole, span in) {
-  static const char more[] = "\nnameserver 2001:db8::77\noptions attempts:4";
+  static const char more[] =
+      "\nnameserver 2001:db8::77\noptions attempts:4\nsearch use-vc";
   static const byte ip[16] = {0x20, 1, 0xD, 0xB8, [15] = 0x77};
   static const byte local[16] = {[10] = 0xFF, 0xFF, 0x7F, 0, 0, 1};
   size_t size = length_of(in);
@@ -39,6 +40,7 @@ static void check_more(const resolver *whole, span in) {
   memcpy(text + size, more, sizeof more - 1);
   read_memory(span_of(text, size + sizeof more - 1), &longer);
   EXPECT(longer.timeout_s == whole->timeout_s && longer.attempts == 4);
+  EXPECT(longer.over_tcp == whole->over_tcp);
   if (longer.count > whole->count)
     EXPECT(memcmp(longer.servers[whole->count].ip, ip, 16) == 0);
   else if (whole->count == 1) /* which was none, but the local one */

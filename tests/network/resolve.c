@@ -138,6 +138,12 @@ static void questions_are_well_formed_and_random(void **state) {
     .a = { R(1, A("\x66")), .wrong = NS_ID, .flood = 5000 }                    \
   }
 
+/* Another address over UDP, which nobody should have asked. */
+#define VC(last)                                                               \
+  {                                                                            \
+    .a = {R(1, A("\x66"))}, .tcp_a = { R(1, A(last)) }                         \
+  }
+
 struct server_row {
   const char *name;
   struct ns_server servers[3];
@@ -188,6 +194,36 @@ static const struct server_row server_rows[] = {
         .servers = {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
         .resolv = "nameserver $0\n", .timeout_ms = 900, .tried = "127.0.0.1",
         .takes_ms = 200},
+    {"use-vc: over TCP at once", .servers = {VC("\1")},
+        .resolv = ONE "options use-vc\n", .timeout_ms = 5000,
+        .tried = "127.0.0.1", .asked = "0t"},
+    {"use-vc before the nameserver, among other options", .servers = {VC("\1")},
+        .resolv = "options rotate use-vc timeout:1\nnameserver $0\n",
+        .timeout_ms = 5000, .tried = "127.0.0.1", .asked = "0t"},
+    {"use-vc, and the first refuses",
+        .servers = {{.a = {R(1, A("\x66"))}, .tcp = NS_TCP_REFUSES}, VC("\2")},
+        .resolv = TWO "options use-vc\n", .timeout_ms = 5000,
+        .tried = "127.0.0.2", .asked = "1t"},
+    {"use-vc, and the first swallows",
+        .servers = {{.a = {R(1, A("\x66"))}, .tcp = NS_TCP_HOLE}, VC("\2")},
+        .resolv = TWO "options use-vc\n", .timeout_ms = 900,
+        .tried = "127.0.0.2", .asked = "1t", .takes_ms = 300},
+    {"use-vc, and the first is silent",
+        .servers = {{.a = {R(1, A("\x66"))}, .tcp = NS_TCP_SILENT}, VC("\2")},
+        .resolv = TWO "options use-vc\n", .timeout_ms = 900,
+        .tried = "127.0.0.2", .asked = "0t 1t", .takes_ms = 300},
+    {"use-vc, and all fail",
+        .servers =
+            {{.tcp_a = {.rcode = NS_SERVFAIL}, .tcp_aaaa = {.wrong = NS_SHORT}},
+                {.tcp_a = {.rcode = NS_SERVFAIL},
+                    .tcp_aaaa = {.rcode = NS_SERVFAIL}}},
+        .resolv = TWO "options use-vc attempts:2\n", .timeout_ms = 5000,
+        .tried = "", .asked = "0t 1t 0t 1t", .says = NO_ANSWER},
+    {"use-vc that is no option",
+        .servers = {{.a = {R(1, A("\1"))}, .tcp = NS_TCP_REFUSES}},
+        .resolv = ONE "search use-vc\n# options use-vc\noptions use-vcs "
+                      "xuse-vc use-v use_vc use-vc:1\n",
+        .timeout_ms = 5000, .tried = "127.0.0.1", .asked = "0"},
     {"a flood of strays", .servers = {FLOOD}, .resolv = ONE, .timeout_ms = 900,
         .tried = "", .asked = "0", .says = NO_ANSWER, .takes_ms = 900},
     {"a flood of strays, then a good server", .servers = {FLOOD, GOOD("\2")},
@@ -210,6 +246,8 @@ static void is_server(void **state) {
   took = now_ms() - took;
   assert_int_equal(open_descriptors(), before);
   if (row->asked) assert_string_equal(ns_asked(), row->asked);
+  if (row->asked && !strchr(row->asked, 't'))
+    assert_int_equal(ns_log()->connections, 0);
   if (took < row->takes_ms || took > row->takes_ms + 20)
     fail_msg("wanted %u ms, got %d", row->takes_ms, (int)took);
   hbeat_close(&player.client);
@@ -389,6 +427,13 @@ static const struct server_row late_rows[] = {
         .tried = "127.0.0.1",
         .asked = "0 1 0t",
         .takes_ms = 12200},
+    {.name = "truncated, and the next answers before TCP is asked",
+        .servers = {LATE_SHORT(6000, NS_TCP_GOOD), LATE(1100, "\2")},
+        .resolv = TWO,
+        LONG,
+        .tried = "127.0.0.2",
+        .asked = "0 1",
+        .takes_ms = 6100},
     {.name = "truncated, and TCP refuses, while the next takes its time",
         .servers = {LATE_SHORT(6000, NS_TCP_REFUSES), LATE(9000, "\2")},
         .resolv = TWO,
@@ -487,8 +532,10 @@ static void open_three_tries(void) {
   static const struct ns_server server = SILENT;
 
   ns_start(&server, 1);
-  open_player(
-      NULL, ns_text("resolv.conf", "nameserver $0\noptions attempts:5\n"));
+  player_configure_name(&player, NULL,
+      ns_text("resolv.conf", "nameserver $0\noptions attempts:5\n"));
+  player.cfg.timeout_ms = 30000;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
   hbeat_start(&player.client, &player_beat, &player.reply);
   while (ns_log()->count < 6) {
     hbeat_wait w = hbeat_wants(&player.client);
@@ -599,6 +646,27 @@ static void what_has_come_is_read_however_late(void **state) {
   for (int i = 0; i < 4; i++) hbeat_step(&player.client);
   assert_string_equal(ns_asked(), "0");
   assert_string_equal(tried(), "127.0.0.1");
+  hbeat_close(&player.client);
+}
+
+/* An address came, but no time is left for it. */
+static void the_deadline_comes_before_the_other_family(void **state) {
+  static const struct ns_server server = {
+      .a = {R(1, A("\1")), .delay_ms = 29900}, .aaaa = {.silent = true}};
+  int64_t start;
+
+  (void)state;
+  ns_start(&server, 1);
+  player_configure_name(&player, NULL, ns_text("resolv.conf", ONE));
+  player.cfg.timeout_ms = 30000;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  tried_refuse();
+  start = now_ms();
+  player_expect(&player, &player_beat, HBEAT_ERR_TIMEOUT);
+  assert_in_range(now_ms() - start, 30000, 30020);
+  assert_string_equal(tried(), "");
+  if (!strstr(hbeat_explain(&player.client), "while looking up the name"))
+    fail_msg("got \"%s\"", hbeat_explain(&player.client));
   hbeat_close(&player.client);
 }
 
@@ -845,6 +913,7 @@ int main(void) {
       TEST(open_tries_end_with_the_exchange),
       TEST(older_tries_are_looked_at_often),
       TEST(what_has_come_is_read_however_late),
+      TEST(the_deadline_comes_before_the_other_family),
   };
   static struct CMUnitTest tests[COUNT(named) + COUNT(name_rows) +
       COUNT(server_rows) + COUNT(late_rows) + COUNT(ttl_rows) +
