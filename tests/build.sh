@@ -57,10 +57,11 @@ connect_fits_the_scratch heartbeat.h .4096.+.325.+.HBEAT_WIRE_SIZE (900
 addresses_are_counted_in_a_byte heartbeat.h list.8..16. list[256][16]
 ROWS
 
-# What explains an error is a phrase of less than REASON_MAX bytes.
+# What explains an error is a phrase of less than REASON_MAX bytes; so is each
+# text of a list.
 reasons_are_short() {
     grep -q 'REASON_MAX = 64' heartbeat.c || return
-    ! grep -nE '^ .*"[^"]{64,}"' heartbeat.c
+    ! sed 's/\\0/" "/g' heartbeat.c | grep -nE '^ .*"[^"]{64,}"'
 }
 
 check "every text fits REASON_MAX" reasons_are_short
