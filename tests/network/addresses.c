@@ -14,6 +14,7 @@
 /* What there is at an address. */
 enum manner {
   GOOD,    /* the peer */
+  LATE,    /* the peer, to which a connection takes LATE_MS */
   NOBODY,  /* refuses connections */
   HOLE,    /* swallows all that is sent to it */
   MUTE,    /* takes connections, and never says a word */
@@ -34,6 +35,7 @@ enum { PLACES = 8 };
 
 /* The time of a beat; n shares of it, where there is one for each address. */
 #define WHOLE_MS 12000
+#define LATE_MS 3000
 #define SHARES(n, of) (WHOLE_MS * (n) / (of))
 
 static struct player player;
@@ -130,9 +132,11 @@ static bool open_player(const struct place places[PLACES]) {
   uint16_t port;
 
   stop_places(NULL);
+  tried_takes_ms(NULL, 0);
   for (int i = 0; i < PLACES && places[i].address; i++) {
     size += (size_t)snprintf(hosts + size, sizeof hosts - size,
         "%s api.lucit.app\n", places[i].address);
+    if (places[i].manner == LATE) tried_takes_ms(places[i].address, LATE_MS);
     if (places[i].manner == GOOD && strchr(places[i].address, ':'))
       peer_is_v6 = true;
   }
@@ -241,6 +245,16 @@ static const struct place_row place_rows[] = {
     {"FIN first", .places = {{"127.0.0.2", ENDS}, {"127.0.0.1", GOOD}},
         .first = OK_WITH("127.0.0.2 127.0.0.1"),
         .second = OK_WITH("127.0.0.1")},
+    {"one that is late, alone", .places = {{"127.0.0.1", LATE}},
+        .first = OK_AFTER("127.0.0.1", LATE_MS),
+        .second = OK_AFTER("127.0.0.1", LATE_MS)},
+    /* It has a second, then two; the four that it has then are enough. */
+    {"one that is late, and a black hole",
+        .places = {{"127.0.0.1", LATE}, {"127.0.0.2", HOLE}},
+        .first =
+            OK_AFTER("127.0.0.1 127.0.0.2 127.0.0.1 127.0.0.2 127.0.0.1", 9000),
+        .second = OK_AFTER(
+            "127.0.0.1 127.0.0.2 127.0.0.1 127.0.0.2 127.0.0.1", 9000)},
     {"one of each kind first",
         .places = {{"127.0.0.2", NOBODY}, {"127.0.0.3", RESETS},
             {"127.0.0.4", ENDS}, {"127.0.0.5", MUTE}, {"127.0.0.1", GOOD}},

@@ -550,16 +550,29 @@ static struct {
   int64_t at_ms[TRIES_MAX];
 } tries;
 
-static void note_try(const union socket_address *a) {
+/* Where a connection takes its time. */
+static struct {
+  const char *address;
+  int64_t ms;
+} late;
+
+/* Returns the address as text. */
+static const char *note_try(const union socket_address *a) {
   size_t size = strlen(tries.text);
 
-  if (tries.count == TRIES_MAX) return;
+  if (tries.count == TRIES_MAX) return "";
   tries.at_ms[tries.count] = now_ms();
   if (tries.count++ > 0) tries.text[size++] = ' ';
   inet_ntop(a->any.sa_family,
       a->any.sa_family == AF_INET ? (const void *)&a->v4.sin_addr
                                   : (const void *)&a->v6.sin6_addr,
       tries.text + size, INET6_ADDRSTRLEN);
+  return tries.text + size;
+}
+
+static void hold_if_late(int fd, const char *address) {
+  if (!late.address) return;
+  clock_hold_ms(fd, strcmp(address, late.address) == 0 ? late.ms : 0);
 }
 
 static void see_to_connect(struct call *c) {
@@ -572,7 +585,7 @@ static void see_to_connect(struct call *c) {
     make_call(c);
     return;
   }
-  note_try(&a);
+  hold_if_late(c->fd, note_try(&a));
   if (tries.refuse) fail_call(c, ECONNREFUSED);
   else make_call(c);
 }
@@ -585,6 +598,11 @@ void tried_watch(void) {
 void tried_refuse(void) {
   tried_watch();
   tries.refuse = true;
+}
+
+void tried_takes_ms(const char *address, int64_t ms) {
+  late.address = address;
+  late.ms = ms;
 }
 
 const char *tried(void) {

@@ -151,6 +151,12 @@ const char *ns_no_file(void);
 void tried_watch(void);
 void tried_refuse(void);
 
+/*
+ * From now on a connection to this address is seen to be made after this time
+ * of the virtual clock; NULL: to none.
+ */
+void tried_takes_ms(const char *address, int64_t ms);
+
 /* The addresses that were tried since, in turn, with a space between two. */
 const char *tried(void);
 

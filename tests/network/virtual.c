@@ -29,6 +29,12 @@ static struct clock {
 } * shared; /* NULL: time is real */
 static pid_t owner;
 
+/* The descriptor at which nothing is found until then. */
+static struct {
+  int fd;
+  int64_t until_ms;
+} held;
+
 /* ---- Real time -------------------------------------------------------- */
 
 static int64_t real_ms(void) {
@@ -153,6 +159,11 @@ void clock_nap_ms(int64_t ms) {
   n->taken = 0;
 }
 
+void clock_hold_ms(int fd, int64_t ms) {
+  held.fd = fd;
+  held.until_ms = shared->now_ms + ms;
+}
+
 void clock_forget_naps(void) {
   if (!shared) return;
   for (int i = 0; i < NAPS; i++) {
@@ -180,11 +191,20 @@ static void see_to_clock(struct call *c) {
   c->result = 0;
 }
 
+static bool is_held(const struct pollfd *p, nfds_t count) {
+  return count == 1 && p->fd == held.fd && shared->now_ms < held.until_ms;
+}
+
 /* Waits by the test's clock. */
 static int virtual_poll(struct pollfd *p, nfds_t count, int timeout_ms) {
   int64_t until_ms = shared->now_ms + timeout_ms;
 
   shared->waits += timeout_ms > 0;
+  if (is_held(p, count)) {
+    p->revents = 0;
+    shared->now_ms = until_ms < held.until_ms ? until_ms : held.until_ms;
+    if (shared->now_ms < held.until_ms) return 0;
+  }
   for (;;) {
     int ready =
         timeout_ms > 0 ? poll_until_quiet(p, count) : real_poll(p, count, 0);

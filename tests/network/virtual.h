@@ -22,6 +22,12 @@ void clock_skip_s(int64_t seconds);
 /* Sleeps by the test's clock, in a server; without a clock_begin(), truly. */
 void clock_nap_ms(int64_t ms);
 
+/*
+ * Before this time is over poll() finds nothing at the descriptor; 0: what
+ * there is.  It holds for one descriptor, the last.
+ */
+void clock_hold_ms(int fd, int64_t ms);
+
 /* Forgets the naps of servers that have been killed. */
 void clock_forget_naps(void);
 
