@@ -206,6 +206,10 @@ static bool was_accepted(const struct daemon *d, hbeat_error e) {
   return d->reply.http_status / 100 == 2;
 }
 
+static bool none_waits(const hbeat_instruction *i) {
+  return !i->name && !i->unreadable;
+}
+
 /* A heartbeat, or the log-in that it needed, has ended. */
 static void end_beat(struct daemon *d, hbeat_error e) {
   struct beats *b = &d->beats;
@@ -215,6 +219,8 @@ static void end_beat(struct daemon *d, hbeat_error e) {
   if (!same_again || d->log.json || !d->log.forever)
     print_outcome(d, e, detail);
   b->last_error = e;
+  if (e == HBEAT_OK && none_waits(&d->reply.instruction))
+    b->last_unlearnt = HBEAT_OK;
   if (e != HBEAT_OK) {
     b->exit_status = 1;
     snprintf(d->log.last_error, sizeof d->log.last_error, "%s: %s",
@@ -257,17 +263,16 @@ static void end_report(struct daemon *d, hbeat_error e, bool settled) {
   complain(d, "a report failed and is %s: %s", then, hbeat_explain(&d->client));
 }
 
-/* An instruction that was not learnt does not run. */
+/* An instruction that was not learnt does not run.  It is sent again, by turns
+ * with others perhaps: the reason is said once, until none waits. */
 static void complain_of_instruction(struct daemon *d, hbeat_error learnt) {
-  bool again = learnt == d->beats.last_learnt;
-
-  d->beats.last_learnt = learnt;
-  if (again) return;
+  if (learnt == HBEAT_OK || learnt == d->beats.last_unlearnt) return;
+  d->beats.last_unlearnt = learnt;
   if (learnt == HBEAT_ERR_TOO_BIG)
     complain(d,
         "an instruction does not run yet: there is no room for it beside those"
         " that wait to run or to be reported");
-  else if (learnt != HBEAT_OK)
+  else
     complain(
         d, "an instruction does not run: its lcuid is missing or malformed");
 }

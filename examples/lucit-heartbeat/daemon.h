@@ -367,15 +367,15 @@ struct exchange {
 
 struct beats {
   hbeat_policy policy;
-  int64_t beats_left;      /* where it does not go on for ever */
-  int64_t next_ms;         /* when the next heartbeat is due */
-  uint32_t failures;       /* in a row */
-  bool first_beat_ended;   /* no hook runs before: its Date sets the clock */
-  bool login_was_tried;    /* for the heartbeat under way */
-  bool last_went_well;     /* the last exchange, of whatever kind */
-  bool may_report;         /* since the last heartbeat nothing has failed */
-  hbeat_error last_error;  /* of the last heartbeat ... */
-  hbeat_error last_learnt; /* ... and of what it brought */
+  int64_t beats_left;        /* where it does not go on for ever */
+  int64_t next_ms;           /* when the next heartbeat is due */
+  uint32_t failures;         /* in a row */
+  bool first_beat_ended;     /* no hook runs before: its Date sets the clock */
+  bool login_was_tried;      /* for the heartbeat under way */
+  bool last_went_well;       /* the last exchange, of whatever kind */
+  bool may_report;           /* since the last heartbeat nothing has failed */
+  hbeat_error last_error;    /* of the last heartbeat ... */
+  hbeat_error last_unlearnt; /* why an instruction was not; OK: each was */
   int exit_status;
   char secret[SECRET_SIZE]; /* two lines, while a log-in is under way */
 };

@@ -239,6 +239,42 @@ no_limits() {
     check 'it ends well' ended_well
 }
 
+# One that spoils the reply, or cannot be told from others, is sent for ever, by
+# turns with good ones: these run, and heartbeats go on at their interval.
+poison() { # POISON PATTERN: the line that the log has
+    hook play 'echo done'
+    format=
+    serve --again --instruction "$(instruction play I1)" --instruction "$1" \
+        --instruction "$(instruction play I2)" \
+        --instruction "$(instruction play I3)"
+    launch
+    for lcuid in I1 I2 I3; do
+        check "$lcuid, beside it: reported" await reported "$lcuid" acknowledge
+        check "$lcuid, beside it: ran once" ran "$lcuid" 1
+    done
+    beats 2
+    check 'it is said' said "$2"
+    lines=$(grep -cie "$2" "$err")
+    check 'heartbeats go on' beats 30
+    check '... and it is not said again' \
+        [ "$(grep -cie "$2" "$err")" -eq "$lines" ]
+    check '... nor is anything else of it' [ "$(wc -l <"$err")" -le 8 ]
+    finish
+    check 'it ends well' ended_well
+}
+
+# Without an lcuid nobody can report it.
+poison_nameless() {
+    poison '{"instruction":"play","lcuid":7}' 'lcuid is missing or malformed'
+    check 'the log has one line of it' [ "$lines" -eq 1 ]
+}
+
+# The parser refuses the whole reply.
+poison_deep() {
+    deep=$(printf '%080d' 0 | tr 0 '[')$(printf '%080d' 0 | tr 0 ']')
+    poison "$(instruction play D1 "$deep")" 'json:'
+}
+
 # What is for later waits, whatever happens meanwhile.
 later() {
     port=$(free_ports 1)
@@ -898,6 +934,8 @@ prompt
 ack_first
 failures
 stale
+poison_nameless
+poison_deep
 surroundings
 log
 pending
