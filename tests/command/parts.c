@@ -908,6 +908,8 @@ static const struct next_row {
         .job_after = JOB_RUNNING},
 };
 
+static const hbeat_limits no_limits = {.max_age_s = 0, .max_wait_s = 0};
+
 /* Has an empty memory learn of an instruction, LCUID-LDRI-1. */
 static void learn_instruction(const char *name) {
   hbeat_request beat = {.call = HBEAT_BEAT};
@@ -916,6 +918,7 @@ static void learn_instruction(const char *name) {
   reply.instruction.name = name;
   reply.instruction.lcuid = "LCUID-LDRI-1";
   reply.instruction.run_at_s = HBEAT_NONE;
+  reply.instruction.created_at_s = HBEAT_NONE;
   hbeat_memory_learn(&d.memory, &beat, &reply, HBEAT_OK);
 }
 
@@ -928,7 +931,7 @@ static void test_next(void **state) {
   hbeat_memory_load(&d.memory, NULL, 0, NULL);
   if (row->report_waits) {
     learn_instruction("reload");
-    hbeat_memory_due(&d.memory, 0, 0, &i);
+    hbeat_memory_due(&d.memory, 0, &no_limits, &i);
     hbeat_memory_end(&d.memory, "LCUID-LDRI-1", HBEAT_ACKNOWLEDGE, NULL, NULL);
   }
   d.memory.changed = row->unsaved;
@@ -1135,7 +1138,7 @@ static void test_job(void **state) {
   next_job(&d);
   expect_int("its state", d.job.state, row->after);
   if (row->before != JOB_NONE) return;
-  bool waits = hbeat_memory_due(&d.memory, 0, 0, &i);
+  bool waits = hbeat_memory_due(&d.memory, 0, &no_limits, &i);
   expect_int("it still waits in the memory", waits, !taken);
 }
 
