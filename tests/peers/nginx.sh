@@ -87,6 +87,10 @@ answers="
         return 200 '<!DOCTYPE html><html>Welcome</html>';
     }
     location $path/hangup/ { return 444; }
+    location $path/protocol/ {
+        return 200 '{\"success\":true,\"lightning_device_remote_instruction\":
+            {\"instruction\":\"\$ssl_alpn_protocol\",\"lcuid\":\"L-1\"}}';
+    }
     location $path/file/ {
         client_body_in_file_only on;
         client_max_body_size 0;
@@ -184,6 +188,9 @@ HTTP without TLS|plain|tls|nothing
 ROWS
 to both --ca "$certs/other-ca.pem"
 check 'TLS: an unknown root' line_is cert-trust "$nothing"
+to both --device protocol
+check 'TLS: the protocol that is offered by ALPN' \
+    line_is ok '.instruction.instruction == "http/1.1"'
 to both --url https://localhost
 check 'TLS: another of its names' line_is ok "$reload"
 to both --url https://lucit.app
