@@ -2074,6 +2074,10 @@ static size_t free_size(const hbeat_memory *m) {
   return sizeof m->records - used;
 }
 
+static byte *end_of_records(hbeat_memory *m) {
+  return m->records + (sizeof m->records - free_size(m));
+}
+
 /* Gives a record another size, for which there is room.  What is behind it
  * moves; it loses its end, or gets zeros there. */
 static void resize_record(hbeat_memory *m, memory_record *r, size_t size) {
@@ -2094,15 +2098,15 @@ static void remove_record(hbeat_memory *m, memory_record *r) {
   resize_record(m, r, 0);
 }
 
-/* What is left of a record that has lost both its texts. */
-static size_t bare_size(memory_record *r) {
-  return (size_t)(first_text(r) + 2 - (char *)r);
+/* The size of a record whose two texts are empty: all three have a NUL. */
+static size_t bare_size(const char *lcuid) {
+  return sizeof(memory_record) + strlen(lcuid) + 3;
 }
 
 /* Takes both texts off a record. */
 static void strip_record(hbeat_memory *m, memory_record *r) {
   memset(first_text(r), 0, 2);
-  resize_record(m, r, bare_size(r));
+  resize_record(m, r, bare_size(lcuid_of(r)));
 }
 
 /* Makes so many bytes free, or as many as can be: what was reported longest ago
@@ -2127,7 +2131,7 @@ static size_t room_for_new(const hbeat_memory *m) {
     if (r->state != REPORTED) continue;
     room += read_16(r->size);
     if (count > HBEAT_MEMORY_RECORDS) count--;
-    else room -= bare_size(r);
+    else room -= bare_size(lcuid_of(r));
   }
   return room;
 }
@@ -2144,7 +2148,7 @@ static void reverse(byte *from, byte *to) {
 static memory_record *make_last(hbeat_memory *m, memory_record *r) {
   byte *start = (byte *)r;
   byte *middle = start + read_16(r->size);
-  byte *end = m->records + (sizeof m->records - free_size(m));
+  byte *end = end_of_records(m);
   size_t size = (size_t)(middle - start);
 
   reverse(start, middle);
@@ -2155,15 +2159,13 @@ static memory_record *make_last(hbeat_memory *m, memory_record *r) {
 
 /* Adds a record without texts, for which there is room. */
 static memory_record *add_record(hbeat_memory *m, const hbeat_instruction *i) {
-  size_t lcuid_size = strlen(i->lcuid) + 1;
-  byte *end = m->records + (sizeof m->records - free_size(m));
-  memory_record *r = (void *)end;
+  memory_record *r = (void *)end_of_records(m);
 
-  write_16(r->size, (unsigned)(sizeof *r + lcuid_size + 2));
+  write_16(r->size, (unsigned)bare_size(i->lcuid));
   r->state = WAITING;
   write_64(r->run_at_s, i->run_at_s);
   write_64(r->created_at_s, i->created_at_s);
-  memcpy(lcuid_of(r), i->lcuid, lcuid_size);
+  memcpy(lcuid_of(r), i->lcuid, strlen(i->lcuid) + 1);
   return r;
 }
 
@@ -2257,7 +2259,7 @@ static void end_record(hbeat_memory *m, memory_record *r, hbeat_call call,
   memcpy(texts, first.at, message_size);
   memcpy(texts + message_size, second.at, data_size);
   memcpy(lcuid, lcuid_of(r), strlen(lcuid_of(r)) + 1);
-  size_t fixed_size = sizeof *r + strlen(lcuid) + 3; /* each with its NUL */
+  size_t fixed_size = bare_size(lcuid);
   size_t size = fixed_size + message_size + data_size;
 
   r->state = ENDED;
@@ -2344,8 +2346,7 @@ static bool take_old_record(hbeat_memory *m, const old_record *old) {
   if (!first_nul || end[-1] != '\0') return false;
   span first = span_of(old->texts, (size_t)(first_nul - old->texts));
   span second = span_of(first_nul + 1, strlen(first_nul + 1));
-  size_t size = sizeof(memory_record) + strlen(old->lcuid) + length_of(first) +
-      length_of(second) + 3;
+  size_t size = bare_size(old->lcuid) + length_of(first) + length_of(second);
   if (size > free_size(m)) {
     if (old->state == WAITING) return true;
     first.end = first.at;
@@ -2424,8 +2425,7 @@ static bool add_instruction(
     first = span_of(failed, strlen(failed));
     second.end = second.at;
   }
-  size_t size = sizeof(memory_record) + strlen(i->lcuid) + length_of(first) +
-      length_of(second) + 3;
+  size_t size = bare_size(i->lcuid) + length_of(first) + length_of(second);
   bool is_far = !failed && i->run_at_s > soon_s;
   if (is_far && far_size(m, soon_s) + size > FAR_SIZE_MAX) return false;
   if (size > room_for_new(m)) return false;
@@ -2515,6 +2515,7 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     const hbeat_reply *reply, hbeat_error e) {
   const hbeat_instruction *i = &reply->instruction;
   bool clock_is_known = e == HBEAT_OK && reply->clock_offset_s != HBEAT_NONE;
+  bool accepted = is_accepted(e, reply);
   int64_t server_time_s = read_64(m->server_time_s);
   hbeat_error result = HBEAT_OK;
 
@@ -2526,8 +2527,8 @@ hbeat_error hbeat_memory_learn(hbeat_memory *m, const hbeat_request *request,
     break;
   case HBEAT_ACKNOWLEDGE:
   case HBEAT_FAILED:
-    if (is_accepted(e, reply) || is_final(e, reply->http_status))
-      learn_report(m, request, is_accepted(e, reply));
+    if (accepted || is_final(e, reply->http_status))
+      learn_report(m, request, accepted);
     break;
   case HBEAT_LOGIN: break;
   }
@@ -3532,7 +3533,12 @@ static bool der_certificate(span *certificate, br_x509_trust_anchor *ta) {
   return true;
 }
 
-/* Whom a list of purposes (RFC 5280 section 4.2.1.12) is for. */
+/* Whether a purpose is that of servers, or any (RFC 5280 section 4.2.1.12). */
+static bool der_is_for_servers(span oid) {
+  return der_is(oid, &oid_server_auth) || der_is(oid, &oid_any_purpose);
+}
+
+/* Whom a list of purposes is for. */
 typedef enum der_purposes {
   PURPOSES_UNREADABLE,
   FOR_OTHERS,
@@ -3545,8 +3551,7 @@ static der_purposes der_read_purposes(span list) {
 
   while (list.at < list.end) {
     if (!der_take(&list, DER_OID, &oid)) return PURPOSES_UNREADABLE;
-    if (der_is(oid, &oid_server_auth) || der_is(oid, &oid_any_purpose))
-      purposes = FOR_SERVERS;
+    if (der_is_for_servers(oid)) purposes = FOR_SERVERS;
   }
   return purposes;
 }
@@ -3847,8 +3852,7 @@ static void see_content(hbeat_client *c) {
   span kept = span_of(w->kept, w->kept_size);
 
   if (w->level == PURPOSE) {
-    if (der_is(kept, &oid_server_auth) || der_is(kept, &oid_any_purpose))
-      w->for_servers = true;
+    if (der_is_for_servers(kept)) w->for_servers = true;
   } else if (w->level == EXTENSION_FIELD) {
     if (w->state == IN_KEPT) w->is_usage = der_is(kept, &oid_usage);
   } else if (w->level == TBS_FIELD) {
@@ -5562,8 +5566,7 @@ hbeat_error hbeat_start(
   int64_t idle_ms = now - c->idle.since_ms;
   if (c->state != IDLE || idle_ms > longest_idle_ms(c, now)) abandon(c);
   enter(c, IDLE);
-  c->idle.before_ms =
-      (uint32_t)idle_ms; /* of a kept one: two minutes at most */
+  c->idle.before_ms = (uint32_t)idle_ms; /* where kept, IDLE_MAX_MS at most */
   c->idle.killed = false;
   c->deadline_ms = now + c->cfg.timeout_ms;
   c->attempt_ms = c->deadline_ms;
