@@ -29,7 +29,7 @@ int64_t build_time_s(void) {
   memset(&built, 0, sizeof built);
   built.tm_mday = 1;
   strptime(__DATE__, "%b %d %Y", &built);
-  return timegm(&built) - 86400;
+  return timegm(&built) - DAY / SECOND;
 }
 
 void set_clock(struct clock *c, int64_t server_time_s) {

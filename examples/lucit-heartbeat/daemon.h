@@ -193,9 +193,6 @@ void complain(struct daemon *d, const char *format, ...)
 void die(struct daemon *d, int status, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 
-/* The same for the parameters of a reply, where they lie in d->body. */
-void mend_parameters(struct daemon *d);
-
 /* Prints how an exchange ended. */
 void print_outcome(struct daemon *d, hbeat_error e, const char *detail);
 
@@ -205,6 +202,9 @@ void print_hook(struct daemon *d, bool well, const char *message);
 /* Makes lone halves of surrogate pairs in a text of JSON U+FFFD: the grammar of
  * JSON lets them through, but many a parser does not. */
 void mend_surrogates(char *json, size_t size);
+
+/* The same for the parameters of a reply, where they lie in d->body. */
+void mend_parameters(struct daemon *d);
 
 /* Writes a string of JSON, or as much of it as fits; returns it. */
 const char *quote(const char *text, char *out, size_t size);

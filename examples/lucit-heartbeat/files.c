@@ -112,7 +112,7 @@ bool is_replaceable(struct daemon *d, const char *option, const char *path) {
  * has refused to resume.  Many servers never do: their sessions are not worth
  * two writes to the disk at each run. */
 
-enum { REFUSALS_MAX = 2, DAY_S = 86400 };
+enum { REFUSALS_MAX = 2 };
 
 /* No file is no session; a bad one is not used. */
 void load_session(struct daemon *d) {
@@ -136,7 +136,7 @@ static bool is_of_today(const char *path) {
 
   if (stat(path, &s) != 0) return false;
   time_t age_s = time(NULL) - s.st_mtime;
-  return age_s >= 0 && age_s < DAY_S;
+  return age_s >= 0 && age_s < DAY / SECOND;
 }
 
 /* A file may have several writers, each of which writes beside it under a name

@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DAY_S = 86400 };
-
 /* ---- Its end ----------------------------------------------------------- */
 
 /* Writes its report down; not where that was made before it ran, unless it has
@@ -137,14 +135,18 @@ static void copy_instruction(struct job *job, const hbeat_instruction *i) {
   else memcpy(job->parameters, i->parameters.text, i->parameters.size);
 }
 
+/* A time in seconds, rounded up. */
+static int64_t seconds_of(const struct number *time) {
+  return (time->value + SECOND - 1) / SECOND;
+}
+
 /* How old an instruction may be.  How long it has waited is only told by the
  * server's clock: it says when it was made. */
 static hbeat_limits age_limits(const struct daemon *d) {
   const struct options *o = &d->options;
-  hbeat_limits limits = {.max_age_s = (o->max_age.value + 999) / 1000};
+  hbeat_limits limits = {.max_age_s = seconds_of(&o->max_age)};
 
-  if (d->clock.is_the_servers)
-    limits.max_wait_s = (o->max_wait.value + 999) / 1000;
+  if (d->clock.is_the_servers) limits.max_wait_s = seconds_of(&o->max_wait);
   return limits;
 }
 
@@ -158,7 +160,7 @@ static bool take_job(struct daemon *d) {
   hbeat_instruction i;
 
   bool due = hbeat_memory_due(&d->memory, now, &limits, &i);
-  if (i.run_at_s > now && i.run_at_s - now < DAY_S)
+  if (i.run_at_s > now && i.run_at_s - now < DAY / SECOND)
     wake_at(d, now_ms() + (i.run_at_s - now) * 1000);
   if (due || !unsaved) save_state(d);
   if (!due) return false;
