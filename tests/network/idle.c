@@ -172,14 +172,11 @@ static void is_ack_time(void **state) {
   hbeat_close(&player.client);
 }
 
-/* Where the kernel cannot tell, a third of the timeout in silence does. */
-static void silence_counts_where_the_kernel_cannot_tell(void **state) {
+/* A third of the timeout in silence ends a connection that was idle for a
+ * minute; half a minute is the longest that is trusted then. */
+static void check_silence_counts(void) {
   int64_t took_ms;
 
-  (void)state;
-  begin();
-  box.has_no_ack_time = true;
-  open_player(peer_start(&forgetful));
   beat_on(HBEAT_CONNECTION_NEW);
   peer_go();
   be_idle_s(60);
@@ -190,6 +187,15 @@ static void silence_counts_where_the_kernel_cannot_tell(void **state) {
   peer_go();
   be_idle_s(31);
   beat_on(HBEAT_CONNECTION_NEW);
+}
+
+/* Where the kernel cannot tell, a third of the timeout in silence does. */
+static void silence_counts_where_the_kernel_cannot_tell(void **state) {
+  (void)state;
+  begin();
+  box.has_no_ack_time = true;
+  open_player(peer_start(&forgetful));
+  check_silence_counts();
   assert_int_equal(peer_log()->accepted, 3);
   hbeat_close(&player.client);
 }
@@ -250,7 +256,6 @@ static void a_log_in_is_not_sent_twice(void **state) {
 /* The proxy acknowledges whatever comes: what is silent there is dead. */
 static void behind_a_proxy_silence_counts(void **state) {
   static const struct relay_script tunnels = {0};
-  int64_t took_ms;
 
   (void)state;
   begin();
@@ -258,17 +263,8 @@ static void behind_a_proxy_silence_counts(void **state) {
       &player, relay_start(&tunnels, peer_start(&forgetful)));
   player.cfg.timeout_ms = TIMEOUT_MS;
   assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
-  beat_on(HBEAT_CONNECTION_NEW);
-  peer_go();
-  be_idle_s(60);
-  took_ms = now_ms();
-  beat_on(HBEAT_CONNECTION_NEW);
-  took_ms = now_ms() - took_ms;
-  assert_true(took_ms >= TIMEOUT_MS / 3);
+  check_silence_counts();
   assert_int_equal(box.ack_time_ms, 0);
-  peer_go();
-  be_idle_s(31);
-  beat_on(HBEAT_CONNECTION_NEW);
   hbeat_close(&player.client);
   relay_stop(NULL);
 }
