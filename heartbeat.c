@@ -2390,6 +2390,31 @@ hbeat_error hbeat_memory_load(
   return taken || size == 0 ? HBEAT_OK : HBEAT_ERR_MEMORY;
 }
 
+/* Takes over a record of another memory, if there is room; what waits gives way
+ * to what ran, since it is sent again. */
+static void take_over(hbeat_memory *m, memory_record *r) {
+  memory_record *own = find_record(m, lcuid_of(r));
+  size_t size = read_16(r->size);
+  bool ran = r->state != WAITING;
+
+  if (own && (!ran || own->state != WAITING)) return;
+  if (own) remove_record(m, own);
+  own = first_in(m, WAITING);
+  while (ran && own && size > room_for_new(m)) {
+    remove_record(m, own);
+    own = first_in(m, WAITING);
+  }
+  if (size > room_for_new(m)) return;
+  make_room(m, size);
+  memcpy(end_of_records(m), r, size);
+}
+
+void hbeat_memory_merge(hbeat_memory *m, const hbeat_memory *other) {
+  for (memory_record *r = first_record(other); r; r = next_record(other, r))
+    take_over(m, r);
+  note_change(m);
+}
+
 /* ---- Instructions ---- */
 
 /* What instructions take that wait for a time behind this one. */

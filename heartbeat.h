@@ -147,6 +147,7 @@ extern "C" {
 #define hbeat_session_load HBEAT_SYMBOL(hbeat_session_load_)
 #define hbeat_close HBEAT_SYMBOL(hbeat_close_)
 #define hbeat_memory_load HBEAT_SYMBOL(hbeat_memory_load_)
+#define hbeat_memory_merge HBEAT_SYMBOL(hbeat_memory_merge_)
 #define hbeat_memory_learn HBEAT_SYMBOL(hbeat_memory_learn_)
 #define hbeat_memory_due HBEAT_SYMBOL(hbeat_memory_due_)
 #define hbeat_memory_end HBEAT_SYMBOL(hbeat_memory_end_)
@@ -859,6 +860,18 @@ typedef struct hbeat_memory {
  * memory is empty now, so that what ran may run again. */
 hbeat_error hbeat_memory_load(
     hbeat_memory *m, const void *bytes, size_t size, int64_t *clock_floor_s);
+
+/* Takes over what another memory knows and *m does not.  It is for a store that
+ * was not there when *m was loaded, or was an older one, such as a file system
+ * that was mounted late: load what is found there into *other, and merge before
+ * anything is stored in its place.  The two do not overlap.
+ *
+ * An instruction that *m does not remember, or has WAITING, becomes what it is
+ * in *other; of any other one *m knows more.  If there is no room, those that
+ * are WAITING in *m are forgotten, since the server sends them again; if there
+ * is none even then, for nothing but reports to be sent, *m does not learn of
+ * the instruction.  `changed` is set. */
+void hbeat_memory_merge(hbeat_memory *m, const hbeat_memory *other);
 
 /* Learns from an exchange that ended with `e`.  Of a heartbeat: its
  * instruction.  Of a report: that it was taken (HBEAT_OK, or a 2xx whose body

@@ -197,6 +197,14 @@ static void memory_stale(void) {
   good = hbeat_memory_report(&memory, &report);
 }
 
+/* Into one that is empty. */
+static void memory_merge(void) {
+  static hbeat_memory empty;
+
+  hbeat_memory_merge(&empty, &memory);
+  good = empty.changed;
+}
+
 /* One that is TAKEN, so that it is ended. */
 static void keep_taken(void) {
   learn_timed();
@@ -328,6 +336,7 @@ static const struct call_row call_rows[] = {
     {"hbeat_memory_load", .call = memory_load, .prepare = keep_memory},
     {"hbeat_memory_load, one interrupted", .call = memory_load,
         .prepare = keep_taken},
+    {"hbeat_memory_merge", .call = memory_merge},
     {"hbeat_memory_end", .call = memory_end, .prepare = make_deep_data},
     {"hbeat_memory_report", .call = memory_report},
     {"hbeat_next_ms", .call = next_ms},

@@ -156,6 +156,56 @@ static bool keep(void) {
   return true;
 }
 
+/* ---- Records that are good ---- */
+
+/* What a record is to be that is made: its texts are within `most` bytes. */
+static size_t make_texts(byte *out, size_t most, int record_state) {
+  size_t first = dice(3) == 0 ? 0 : dice((uint32_t)most / 2);
+  size_t second = dice(3) == 0 ? 0 : 2 + dice((uint32_t)most / 2);
+  if (record_state >= ENDED && dice(3) == 0) first = second = 0;
+  memset(out, 'x', first);
+  out[first] = '\0';
+  memset(out + first + 1, ' ', second);
+  if (second > 0) {
+    out[first + 1] = '{';
+    out[first + second] = '}';
+  }
+  out[first + 1 + second] = '\0';
+  return first + second + 2;
+}
+
+static int any_state(void) {
+  static const int states[] = {
+      REPORTED, REPORTED, REPORTED, REPORTED, ENDED, WAITING, WAITING, TAKEN};
+  return states[dice(COUNT(states))];
+}
+
+static byte call_in(int record_state) {
+  if (record_state < ENDED) return HBEAT_BEAT;
+  return dice(2) == 0 ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
+}
+
+/* Good records, until there is little room or none. */
+static void fill(hbeat_memory *kept) {
+  static const uint32_t most[] = {20, 100, 300, 900};
+  uint32_t size_class = dice(COUNT(most));
+  size_t at = 0, end = sizeof kept->records;
+  for (uint32_t n = 0; n < NAMES; n++) {
+    byte *r = kept->records + at;
+    size_t size = sizeof(memory_record);
+    if (at + size + 64 + most[size_class] + 4 > end) return;
+    r[2] = (byte)any_state();
+    r[3] = call_in(r[2]);
+    write_64(r + 4, dice(2) == 0 ? HBEAT_NONE : any_time());
+    write_64(r + 12, any_time());
+    name_of(n, (char *)r + size);
+    size += strlen((char *)r + size) + 1;
+    size += make_texts(r + size, most[size_class], r[2]);
+    write_16(r, (unsigned)size);
+    at += size;
+  }
+}
+
 /* ---- Calls ---- */
 
 static void call_learn(void) {
@@ -225,11 +275,24 @@ static void call_keep(void) {
   keep();
 }
 
+/* Another store turns up, with what an earlier life or another device left. */
+static void call_merge(void) {
+  hbeat_memory *found = memory(sizeof *found);
+  hbeat_memory *kept = memory(sizeof *kept);
+  if (disk.is_used && dice(2) == 0) *kept = disk.bytes;
+  else fill(kept);
+  make_seal(kept, MEMORY_VERSION, kept->seal);
+  EXPECT(load_memory(found, kept, sizeof *kept, NULL) == HBEAT_OK);
+  merge(m, found);
+  free(kept);
+  free(found);
+}
+
 /* What was taken and not kept has not run, and is so again. */
 static void walk(void) {
   static void (*const calls[])(void) = {call_learn, call_learn, call_learn,
       call_due, call_due, call_end, call_report, call_report, call_keep,
-      restart};
+      call_merge, restart};
   static hbeat_memory before;
   for (int step = 0; step < STEPS; step++) {
     bool was_changed = m->changed;
@@ -295,54 +358,6 @@ static void craft_old(hbeat_memory *kept, span in) {
     second++;
     take_string(
         &in, second, (size_t)((byte *)r->texts + sizeof r->texts - second));
-  }
-}
-
-/* What a record is to be that is made: its texts are within `most` bytes. */
-static size_t make_texts(byte *out, size_t most, int record_state) {
-  size_t first = dice(3) == 0 ? 0 : dice((uint32_t)most / 2);
-  size_t second = dice(3) == 0 ? 0 : 2 + dice((uint32_t)most / 2);
-  if (record_state >= ENDED && dice(3) == 0) first = second = 0;
-  memset(out, 'x', first);
-  out[first] = '\0';
-  memset(out + first + 1, ' ', second);
-  if (second > 0) {
-    out[first + 1] = '{';
-    out[first + second] = '}';
-  }
-  out[first + 1 + second] = '\0';
-  return first + second + 2;
-}
-
-static int any_state(void) {
-  static const int states[] = {
-      REPORTED, REPORTED, REPORTED, REPORTED, ENDED, WAITING, WAITING, TAKEN};
-  return states[dice(COUNT(states))];
-}
-
-static byte call_in(int record_state) {
-  if (record_state < ENDED) return HBEAT_BEAT;
-  return dice(2) == 0 ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
-}
-
-/* Good records, until there is little room or none. */
-static void fill(hbeat_memory *kept) {
-  static const uint32_t most[] = {20, 100, 300, 900};
-  uint32_t size_class = dice(COUNT(most));
-  size_t at = 0, end = sizeof kept->records;
-  for (uint32_t n = 0; n < NAMES; n++) {
-    byte *r = kept->records + at;
-    size_t size = sizeof(memory_record);
-    if (at + size + 64 + most[size_class] + 4 > end) return;
-    r[2] = (byte)any_state();
-    r[3] = call_in(r[2]);
-    write_64(r + 4, dice(2) == 0 ? HBEAT_NONE : any_time());
-    write_64(r + 12, any_time());
-    name_of(n, (char *)r + size);
-    size += strlen((char *)r + size) + 1;
-    size += make_texts(r + size, most[size_class], r[2]);
-    write_16(r, (unsigned)size);
-    at += size;
   }
 }
 

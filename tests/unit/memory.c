@@ -2079,6 +2079,115 @@ static void test_floor(void **state) {
   expect_int("not changed", m->changed, 0);
 }
 
+/* ---- Two memories ------------------------------------------------------- */
+
+/* Makes the other one, of what *m is. */
+static hbeat_memory *keep_as_other(void) {
+  static hbeat_memory other;
+
+  expect_error("kept", load_memory(&other, m, sizeof *m, NULL), HBEAT_OK);
+  return &other;
+}
+
+/* Row: what happened in the memory that is found, and in the one that finds it;
+ * and how the instruction is then. */
+static const struct merge_row {
+  const char *name;
+  event found[4];
+  event own[4];
+  int state;
+  const char *report; /* that would be sent; NULL: none */
+} MERGES[] = {
+    {"known to nobody", .state = FREE},
+    {"waits there", .found = {NEW}, .state = WAITING},
+    {"waits here", .own = {NEW}, .state = WAITING},
+    {"waits in both", .found = {NEW}, .own = {NEW}, .state = WAITING},
+    {"was taken there", .found = {NEW, DUE}, .state = ENDED, .report = CUT},
+    {"was taken there, waits here", .found = {NEW, DUE}, .own = {NEW},
+        .state = ENDED, .report = CUT},
+    {"was taken there, is taken here", .found = {NEW, DUE}, .own = {NEW, DUE},
+        .state = TAKEN},
+    {"was taken there, ended here", .found = {NEW, DUE},
+        .own = {NEW, DUE, DONE}, .state = ENDED, .report = DID},
+    {"ended there", .found = {NEW, DUE, DONE}, .state = ENDED, .report = DID},
+    {"ended there, waits here", .found = {NEW, DUE, DONE}, .own = {NEW},
+        .state = ENDED, .report = DID},
+    {"ended there otherwise than here", .found = {NEW, DUE, FAILED},
+        .own = {NEW, DUE, DONE}, .state = ENDED, .report = DID},
+    {"was reported there", .found = {NEW, DUE, DONE, SENT}, .state = REPORTED},
+    {"was reported there, waits here", .found = {NEW, DUE, DONE, SENT},
+        .own = {NEW}, .state = REPORTED},
+    {"was reported here, waits there", .found = {NEW},
+        .own = {NEW, DUE, DONE, SENT}, .state = REPORTED},
+};
+
+static void test_merge(void **state) {
+  const struct merge_row *row = *state;
+  hbeat_memory *found;
+
+  in_hand(row->name, TEXT(""));
+  forget();
+  for (size_t i = 0; i < COUNT(row->found) && row->found[i]; i++)
+    play(row->found[i]);
+  found = keep_as_other();
+  forget();
+  for (size_t i = 0; i < COUNT(row->own) && row->own[i]; i++) play(row->own[i]);
+  merge(m, found);
+  expect_int("state", state_of(A), row->state);
+  expect_text("the report", next_report(), row->report);
+}
+
+/* What ran there is remembered, though all the room is taken by what waits. */
+static void test_merge_into_full(void **state) {
+  hbeat_memory *found;
+  unsigned count = 0;
+
+  (void)state;
+  in_hand("what ran there, and no room", TEXT(""));
+  forget();
+  run_and_report("there", 300);
+  found = keep_as_other();
+  forget();
+  run("here");
+  while (offer_size(long_lcuid(count), 600, NONE) == HBEAT_OK) count++;
+  while (offer(short_lcuid(count), "", NONE) == HBEAT_OK) count++;
+  expect_true("there is none", bytes_for_new(m) < 300);
+  merge(m, found);
+  expect_int("what ran there", state_of("there"), REPORTED);
+  expect_int("what ran here", state_of("here"), ENDED);
+  expect_int("the first that waits gave way", state_of(long_lcuid(0)), FREE);
+  expect_int("the second did not", state_of(long_lcuid(1)), WAITING);
+}
+
+/* Nothing gives way to what only waits, and nothing that ran here does. */
+static void test_merge_without_room(void **state) {
+  hbeat_memory before;
+  hbeat_memory *found;
+  unsigned count = 0;
+
+  (void)state;
+  in_hand("what waits there, and no room", TEXT(""));
+  forget();
+  expect_error("there", offer_size("there", 4000, NONE), HBEAT_OK);
+  found = keep_as_other();
+  forget();
+  while (offer_size(long_lcuid(count), 600, NONE) == HBEAT_OK) count++;
+  before = *m;
+  merge(m, found);
+  expect_true(
+      "as before", memcmp(m->records, before.records, sizeof m->records) == 0);
+
+  in_hand("what ran there, and only reports here", TEXT(""));
+  for (hbeat_instruction i; take_due(m, NOW, &NO_LIMITS, &i);)
+    end_one(m, i.lcuid, HBEAT_FAILED, NULL, object_of(600));
+  before = *m;
+  hbeat_instruction i;
+  expect_true("it runs there", hbeat_memory_due(found, NOW, &NO_LIMITS, &i));
+  merge(m, found);
+  expect_true(
+      "as before", memcmp(m->records, before.records, sizeof m->records) == 0);
+}
+
 int main(void) {
   prepare_device();
   cases_add("the bytes of a known life", test_golden, NULL);
@@ -2123,5 +2232,8 @@ int main(void) {
   cases_add_rows(test_refusal, REFUSALS);
   cases_add_rows(test_server_time, TIMES);
   cases_add_rows(test_floor, FLOORS);
+  cases_add_rows(test_merge, MERGES);
+  cases_add("what ran there, and no room", test_merge_into_full, NULL);
+  cases_add("what waits there, and no room", test_merge_without_room, NULL);
   return cases_run("memory");
 }

@@ -416,6 +416,45 @@ static inline void end_one(hbeat_memory *m, const char *lcuid, hbeat_call call,
   EXPECT(strcmp(r.second, data_copy) == 0);
 }
 
+/* What an instruction is in one of two memories after they were merged; what is
+ * WAITING in both stays so, or gave way. */
+static inline void expect_merged(const hbeat_memory *m,
+    const hbeat_memory *before, const hbeat_memory *other, const char *lcuid) {
+  view own = view_of(before, lcuid), its = view_of(other, lcuid);
+  view now = view_of(m, lcuid), expected = own;
+
+  if (own.size == 0 || (own.state == WAITING && its.state > WAITING))
+    expected = its;
+  bool is_own = now.state == own.state && now.call == own.call;
+  if (own.state == REPORTED && !is_own) expected = its; /* it made room */
+  if (now.size > 0) {
+    EXPECT(now.state == expected.state && now.call == expected.call);
+    if (now.state == REPORTED) return; /* its texts may be gone */
+    if (own.state == WAITING && its.state == WAITING) return; /* either's */
+    EXPECT(strcmp(now.first, expected.first) == 0);
+    EXPECT(strcmp(now.second, expected.second) == 0);
+    return;
+  }
+  if (expected.state == WAITING || expected.state == REPORTED) return;
+  if (own.state == REPORTED) return;
+  EXPECT(own.state == FREE || own.state == WAITING);
+  if (records_in_state(other, WAITING) == 0)
+    EXPECT(records_in_state(m, WAITING) == 0);
+  EXPECT(bytes_for_new(m) < expected.size);
+}
+
+/* What ran in one of them ran, as far as there is room. */
+static inline void merge(hbeat_memory *m, const hbeat_memory *other) {
+  static hbeat_memory before;
+
+  before = *m;
+  hbeat_memory_merge(m, other);
+  expect_sound_bytes(m);
+  EXPECT(m->changed == 1);
+  for (EACH_VIEW(r, &before)) expect_merged(m, &before, other, r.lcuid);
+  for (EACH_VIEW(r, other)) expect_merged(m, &before, other, r.lcuid);
+}
+
 /* A report is fit to be sent, and making it changes nothing. */
 static inline bool make_report(hbeat_memory *m, hbeat_request *request) {
   char room[1];
