@@ -4913,6 +4913,18 @@ static int64_t certificate_time(hbeat_client *c) {
   return latest_s < LAST_S ? latest_s : LAST_S;
 }
 
+/* Whether a session may be offered: it is not more than a day old, nor past the
+ * end of its certificate, which is not looked at again; nor is it of the
+ * future, if somebody vouches for the clock. */
+static bool session_is_good(
+    hbeat_client *c, int64_t made_s, int64_t not_after_s) {
+  bool clock_is_right = c->cfg.clock_is_set || c->server_lead_s != HBEAT_NONE;
+  int64_t now_s = certificate_time(c);
+
+  if (made_s < now_s - DAY_S || now_s > not_after_s) return false;
+  return made_s <= now_s || !clock_is_right;
+}
+
 /* The wire: the end of the TLS buffer, behind the engine's record. */
 static byte *wire(const hbeat_client *c) {
   byte *buffer = c->cfg.tls_buffer;
@@ -4951,7 +4963,8 @@ static bool server_wants_more(const hbeat_client *c, int code) {
       (code == ALERT(40) || code == ALERT(42) || code == ALERT(46));
 }
 
-/* The engine has failed, with a code of BearSSL's. */
+/* The engine has failed, with a code of BearSSL's.  A session whose connection
+ * ended so is not resumed (RFC 5246 section 7.2.2). */
 static void tls_failed(hbeat_client *c, int code) {
   hbeat_error e = (hbeat_error)tls_meanings[meaning_of(code)].error;
   const char *reason = tls_reason(code);
@@ -4962,6 +4975,7 @@ static void tls_failed(hbeat_client *c, int code) {
     reason = tls_reason(BR_ERR_X509_DN_MISMATCH);
   }
   if (e == HBEAT_ERR_TOO_BIG) code = 0; /* the reason says all */
+  c->tls.resumable = false;
   set_outcome(c, e, reason, code);
 }
 
@@ -5224,7 +5238,8 @@ static void begin_tls(hbeat_client *c) {
       (uint32_t)(now_s / DAY_S + DAYS_TO_1970), (uint32_t)(now_s % DAY_S));
   br_ssl_engine_inject_entropy(&context->eng, random, sizeof random);
   wipe(random, sizeof random);
-  bool resume = c->tls.resumable && c->tls.session_made_s >= now_s - DAY_S;
+  bool resume = c->tls.resumable &&
+      session_is_good(c, c->tls.session_made_s, c->tls.server_not_after_s);
   c->tls.resumable = false;
   br_ssl_client_reset(context, name, resume);
   enter(c, HANDSHAKE_OUT); /* only now may the engine be asked anything */
@@ -5694,18 +5709,20 @@ bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
       PARAMETERS + offsetof(br_ssl_session_parameters, session_id_len);
   byte digest[br_sha256_SIZE];
   int64_t made_s;
+  int64_t not_after_s;
 
   if (c->state != IDLE || c->link.fd >= 0) return false;
   if (size != HBEAT_SESSION_SIZE) return false;
   session_digest(c, session, digest);
   if (memcmp(session + DIGEST, digest, sizeof digest) != 0) return false;
   memcpy(&made_s, session + MADE, sizeof made_s);
+  memcpy(&not_after_s, session + NOT_AFTER, sizeof not_after_s);
   size_t id_size = session[id_at];
   if (id_size == 0 || id_size > sizeof parameters->session_id) return false;
-  if (made_s < certificate_time(c) - DAY_S) return false;
+  if (!session_is_good(c, made_s, not_after_s)) return false;
   memcpy(parameters, session + PARAMETERS, sizeof *parameters);
   c->tls.session_made_s = made_s;
-  memcpy(&c->tls.server_not_after_s, session + NOT_AFTER, 8);
+  c->tls.server_not_after_s = not_after_s;
   memcpy(c->lookup.addresses.preferred, session + ADDRESS, 16);
   c->tls.resumable = true;
   return true;

@@ -240,6 +240,11 @@ typedef struct hbeat_config {
    * that of the server's last Date.  0: none. */
   int64_t clock_floor_s;
 
+  /* The system clock is right: somebody has set it, such as NTP.  Then a saved
+   * TLS session that comes from the future is not offered.  (A server's Date
+   * says as much, later on.)  false: it may be wrong, or dead. */
+  bool clock_is_set;
+
   /* The trusted roots, as hbeat_anchors_pem() makes them.  Required. */
   const br_x509_trust_anchor *anchors;
   size_t anchor_count;
@@ -796,16 +801,23 @@ const char *hbeat_explain(hbeat_client *c);
 /* Writes the last TLS session to `out`, if there is a good one, and returns
  * whether there is.  The address that last gave a reply goes with it.  A
  * process that loads it saves most of its first handshake: it takes 1.5 million
- * instructions instead of 27 million.  The bytes are a secret, like the token;
- * whoever can change them is trusted like an anchor. */
+ * instructions instead of 27 million.
+ *
+ * The bytes are worth as much as the roots and the token.  Whoever can read
+ * them can read what is sent in that session.  Whoever can write them is the
+ * server: no certificate is looked at when a session is resumed, and their
+ * digest is no signature.  So keep them where nobody but this program can write
+ * or read: in a file of its own user's, mode 600, in a folder of its own. */
 bool hbeat_session_save(
     const hbeat_client *c, unsigned char out[HBEAT_SESSION_SIZE]);
 
 /* Loads what hbeat_session_save() wrote, before the first exchange, and returns
  * whether the session will be offered to the server.  It is not offered if it
- * is damaged, is of another host, port or set of anchors, or is older than a
- * day.  If the server has forgotten it, a full handshake follows, and nothing
- * else. */
+ * is damaged, is of another host, port or set of anchors, is older than a day,
+ * is past the end of the server's certificate, or is of the future (see
+ * config.clock_is_set).  If the server has forgotten it, a full handshake
+ * follows, and nothing else.  Give it only bytes that nobody else could have
+ * written: see above. */
 bool hbeat_session_load(hbeat_client *c, const void *in, size_t size);
 
 /* Ends the connection, with a close_notify if that can be sent without waiting,

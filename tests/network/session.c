@@ -28,6 +28,7 @@ static struct wire {
   unsigned char id_size; /* of the last ClientHello's session ID */
   size_t cut;            /* so much of a write in two parts goes out, or all */
   bool was_cut;
+  bool spoils; /* the next record that is received is of no known type */
 } wire;
 
 /* ---- The client's calls ----------------------------------------------- */
@@ -77,7 +78,12 @@ static void send_message(struct call *c) {
 
 static void receive_message(struct call *c) {
   make_call(c);
-  if (c->result > 0) wire.received += (size_t)c->result;
+  if (c->result <= 0) return;
+  wire.received += (size_t)c->result;
+  if (!wire.spoils) return;
+  unsigned char *type = c->in.message.header.msg_iov->iov_base;
+  *type ^= 0x80;
+  wire.spoils = false;
 }
 
 static void see_to(struct call *c) {
@@ -700,9 +706,12 @@ static const struct craft_row craft_rows[] = {
     {"made up: the first second there is", .saved_s = INT64_MIN},
     {"made up: the last second there is", .loads = true, .saved_s = INT64_MAX},
     {"made up: a second before 1970", .saved_s = -1},
-    {"made up: a certificate that ended long ago", .loads = true, .until_s = 1},
-    {"made up: a certificate to the first second", .loads = true,
-        .until_s = INT64_MIN},
+    {"made up: a certificate that ended long ago", .until_s = 1},
+    {"made up: a certificate that ended a second ago",
+        .until_s = PEER_TIME_S - 1},
+    {"made up: a certificate that ends now", .loads = true,
+        .until_s = PEER_TIME_S},
+    {"made up: a certificate to the first second", .until_s = INT64_MIN},
     {"made up: a certificate to the last second", .loads = true,
         .until_s = INT64_MAX},
 };
@@ -753,7 +762,8 @@ static void is_craft(void **state) {
   assert_in_range(wire.id_size, 0, ID_SIZE);
   if (e != HBEAT_OK && e != HBEAT_ERR_TLS)
     fail_msg("wanted ok or tls, got %s", hbeat_error_name(e));
-  good_beat(&p, e == HBEAT_OK ? 'r' : 'n');
+  /* By now the server has vouched for the clock. */
+  good_beat(&p, e == HBEAT_OK && row->saved_s <= clock_s ? 'r' : 'n');
   hbeat_close(&p.client);
 }
 
@@ -890,6 +900,7 @@ static void all_of_the_anchors_count(void **state) {
 struct age_row {
   const char *name;
   int64_t saved_s, loaded_s; /* what the clock says */
+  bool is_set;               /* somebody vouches for it */
   bool fits;
 };
 
@@ -907,6 +918,13 @@ static const struct age_row age_rows[] = {
         .loaded_s = PEER_TIME_S, .fits = true},
     {"of the next year", .saved_s = PEER_TIME_S + 366 * DAY_S,
         .loaded_s = PEER_TIME_S, .fits = true},
+    {"of tomorrow, by a clock that is right",
+        .saved_s = PEER_TIME_S + DAY_S + 60, .loaded_s = PEER_TIME_S,
+        .is_set = true},
+    {"of the next second, by a clock that is right", .saved_s = PEER_TIME_S + 1,
+        .loaded_s = PEER_TIME_S, .is_set = true},
+    {"of this second, by a clock that is right", .saved_s = PEER_TIME_S,
+        .loaded_s = PEER_TIME_S, .is_set = true, .fits = true},
     {"loaded in 1970", .saved_s = PEER_TIME_S, .loaded_s = 1, .fits = true},
     {"loaded before 1970", .saved_s = PEER_TIME_S, .loaded_s = -1,
         .fits = true},
@@ -922,7 +940,9 @@ static void is_age(void **state) {
   clock_s = row->saved_s;
   save_any(saved);
   clock_s = row->loaded_s;
-  open_player(&p);
+  configure(&p);
+  p.cfg.clock_is_set = row->is_set;
+  open_configured(&p);
   if (load(&p, saved) != row->fits)
     fail_msg("loaded: wanted %d, got %d", row->fits, !row->fits);
   hbeat_close(&p.client);
@@ -941,6 +961,59 @@ static void a_session_in_use_gets_old(void **state) {
   good_beat(&p, 'r');
   clock_s += 120;
   for (int i = 0; i < 2; i++) good_beat(&p, i == 0 ? 'n' : 'r');
+  hbeat_close(&p.client);
+}
+
+/* The server's Date vouches for the clock, which was days fast before. */
+static void a_session_of_the_future_is_not_offered_again(void **state) {
+  unsigned char saved[HBEAT_SESSION_SIZE];
+  static struct player p;
+
+  (void)state;
+  clock_s = PEER_TIME_S + 100 * DAY_S;
+  save_one(saved);
+  clock_s = PEER_TIME_S;
+  open_player(&p);
+  assert_true(load(&p, saved));
+  good_beat(&p, 'r');
+  good_beat(&p, 'n');
+  good_beat(&p, 'r');
+  hbeat_close(&p.client);
+}
+
+/* Nothing looks at the certificate of a session that is resumed. */
+static void a_session_ends_with_its_certificate(void **state) {
+  unsigned char saved[HBEAT_SESSION_SIZE];
+  const struct craft_row ends = {.until_s = PEER_TIME_S + 60};
+  static struct player p;
+
+  (void)state;
+  clock_s = PEER_TIME_S;
+  save_one(saved);
+  craft(saved, &ends);
+  open_player(&p);
+  assert_true(load(&p, saved));
+  good_beat(&p, 'r');
+  clock_s += 61;
+  good_beat(&p, 'n');
+  hbeat_close(&p.client);
+}
+
+/* RFC 5246 section 7.2.2: what ended in a fatal alert is not resumed. */
+static void a_session_that_failed_is_not_offered(void **state) {
+  static const struct peer_script keeps = {.memory = PEER_REMEMBERS};
+  static struct player p;
+  unsigned char saved[HBEAT_SESSION_SIZE];
+
+  (void)state;
+  clock_s = PEER_TIME_S;
+  server_port = peer_start(&keeps);
+  open_player(&p);
+  good_beat(&p, 'n');
+  wire.spoils = true;
+  beat(&p, HBEAT_ERR_TLS, 'k');
+  assert_false(hbeat_session_save(&p.client, saved));
+  good_beat(&p, 'n');
   hbeat_close(&p.client);
 }
 
@@ -1132,6 +1205,9 @@ int main(void) {
       TEST(all_of_the_anchors_count),
       TEST(a_session_in_use_gets_old),
       TEST(a_kept_connection_makes_no_session_young),
+      TEST(a_session_of_the_future_is_not_offered_again),
+      TEST(a_session_ends_with_its_certificate),
+      TEST(a_session_that_failed_is_not_offered),
       TEST(a_slow_clock_loses_no_session),
       TEST(a_close_amid_a_flight_sends_no_nonsense),
       TEST(a_resumed_beat_tells_the_time),
