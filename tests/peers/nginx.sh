@@ -316,7 +316,8 @@ stop_by() {
 worker() {
     ps -o pid= --ppid "$nginx"
 }
-gap='(ok ){3}(connect )?(ok )+'
+# Nobody listens for a while, or what was accepted ends with the server.
+gap='(ok ){3}((connect|tls|truncated) )?(ok )+'
 disturbed 'reloaded' '(ok ){6}' 'kill -s HUP "$nginx"'
 disturbed 'worker killed' '(ok ){6}' 'kill -s KILL $(worker)'
 disturbed 'stopped gently and started' "$gap" 'again QUIT'
