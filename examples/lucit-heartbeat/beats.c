@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { INFO_LIMIT_S = 5 }; /* what --info-command has */
+enum { ACKNOWLEDGED = 2 }; /* the status of an instruction that was reported */
 
 /* ---- What --info-command prints ---------------------------------------- */
 
@@ -256,11 +257,22 @@ static bool token_is_refused(const struct daemon *d, hbeat_error e) {
 /* A report has ended; the memory has learnt from it.  `settled`: it is not sent
  * again. */
 static void end_report(struct daemon *d, hbeat_error e, bool settled) {
+  const hbeat_request *report = &d->exchange.request;
   const char *then = settled ? "dropped" : "sent again later";
+  char says[256] = "acknowledged";
 
-  if (was_accepted(d, e)) return;
+  if (was_accepted(d, e)) {
+    print_report(d, report);
+    return;
+  }
   d->beats.may_report = false;
-  complain(d, "a report failed and is %s: %s", then, hbeat_explain(&d->client));
+  if (report->call == HBEAT_FAILED) {
+    char why[sizeof says - sizeof "failed "];
+    quote(report->message ? report->message : "", why, sizeof why);
+    snprintf(says, sizeof says, "failed %s", why);
+  }
+  complain(d, "a report failed and is %s: %s %s: %s", then, report->instruction,
+      says, hbeat_explain(&d->client));
 }
 
 /* An instruction that was not learnt does not run.  It is sent again, by turns
@@ -277,6 +289,19 @@ static void complain_of_instruction(struct daemon *d, hbeat_error learnt) {
         d, "an instruction does not run: its lcuid is missing or malformed");
 }
 
+/* What becomes of an instruction that no hook will tell of.  It is said once:
+ * sent again, the instruction changes nothing. */
+static void note_instruction(struct daemon *d) {
+  const hbeat_instruction *i = &d->reply.instruction;
+
+  if (d->exchange.request.call != HBEAT_BEAT || !i->lcuid) return;
+  if (i->status == ACKNOWLEDGED)
+    note(d, "instruction %s does not run: it came as acknowledged", i->lcuid);
+  else if (!d->options.hooks)
+    note(d, "instruction %s is kept and does not run: there is no --hooks",
+        i->lcuid);
+}
+
 /* Lets the memory learn from the exchange, and writes it down.  Returns whether
  * there was anything to learn: a report, for one, is settled. */
 static bool learn(struct daemon *d, hbeat_error e) {
@@ -286,7 +311,9 @@ static bool learn(struct daemon *d, hbeat_error e) {
     learnt = hbeat_memory_learn(&d->memory, &d->exchange.request, &d->reply, e);
   bool changed = d->memory.changed;
   save_state(d);
-  if (d->options.hooks) complain_of_instruction(d, learnt);
+  complain_of_instruction(d, learnt);
+  bool is_kept = learnt == HBEAT_OK && changed && !d->memory.changed;
+  if (is_kept) note_instruction(d);
   return changed;
 }
 

@@ -26,6 +26,7 @@
 
 #include "heartbeat.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -175,11 +176,42 @@ void save_state(struct daemon *d);
 
 /* ---- log.c ------------------------------------------------------------- */
 
+enum { PIECE_SIZE = PIPE_BUF }; /* goes into a pipe as a whole */
+
+/* How a sink is written to. */
+enum sink_kind {
+  SINK_WAITS,  /* as it comes: the process is no daemon, and may wait */
+  SINK_POLLED, /* what POLLOUT promises to take at once */
+  SINK_OWN,    /* by a descriptor of the daemon's own, with O_NONBLOCK */
+  SINK_SOCKET  /* with MSG_DONTWAIT */
+};
+
+/* Where lines go: standard output or standard error. */
+struct sink {
+  int fd;
+  enum sink_kind kind;
+  size_t promised_size;   /* of a write, if it is polled */
+  bool has_failed;        /* not all could be written, ever */
+  bool is_inside_line;    /* what was written last does not end a line */
+  bool is_torn;           /* the rest of the line under way is dropped */
+  uint64_t dropped_bytes; /* of the log, and not told yet */
+  size_t size;            /* of the piece under way */
+  char piece[PIECE_SIZE];
+};
+
 struct log {
-  bool json;    /* a line of JSON for each heartbeat and hook */
+  bool json;    /* a line of JSON for each heartbeat, hook and report */
   bool forever; /* a daemon: a line of text for each heartbeat, with the time */
+  struct sink sinks[2];
+  struct sink *out;
+  struct sink *err;              /* may be the same */
   char last_error[MESSAGE_SIZE]; /* is told in the next heartbeat, too */
 };
+
+void init_log(struct log *log);
+
+/* The process is a daemon, which from here on never waits for its log. */
+void begin_daemon_log(struct log *log);
 
 /* Writes a line to standard error. */
 void note(struct daemon *d, const char *format, ...)
@@ -198,6 +230,9 @@ void print_outcome(struct daemon *d, hbeat_error e, const char *detail);
 
 /* Prints how a hook ended. */
 void print_hook(struct daemon *d, bool well, const char *message);
+
+/* Prints a report that was accepted. */
+void print_report(struct daemon *d, const hbeat_request *report);
 
 /* Makes lone halves of surrogate pairs in a text of JSON U+FFFD: the grammar of
  * JSON lets them through, but many a parser does not. */
@@ -238,8 +273,8 @@ void wake_at(struct daemon *d, int64_t at_ms);
 /* Tells the service manager, if there is one: sd_notify(3). */
 void notify_systemd(const char *state);
 
-/* Whether a stream goes to the journal, which puts the time to each line. */
-bool is_journal(FILE *stream);
+/* Whether a descriptor is the journal's, which puts the time to each line. */
+bool is_journal(int fd);
 
 /* Shows the watchdog that the loop lives, twice in the time that it allows. */
 void feed_watchdog(struct daemon *d);

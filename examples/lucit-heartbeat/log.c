@@ -1,66 +1,279 @@
 /* What is printed: an outcome as text or as a line of JSON, a line for each
- * hook, and notes and complaints.
+ * hook and each report, and notes and complaints.
  *
  * What a server, a hook or a proxy sent is printed as strings of JSON, in which
  * control characters are escaped, so that it cannot move a terminal.  In the
  * text log of a daemon each line begins with the time, unless it goes to the
- * journal, which has its own.  A daemon does not wait for the reader of its
- * log. */
+ * journal, which has its own.
+ *
+ * A daemon does not wait for the reader of its log.  A line goes into a sink,
+ * and out of it in pieces; what cannot go out at once is dropped and counted,
+ * and the next line that can says how much that was:
+ *
+ *     append()      into the sink; a full piece goes out
+ *     end_line()    the rest goes out
+ *     begin_line()  ends a line that was torn, and says what was dropped */
 #include "daemon.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-/* ---- Lines of text ----------------------------------------------------- */
+/* ---- Sinks ------------------------------------------------------------- */
 
-/* Whether a line is to be written: a log that nobody reads any more does not
- * stop a daemon. */
-static bool takes_line(const struct log *log, FILE *out) {
-  struct pollfd polled = {fileno(out), POLLOUT, 0};
+/* What POLLOUT promises of a terminal: Linux sets it while a pseudo-terminal
+ * has room for 256 bytes, and a line feed may take two. */
+enum { TERMINAL_PIECE_SIZE = 128 };
 
-  return !log->forever || poll(&polled, 1, 0) > 0;
+void init_log(struct log *log) {
+  log->sinks[0].fd = STDOUT_FILENO;
+  log->sinks[1].fd = STDERR_FILENO;
+  log->out = &log->sinks[0];
+  log->err = &log->sinks[1];
 }
 
-/* Whether a character of two bytes is one of the control characters C1. */
-static bool is_c1(const char *text) {
-  return (unsigned char)text[0] == 0xC2 &&
-      ((unsigned char)text[1] & 0xE0) == 0x80;
+/* Opens a pipe or a terminal once more, so that its flags are the daemon's own:
+ * who else writes there may well wait.  -1: it is not to be had, as where it
+ * belongs to another user, or there is no /proc. */
+static int open_again(int fd) {
+  char path[32];
+
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-/* Begins a line of text with the time that the daemon goes by, in UTC as in RFC
- * 3339.  A single run is watched as it goes, and has none. */
-static void begin_line(const struct daemon *d, FILE *out) {
+/* Finds how to write to a sink without waiting. */
+static void stop_waiting(struct sink *sink, const struct stat *s) {
+  bool is_terminal = isatty(sink->fd) == 1;
+  int own = -1;
+
+  if (S_ISSOCK(s->st_mode)) {
+    sink->kind = SINK_SOCKET;
+    return;
+  }
+  if (is_terminal || S_ISFIFO(s->st_mode)) own = open_again(sink->fd);
+  sink->kind = own >= 0 ? SINK_OWN : SINK_POLLED;
+  sink->promised_size = is_terminal ? TERMINAL_PIECE_SIZE : PIECE_SIZE;
+  if (own >= 0) sink->fd = own;
+}
+
+/* Where both streams are one, a line must not go on behind half of one of the
+ * other stream: then they share a sink. */
+void begin_daemon_log(struct log *log) {
+  struct stat out;
+  struct stat err;
+
+  log->forever = true;
+  bool known = fstat(log->out->fd, &out) == 0 && fstat(log->err->fd, &err) == 0;
+  if (!known) return; /* main() has opened both */
+  stop_waiting(log->out, &out);
+  if (out.st_dev == err.st_dev && out.st_ino == err.st_ino) log->err = log->out;
+  else stop_waiting(log->err, &err);
+}
+
+/* Whether a sink has room, as far as it can be asked; one that waits is waited
+ * for. */
+static bool has_room(const struct sink *sink) {
+  struct pollfd polled = {sink->fd, POLLOUT, 0};
+  int timeout_ms = sink->kind == SINK_WAITS ? -1 : 0;
+
+  return poll(&polled, 1, timeout_ms) > 0;
+}
+
+/* Writes some bytes; -1 with errno: none.  A daemon never waits here. */
+static ssize_t write_some(
+    const struct sink *sink, const char *bytes, size_t size) {
+  if (sink->kind == SINK_SOCKET)
+    return send(sink->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sink->kind == SINK_OWN) return write(sink->fd, bytes, size);
+  errno = EAGAIN; /* if there is no room */
+  if (!has_room(sink)) return -1;
+  if (sink->kind == SINK_POLLED && size > sink->promised_size)
+    size = sink->promised_size;
+  return write(sink->fd, bytes, size);
+}
+
+/* Whether it is worth trying again at once. */
+static bool may_go_on(const struct sink *sink) {
+  if (errno == EINTR) return true;
+  return errno == EAGAIN && sink->kind == SINK_WAITS;
+}
+
+/* Writes what can be written, and returns how much that was. */
+static size_t write_bytes(struct sink *sink, const char *bytes, size_t size) {
+  size_t written = 0;
+  bool goes_on = true;
+
+  while (written < size && goes_on) {
+    ssize_t n = write_some(sink, bytes + written, size - written);
+    if (n > 0) written += (size_t)n;
+    else goes_on = n < 0 && may_go_on(sink);
+  }
+  if (written > 0) sink->is_inside_line = bytes[written - 1] != '\n';
+  if (written < size) sink->has_failed = true;
+  return written;
+}
+
+/* Writes the piece under way.  Where a piece is missing the rest of its line is
+ * missing, too. */
+static void write_piece(struct sink *sink) {
+  size_t written = 0;
+
+  if (!sink->is_torn) written = write_bytes(sink, sink->piece, sink->size);
+  if (written < sink->size) sink->is_torn = true;
+  sink->dropped_bytes += sink->size - written;
+  sink->size = 0;
+}
+
+static void append_byte(struct sink *sink, char c) {
+  sink->piece[sink->size++] = c;
+  if (sink->size == sizeof sink->piece) write_piece(sink);
+}
+
+static void append(struct sink *sink, const char *text) {
+  while (*text != '\0') append_byte(sink, *text++);
+}
+
+/* ---- Lines ------------------------------------------------------------- */
+
+enum { STAMP_SIZE = 24 };
+
+/* Writes the time that the daemon goes by and a space, in UTC as in RFC 3339.
+ * Nothing where a line needs no time: a single run is watched as it goes. */
+static const char *write_stamp(
+    const struct daemon *d, const struct sink *sink, char out[STAMP_SIZE]) {
   time_t now = (time_t)now_s(&d->clock);
-  char stamp[32];
   struct tm utc;
 
-  if (!d->log.forever || is_journal(out)) return;
+  *out = '\0';
+  if (!d->log.forever || is_journal(sink->fd)) return out;
   gmtime_r(&now, &utc);
-  strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  fprintf(out, "%s ", stamp);
+  strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+  return out;
 }
 
-/* Puts ? for what would end the line or move a terminal: a path may have any
- * byte. */
+/* Says in a line of its own how much was dropped before it.  Where even that
+ * cannot be said, the line behind it is dropped, too. */
+static void tell_dropped(
+    const struct daemon *d, struct sink *sink, bool is_json) {
+  const char *line_end = sink->is_inside_line ? "\n" : "";
+  char stamp[STAMP_SIZE];
+  char line[128];
+
+  if (sink->dropped_bytes == 0) return;
+  if (is_json)
+    snprintf(line, sizeof line, "%s{\"dropped_bytes\":%" PRIu64 "}\n", line_end,
+        sink->dropped_bytes);
+  else
+    snprintf(line, sizeof line,
+        "%s%slucit-heartbeat: [%" PRIu64 " bytes of the log were dropped]\n",
+        line_end, write_stamp(d, sink, stamp), sink->dropped_bytes);
+  size_t size = strlen(line);
+  if (write_bytes(sink, line, size) == size) sink->dropped_bytes = 0;
+  else sink->is_torn = true;
+}
+
+/* Begins a line of text or of JSON; returns its sink. */
+static struct sink *begin_line(
+    const struct daemon *d, struct sink *sink, bool is_json) {
+  char stamp[STAMP_SIZE];
+
+  sink->is_torn = false;
+  tell_dropped(d, sink, is_json);
+  if (!is_json) append(sink, write_stamp(d, sink, stamp));
+  return sink;
+}
+
+static void end_line(struct sink *sink) {
+  append_byte(sink, '\n');
+  write_piece(sink);
+}
+
+/* ---- Characters -------------------------------------------------------- */
+
+/* Whether a byte continues a character of UTF-8. */
+static bool is_continuation(char c) {
+  return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+enum { NOT_UTF8 = -1 };
+
+/* Reads the first character of a text (RFC 3629); *size is that of what was
+ * read, one byte where it is NOT_UTF8. */
+static long read_character(const char *text, size_t *size) {
+  static const long least[] = {0x80, 0x800, 0x10000}; /* of 2, 3 and 4 bytes */
+  unsigned char first = (unsigned char)*text;
+  size_t more = 1;
+
+  *size = 1;
+  if (first < 0x80) return first;
+  if (first < 0xC2 || first > 0xF4) return NOT_UTF8;
+  if (first >= 0xE0) more++;
+  if (first >= 0xF0) more++;
+  long code = first & (0x3F >> more);
+  for (size_t i = 1; i <= more; i++) {
+    if (!is_continuation(text[i])) return NOT_UTF8;
+    code = code * 64 + (text[i] & 0x3F);
+  }
+  bool is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+  if (code < least[more - 1] || code > 0x10FFFF || is_surrogate)
+    return NOT_UTF8;
+  *size = more + 1;
+  return code;
+}
+
+/* Whether a character moves a terminal, ends a line, or makes a text look like
+ * another one: control characters, and what turns the direction of a line
+ * (UAX #9) or takes no room in it. */
+static bool is_hidden(long code) {
+  static const struct {
+    long first;
+    long last;
+  } hidden[] = {
+      {0x00, 0x1F},     /* C0 */
+      {0x7F, 0x9F},     /* DEL, C1 */
+      {0x061C, 0x061C}, /* Arabic letter mark */
+      {0x200B, 0x200F}, /* of no width, and marks of direction */
+      {0x2028, 0x202E}, /* ends of lines and paragraphs, embeddings */
+      {0x2060, 0x206F}, /* of no width, isolates */
+      {0xFEFF, 0xFEFF}, /* byte order mark */
+  };
+
+  for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+    if (code >= hidden[i].first && code <= hidden[i].last) return true;
+  return false;
+}
+
+/* Puts ? for each byte of a character that is hidden, and for what is no UTF-8:
+ * a path may have any byte. */
 static void tame(char *line) {
-  for (; *line != '\0'; line++) {
-    bool c1 = is_c1(line);
-    if (c1) line[1] = '?';
-    if (c1 || (unsigned char)*line < 0x20 || *line == 0x7F) *line = '?';
+  while (*line != '\0') {
+    size_t size;
+    long code = read_character(line, &size);
+    if (code == NOT_UTF8 || is_hidden(code)) memset(line, '?', size);
+    line += size;
   }
 }
+
+/* ---- Notes and complaints ---------------------------------------------- */
 
 /* Makes a line of a format, and writes it to standard error. */
 static void __attribute__((format(printf, 3, 0))) write_line(struct daemon *d,
     char line[MESSAGE_SIZE], const char *format, va_list values) {
   vsnprintf(line, MESSAGE_SIZE, format, values);
   tame(line);
-  if (!takes_line(&d->log, stderr)) return;
-  begin_line(d, stderr);
-  fprintf(stderr, "lucit-heartbeat: %s\n", line);
+  struct sink *err = begin_line(d, d->log.err, false);
+  append(err, "lucit-heartbeat: ");
+  append(err, line);
+  end_line(err);
 }
 
 void note(struct daemon *d, const char *format, ...) {
@@ -96,30 +309,21 @@ void die(struct daemon *d, int status, const char *format, ...) {
 
 enum { ESCAPED_SIZE = 8 };
 
-/* Whether a byte continues a character of UTF-8. */
-static bool is_continuation(char c) {
-  return ((unsigned char)c & 0xC0) == 0x80;
-}
-
-/* Writes the first character of a text as it stands in a string of JSON,
- * control characters escaped; returns what is behind it. */
+/* Writes the first character of a text as it stands in a string of JSON, hidden
+ * ones escaped; returns what is behind it.  A byte that is no UTF-8 stays. */
 static const char *escape(const char *text, char out[ESCAPED_SIZE]) {
-  size_t size = 0;
+  size_t size;
+  long code = read_character(text, &size);
 
-  if (is_c1(text)) {
-    snprintf(out, ESCAPED_SIZE, "\\u%04x", (unsigned char)text[1]);
-    return text + 2;
+  if (code != NOT_UTF8 && is_hidden(code)) {
+    snprintf(out, ESCAPED_SIZE, "\\u%04x", (unsigned)code & 0xFFFF);
+    return text + size;
   }
-  unsigned char c = (unsigned char)*text++;
-  if (c < 0x20 || c == 0x7F) {
-    snprintf(out, ESCAPED_SIZE, "\\u%04x", c);
-    return text;
-  }
-  if (c == '"' || c == '\\') out[size++] = '\\';
-  out[size++] = (char)c;
-  while (c >= 0xC0 && size < 4 && is_continuation(*text)) out[size++] = *text++;
-  out[size] = '\0';
-  return text;
+  char *end = out;
+  if (code == '"' || code == '\\') *end++ = '\\';
+  memcpy(end, text, size);
+  end[size] = '\0';
+  return text + size;
 }
 
 /* The code of an escape \\uXXXX of JSON; -1: there is none. */
@@ -187,24 +391,25 @@ const char *quote(const char *text, char *out, size_t size) {
   return out;
 }
 
-/* NULL is null. */
-static void print_string(FILE *out, const char *text) {
+/* NULL is null; a byte that is no UTF-8 is U+FFFD. */
+static void print_string(struct sink *out, const char *text) {
   if (!text) {
-    fputs("null", out);
+    append(out, "null");
     return;
   }
-  putc('"', out);
+  append_byte(out, '"');
   while (*text != '\0') {
     char piece[ESCAPED_SIZE];
     text = escape(text, piece);
-    fputs(piece, out);
+    bool is_utf8 = (piece[0] & 0x80) == 0 || piece[1] != '\0';
+    append(out, is_utf8 ? piece : "\\ufffd");
   }
-  putc('"', out);
+  append_byte(out, '"');
 }
 
 /* On one line.  What a terminal obeys can only stand in strings, and is escaped
  * there; quotes and backslashes are as they came. */
-static void print_value(FILE *out, hbeat_json value) {
+static void print_value(struct sink *out, hbeat_json value) {
   static const char null[] = "null";
   const char *at = null;
   const char *end = null + sizeof null - 1;
@@ -216,21 +421,23 @@ static void print_value(FILE *out, hbeat_json value) {
   while (at < end) {
     char piece[ESCAPED_SIZE];
     if ((unsigned char)*at < 0x20) {
-      putc(' ', out);
+      append_byte(out, ' ');
       at++;
     } else if (*at == '"' || *at == '\\') {
-      putc(*at++, out);
+      append_byte(out, *at++);
     } else {
       at = escape(at, piece);
-      fputs(piece, out);
+      append(out, piece);
     }
   }
 }
 
 /* HBEAT_NONE is null. */
-static void print_number(FILE *out, int64_t n) {
-  if (n == HBEAT_NONE) fputs("null", out);
-  else fprintf(out, "%lld", (long long)n);
+static void print_number(struct sink *out, int64_t n) {
+  char text[24] = "null";
+
+  if (n != HBEAT_NONE) snprintf(text, sizeof text, "%" PRId64, n);
+  append(out, text);
 }
 
 /* Prints a format in which ' is a double quote, and
@@ -240,18 +447,18 @@ static void print_number(FILE *out, int64_t n) {
  *     %n  an int64_t; HBEAT_NONE is null
  *     %v  an hbeat_json
  */
-static void say(FILE *out, const char *format, ...) {
+static void say(struct sink *out, const char *format, ...) {
   va_list values;
 
   va_start(values, format);
   for (; *format != '\0'; format++) {
     if (*format != '%') {
-      putc(*format == '\'' ? '"' : *format, out);
+      append_byte(out, *format == '\'' ? '"' : *format);
       continue;
     }
     format++;
     switch (*format) {
-    case 's': fputs(va_arg(values, const char *), out); break;
+    case 's': append(out, va_arg(values, const char *)); break;
     case 'q': print_string(out, va_arg(values, const char *)); break;
     case 'n': print_number(out, va_arg(values, int64_t)); break;
     default: print_value(out, va_arg(values, hbeat_json)); break;
@@ -270,7 +477,8 @@ static const char *const connections[] = {
 };
 
 /* null where none waits. */
-static void print_json_instruction(FILE *out, const hbeat_instruction *i) {
+static void print_json_instruction(
+    struct sink *out, const hbeat_instruction *i) {
   if (!i->name) {
     say(out, "null");
     return;
@@ -284,7 +492,7 @@ static void print_json_instruction(FILE *out, const hbeat_instruction *i) {
 
 /* One line, with all members at all times: for programs. */
 static void print_json(
-    FILE *out, const hbeat_reply *r, hbeat_error e, const char *detail) {
+    struct sink *out, const hbeat_reply *r, hbeat_error e, const char *detail) {
   int64_t status = r->http_status != 0 ? r->http_status : HBEAT_NONE;
 
   say(out, "{'result':%q,'http_status':%n,'success':%s,'instruction':",
@@ -292,20 +500,24 @@ static void print_json(
   print_json_instruction(out, &r->instruction);
   say(out,
       ",'retry_after_s':%n,'server_time_s':%n,'message':%q,'detail':%q,"
-      "'connection':%q,'clock_offset_s':%n}\n",
+      "'connection':%q,'clock_offset_s':%n}",
       r->retry_after_s, r->server_time_s, r->message, detail,
       connections[r->connection], r->clock_offset_s);
 }
 
 /* A label for what follows: on a line of its own, or behind a comma on the one
  * line of a daemon. */
-static void print_label(const struct daemon *d, FILE *out, const char *label) {
-  fprintf(out, d->log.forever ? ", %s " : "\n  %-12s ", label);
+static void print_label(
+    const struct daemon *d, struct sink *out, const char *label) {
+  char text[32];
+
+  snprintf(text, sizeof text, d->log.forever ? ", %s " : "\n  %-12s ", label);
+  append(out, text);
 }
 
 /* Nothing where none waits. */
 static void print_text_instruction(
-    const struct daemon *d, FILE *out, const hbeat_instruction *i) {
+    const struct daemon *d, struct sink *out, const hbeat_instruction *i) {
   if (i->unreadable) {
     print_label(d, out, "instruction");
     say(out, "cannot be read");
@@ -324,7 +536,7 @@ static void print_text_instruction(
 
 /* How far the clock is off, where that is a minute or more. */
 static void print_text_clock(
-    const struct daemon *d, FILE *out, int64_t offset_s) {
+    const struct daemon *d, struct sink *out, int64_t offset_s) {
   if (offset_s == HBEAT_NONE || (offset_s < 60 && offset_s > -60)) return;
   print_label(d, out, "clock");
   if (offset_s > 0) say(out, "%n s slow", offset_s);
@@ -332,8 +544,8 @@ static void print_text_clock(
 }
 
 /* For people: what is not known is left out. */
-static void print_text(
-    const struct daemon *d, FILE *out, hbeat_error e, const char *detail) {
+static void print_text(const struct daemon *d, struct sink *out, hbeat_error e,
+    const char *detail) {
   const hbeat_reply *r = &d->reply;
 
   say(out, "%s: %s", hbeat_error_name(e), detail);
@@ -355,33 +567,48 @@ static void print_text(
     say(out, "%n ms", now_ms() - d->exchange.begun_ms);
   }
   print_text_instruction(d, out, &r->instruction);
-  putc('\n', out);
 }
 
 /* Text of a failure goes to standard error; JSON is all in one place. */
-void print_outcome(struct daemon *d, hbeat_error e, const char *detail) {
-  FILE *out = d->log.json || e == HBEAT_OK ? stdout : stderr;
+static struct sink *begin_result(const struct daemon *d, bool well) {
+  const struct log *log = &d->log;
 
-  if (!takes_line(&d->log, out)) return;
-  if (d->log.json) {
-    print_json(out, &d->reply, e, detail);
-  } else {
-    begin_line(d, out);
-    print_text(d, out, e, detail);
-  }
-  fflush(out);
+  return begin_line(d, well || log->json ? log->out : log->err, log->json);
 }
 
-/* One line, for people and programs alike, and where theirs are. */
+void print_outcome(struct daemon *d, hbeat_error e, const char *detail) {
+  struct sink *out = begin_result(d, e == HBEAT_OK);
+
+  if (d->log.json) print_json(out, &d->reply, e, detail);
+  else print_text(d, out, e, detail);
+  end_line(out);
+}
+
+/* One line, for people and programs alike. */
 void print_hook(struct daemon *d, bool well, const char *message) {
-  FILE *out = well || d->log.json ? stdout : stderr;
+  struct sink *out = begin_result(d, well);
   const char *result = well ? "acknowledged" : "failed";
   const struct job *job = &d->job;
 
-  if (!takes_line(&d->log, out)) return;
-  const char *format = "hook: %q %q %q %q\n";
-  if (d->log.json) format = "{'hook':%q,'lcuid':%q,'result':%q,'message':%q}\n";
-  else begin_line(d, out);
+  const char *format = "hook: %q %q %q %q";
+  if (d->log.json) format = "{'hook':%q,'lcuid':%q,'result':%q,'message':%q}";
   say(out, format, job->name, job->lcuid, result, message);
-  fflush(out);
+  end_line(out);
+}
+
+/* An acknowledgement has no message: in text it is left out. */
+void print_report(struct daemon *d, const hbeat_request *report) {
+  bool well = report->call == HBEAT_ACKNOWLEDGE;
+  const char *result = well ? "acknowledged" : "failed";
+  const char *why = report->message;
+
+  struct sink *out = begin_result(d, well);
+  if (d->log.json) {
+    say(out, "{'report':%q,'result':%q,'message':%q}", report->instruction,
+        result, why);
+  } else {
+    say(out, "report: %q %s", report->instruction, result);
+    if (why) say(out, " %q", why);
+  }
+  end_line(out);
 }

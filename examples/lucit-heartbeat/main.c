@@ -41,8 +41,13 @@ static void catch_signals(struct daemon *d) {
     sigaction(caught[i], &action, NULL);
   }
   sigprocmask(SIG_BLOCK, &action.sa_mask, NULL);
-  if (d->log.forever || d->options.state)
-    signal(SIGPIPE, SIG_IGN); /* a lost log is none */
+}
+
+/* A log that is closed, or a file at its limit, costs lines and not the
+ * process. */
+static void outlive_log(void) {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 /* ---- The loop ---------------------------------------------------------- */
@@ -159,7 +164,9 @@ static void configure_server(struct daemon *d) {
 static void configure_daemon(struct daemon *d) {
   const struct options *o = &d->options;
 
-  d->log.forever = !o->count.text && (o->interval.text || o->hooks);
+  if (!o->count.text && (o->interval.text || o->hooks))
+    begin_daemon_log(&d->log);
+  if (d->log.forever || o->state) outlive_log();
   d->beats.beats_left = o->count.value;
   d->beats.policy.interval_ms = (uint32_t)o->interval.value;
   d->hook.limit_ms = o->hook_timeout.value;
@@ -250,6 +257,7 @@ static void open_standard_descriptors(void) {
 
 /* What is not zero at first. */
 static void init(struct daemon *d) {
+  init_log(&d->log);
   d->state_lock = -1;
   d->cfg.token = d->token;
   d->cfg.tls_buffer = d->tls;
@@ -274,12 +282,11 @@ int main(int argc, char **argv) {
   static struct daemon d;
 
   open_standard_descriptors();
-  setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write */
   init(&d);
   parse_options(&d, argc, argv);
   d.log.json = d.options.json != NULL;
   int status = do_what_is_asked(&d);
-  if (!d.log.forever && (fflush(stdout) != 0 || ferror(stdout)))
-    return EXIT_FAILURE;
-  return status;
+  if (d.log.forever) return status;
+  bool failed = fflush(stdout) != 0 || ferror(stdout) || d.log.out->has_failed;
+  return failed ? EXIT_FAILURE : status;
 }

@@ -29,6 +29,7 @@ static void become(const struct daemon *d, const char *path,
     const int ends[PIPE_ENDS], const struct variable *variables, size_t count) {
   setpgid(0, 0);
   signal(SIGPIPE, SIG_DFL);
+  signal(SIGXFSZ, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
   sigprocmask(SIG_SETMASK, &d->usual_mask, NULL);
   unsetenv("NOTIFY_SOCKET");

@@ -47,12 +47,12 @@ void feed_watchdog(struct daemon *d) {
 
 /* JOURNAL_STREAM has the device and the inode of the journal's stream: see
  * systemd.exec(5).  What was started from a service may have another one. */
-bool is_journal(FILE *stream) {
+bool is_journal(int fd) {
   const char *journal = getenv("JOURNAL_STREAM");
   char own[48];
   struct stat s;
 
-  if (!journal || fstat(fileno(stream), &s) != 0) return false;
+  if (!journal || fstat(fd, &s) != 0) return false;
   snprintf(
       own, sizeof own, "%ju:%ju", (uintmax_t)s.st_dev, (uintmax_t)s.st_ino);
   return strcmp(own, journal) == 0;

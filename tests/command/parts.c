@@ -4,11 +4,14 @@
  * hand.  All but main.c is linked; no heartbeat is sent, since the client is
  * never prepared.
  */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "tests/unit/cases.h"
 
 #include "examples/lucit-heartbeat/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -17,6 +20,7 @@ static struct daemon d;
 /* A daemon that has been set up, and knows nothing. */
 static void fresh(void) {
   memset(&d, 0, sizeof d);
+  init_log(&d.log);
   d.state_lock = -1;
   init_jobs(&d);
   init_beats(&d);
@@ -45,7 +49,6 @@ static struct end end_of(void (*run)(const void *row), const void *row) {
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
     close(ends[1]);
-    setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* as main() has it */
     run(row);
     fflush(stdout);
     _exit(0);
@@ -570,8 +573,21 @@ static void write_failure(void) {
 static void write_hook(void) {
   print_hook(&d, true, "done");
 }
+static void write_acknowledged(void) {
+  hbeat_request report = {.call = HBEAT_ACKNOWLEDGE, .instruction = "I1"};
+  print_report(&d, &report);
+}
+static void write_failed(void) {
+  hbeat_request report = {.call = HBEAT_FAILED,
+      .instruction = "I1",
+      .message = "stale: 9000 s old"};
+  print_report(&d, &report);
+}
 static void write_hidden(void) {
   note(&d, "%s", "a\nb\033[2J\302\233c\177");
+}
+static void write_foreign(void) {
+  print_hook(&d, true, "a\233\"\355\240\200");
 }
 
 /* A line of the log, and how it begins. */
@@ -610,6 +626,26 @@ static const struct log_row {
         .write = write_hook,
         .forever = true,
         .line = STAMP "hook: \"play\" \"I1\" \"acknowledged\" \"done\"\n"},
+    {.name = "a report",
+        .write = write_acknowledged,
+        .forever = true,
+        .line = STAMP "report: \"I1\" acknowledged\n"},
+    {.name = "a report of a failure",
+        .write = write_failed,
+        .forever = true,
+        .line = STAMP "report: \"I1\" failed \"stale: 9000 s old\"\n"},
+    {.name = "a report as JSON",
+        .write = write_acknowledged,
+        .forever = true,
+        .json = true,
+        .line = "{\"report\":\"I1\",\"result\":\"acknowledged\","
+                "\"message\":null}\n"},
+    {.name = "a report of a failure as JSON",
+        .write = write_failed,
+        .forever = true,
+        .json = true,
+        .line = "{\"report\":\"I1\",\"result\":\"failed\","
+                "\"message\":\"stale: 9000 s old\"}\n"},
     {.name = "a note in the journal",
         .write = write_note,
         .forever = true,
@@ -653,6 +689,12 @@ static const struct log_row {
     {.name = "what a terminal would obey",
         .write = write_hidden,
         .line = "lucit-heartbeat: a?b?[2J??c?\n"},
+    {.name = "what is no UTF-8, as JSON",
+        .write = write_foreign,
+        .json = true,
+        .line = "{\"hook\":\"play\",\"lcuid\":\"I1\",\"result\":"
+                "\"acknowledged\",\"message\":"
+                "\"a\\ufffd\\\"\\ufffd\\ufffd\\ufffd\"}\n"},
 };
 
 static void write_log(const void *from) {
@@ -667,7 +709,7 @@ static void write_log(const void *from) {
   unsetenv("JOURNAL_STREAM");
   if (row->journal || row->other_journal) setenv("JOURNAL_STREAM", stream, 1);
   set_clock(&d.clock, A_SUNDAY_S);
-  d.log.forever = row->forever;
+  if (row->forever) begin_daemon_log(&d.log);
   d.log.json = row->json;
   d.reply.retry_after_s = HBEAT_NONE;
   d.reply.clock_offset_s = HBEAT_NONE;
@@ -697,6 +739,260 @@ static void test_log(void **state) {
   expect_int("its status", end.status, 0);
   expect_true(end.said, begins(end.said, row->line));
   expect_true("one line", line_end && line_end[1] == '\0');
+}
+
+/* Characters that no terminal is to see, or that it may, in a string of JSON
+ * and in a line of text. */
+static const struct hidden_row {
+  const char *name;
+  const char *text;
+  const char *json;
+  const char *line;
+} HIDDEN[] = {
+    {"U+00A0", "\302\240", "\302\240", "\302\240"},
+    {"U+061B", "\330\233", "\330\233", "\330\233"},
+    {"U+061C", "\330\234", "\\u061c", "??"},
+    {"U+200A", "\342\200\212", "\342\200\212", "\342\200\212"},
+    {"U+200B", "\342\200\213", "\\u200b", "???"},
+    {"U+200F", "\342\200\217", "\\u200f", "???"},
+    {"U+2010", "\342\200\220", "\342\200\220", "\342\200\220"},
+    {"U+2027", "\342\200\247", "\342\200\247", "\342\200\247"},
+    {"U+2028", "\342\200\250", "\\u2028", "???"},
+    {"U+2029", "\342\200\251", "\\u2029", "???"},
+    {"U+202A", "\342\200\252", "\\u202a", "???"},
+    {"U+202E", "\342\200\256", "\\u202e", "???"},
+    {"U+202F", "\342\200\257", "\342\200\257", "\342\200\257"},
+    {"U+205F", "\342\201\237", "\342\201\237", "\342\201\237"},
+    {"U+2066", "\342\201\246", "\\u2066", "???"},
+    {"U+2069", "\342\201\251", "\\u2069", "???"},
+    {"U+2070", "\342\201\260", "\342\201\260", "\342\201\260"},
+    {"U+FEFE", "\357\273\276", "\357\273\276", "\357\273\276"},
+    {"U+FEFF", "\357\273\277", "\\ufeff", "???"},
+    {"U+FF00", "\357\274\200", "\357\274\200", "\357\274\200"},
+    {"U+1F642", "\360\237\231\202", "\360\237\231\202", "\360\237\231\202"},
+    {"U+10FFFF", "\364\217\277\277", "\364\217\277\277", "\364\217\277\277"},
+    {"two around a word", "\342\200\256gpj\342\200\254.exe",
+        "\\u202egpj\\u202c.exe", "???gpj???.exe"},
+    /* A string keeps what is no UTF-8: its caller sees to that. */
+    {"no UTF-8: a continuation", "\233", "\233", "?"},
+    {"no UTF-8: the end is missing", "\342\200", "\342\200", "??"},
+    {"no UTF-8: a quote inside", "\342\"a", "\342\\\"a", "?\"a"},
+    {"no UTF-8: too long a form", "\340\202\233", "\340\202\233", "???"},
+    {"no UTF-8: half a pair", "\355\240\200", "\355\240\200", "???"},
+    {"no UTF-8: beyond the last", "\364\220\200\200", "\364\220\200\200",
+        "????"},
+    {"no UTF-8: five bytes", "\370\210\200\200\200", "\370\210\200\200\200",
+        "?????"},
+};
+
+static void note_text(const void *from) {
+  const struct hidden_row *row = from;
+
+  fresh();
+  note(&d, "%s.", row->text);
+}
+
+static void test_hidden(void **state) {
+  const struct hidden_row *row = *state;
+  char json[64];
+  char wanted[64];
+
+  in_hand(row->name, row->text, strlen(row->text));
+  snprintf(wanted, sizeof wanted, "\"%s\"", row->json);
+  expect_text("as JSON", quote(row->text, json, sizeof json), wanted);
+  snprintf(wanted, sizeof wanted, "lucit-heartbeat: %s.\n", row->line);
+  expect_text("as a line", end_of(note_text, row).said, wanted);
+}
+
+/* ---- A log that nobody reads -------------------------------------------- */
+
+enum { ROOM = 4096 }; /* of a pipe of one page */
+
+/* What a daemon's log is. */
+enum log_kind { A_PIPE, A_SOCKET };
+
+/* Two lines of a daemon whose log may have no room for the first one.  Then the
+ * log is read, and a third line comes. */
+static const struct full_row {
+  const char *name;
+  enum log_kind kind;
+  bool json;
+  bool full;        /* before the first line */
+  bool both;        /* standard error is the same */
+  int lines;        /* before the log is read */
+  size_t line_size; /* of each of them */
+  size_t written;   /* of all */
+} FULL[] = {
+    {.name = "room for a line",
+        .json = true,
+        .lines = 1,
+        .line_size = 300,
+        .written = 300},
+    {.name = "room for as much as fits",
+        .json = true,
+        .lines = 1,
+        .line_size = ROOM,
+        .written = ROOM},
+    {.name = "a byte too much",
+        .json = true,
+        .lines = 1,
+        .line_size = ROOM + 1,
+        .written = ROOM},
+    {.name = "half of a line fits",
+        .json = true,
+        .lines = 1,
+        .line_size = 6000,
+        .written = ROOM},
+    {.name = "half of a line fits, as text",
+        .lines = 1,
+        .line_size = 6000,
+        .written = ROOM},
+    {.name = "half of a line fits, and none of the next",
+        .json = true,
+        .lines = 2,
+        .line_size = 6000,
+        .written = ROOM},
+    {.name = "both streams are one",
+        .json = true,
+        .both = true,
+        .lines = 2,
+        .line_size = 6000,
+        .written = ROOM},
+    {.name = "a line of a hundred pieces",
+        .json = true,
+        .lines = 1,
+        .line_size = 400000,
+        .written = ROOM},
+    {.name = "no room",
+        .json = true,
+        .full = true,
+        .lines = 1,
+        .line_size = 300},
+    {.name = "no room, as text", .full = true, .lines = 1, .line_size = 300},
+    {.name = "no room for many lines",
+        .json = true,
+        .full = true,
+        .lines = 100,
+        .line_size = 300},
+    {.name = "no room in a socket",
+        .kind = A_SOCKET,
+        .json = true,
+        .full = true,
+        .lines = 3,
+        .line_size = 300},
+    {.name = "no room in a socket, as text",
+        .kind = A_SOCKET,
+        .full = true,
+        .lines = 3,
+        .line_size = 6000},
+};
+
+/* Makes both ends of a log; the first one is read from, without waiting. */
+static void make_ends(enum log_kind kind, int ends[2]) {
+  int failed = 0;
+
+  if (kind == A_PIPE) failed = pipe(ends);
+  else failed = socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+  if (failed) abort();
+  if (kind == A_PIPE)
+    expect_int("a page", fcntl(ends[1], F_SETPIPE_SZ, ROOM), ROOM);
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+}
+
+static void fill(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+
+  fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  while (write(fd, "\n", 1) == 1) continue;
+  fcntl(fd, F_SETFL, flags);
+}
+
+static char all_read[65536];
+
+/* Reads all that is there. */
+static const char *drain(int fd) {
+  ssize_t size = read(fd, all_read, sizeof all_read - 1);
+
+  all_read[size > 0 ? size : 0] = '\0';
+  return all_read;
+}
+
+/* Prints a line of this size, its end included: that of a hook. */
+static void print_line_of(size_t size) {
+  static const char json[] = "{'hook':'play','lcuid':'I1',"
+                             "'result':'acknowledged','message':''}\n";
+  static const char text[] = "hook: 'play' 'I1' 'acknowledged' ''\n";
+  static char message[500000];
+
+  size -= d.log.json ? sizeof json - 1 : sizeof text - 1;
+  memset(message, 'x', size);
+  message[size] = '\0';
+  print_hook(&d, true, message);
+}
+
+/* A daemon whose log this is.  It is also the journal's stream, so that no line
+ * has a time. */
+static void begin_log_at(const struct full_row *row, int fd) {
+  char stream[64];
+  struct stat s;
+
+  if (fstat(fd, &s) != 0) abort();
+  snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)s.st_dev,
+      (uintmax_t)s.st_ino);
+  setenv("JOURNAL_STREAM", stream, 1);
+  fresh();
+  strcpy(d.job.name, "play");
+  strcpy(d.job.lcuid, "I1");
+  d.log.json = row->json;
+  d.log.out->fd = fd;
+  if (row->both) d.log.err->fd = fd;
+  begin_daemon_log(&d.log);
+}
+
+/* The next line comes behind one that says how much was dropped, if any was. */
+static void expect_next_line(
+    const struct full_row *row, const char *said, size_t dropped) {
+  static const char line[] = "lucit-heartbeat: the next line\n";
+  bool as_json = row->json && !row->both;
+  bool is_torn = dropped > 0 && row->written > 0;
+  char told[256];
+
+  if (as_json)
+    snprintf(told, sizeof told, "{\"dropped_bytes\":%zu}\n", dropped);
+  else
+    snprintf(told, sizeof told,
+        "lucit-heartbeat: [%zu bytes of the log were dropped]\n", dropped);
+  if (dropped == 0) *told = '\0';
+  if (is_torn) expect_int("the torn line ends", *said++, '\n');
+  expect_int("how much is said", strncmp(said, told, strlen(told)), 0);
+  said += strlen(told);
+  if (row->both) expect_text("the next line", said, line);
+  else expect_int("the next line", (int64_t)strlen(said), 200);
+}
+
+static void test_full(void **state) {
+  const struct full_row *row = *state;
+  size_t dropped = (size_t)row->lines * row->line_size - row->written;
+  int ends[2];
+
+  in_hand(row->name, row->name, strlen(row->name));
+  make_ends(row->kind, ends);
+  if (row->full) fill(ends[1]);
+  begin_log_at(row, ends[1]);
+  expect_int("the log's flags stay", fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
+
+  for (int i = 0; i < row->lines; i++) print_line_of(row->line_size);
+  const char *said = drain(ends[0]);
+  said += row->full ? strspn(said, "\n") : 0;
+  expect_int("what went out", (int64_t)strlen(said), (int64_t)row->written);
+
+  if (row->both) note(&d, "the next line");
+  else print_line_of(200);
+  expect_next_line(row, drain(ends[0]), dropped);
+  unsetenv("JOURNAL_STREAM");
+  if (d.log.out->fd != ends[1]) close(d.log.out->fd);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 static void die_of(const void *status) {
@@ -1152,6 +1448,8 @@ int main(void) {
   cases_add_rows(test_port, PORTS);
   cases_add_rows(test_quote, QUOTES);
   cases_add_rows(test_log, LOGS);
+  cases_add_rows(test_hidden, HIDDEN);
+  cases_add_rows(test_full, FULL);
   cases_add("an end", test_die, NULL);
   cases_add("the last error", test_last_error, NULL);
   cases_add_rows(test_secret, SECRETS);
