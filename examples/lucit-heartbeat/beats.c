@@ -257,21 +257,21 @@ static bool token_is_refused(const struct daemon *d, hbeat_error e) {
 /* A report has ended; the memory has learnt from it.  `settled`: it is not sent
  * again. */
 static void end_report(struct daemon *d, hbeat_error e, bool settled) {
-  const hbeat_request *report = &d->exchange.request;
+  const hbeat_request *sent = &d->exchange.request;
   const char *then = settled ? "dropped" : "sent again later";
   char says[256] = "acknowledged";
 
   if (was_accepted(d, e)) {
-    print_report(d, report);
+    print_report(d, sent);
     return;
   }
   d->beats.may_report = false;
-  if (report->call == HBEAT_FAILED) {
+  if (sent->call == HBEAT_FAILED) {
     char why[sizeof says - sizeof "failed "];
-    quote(report->message ? report->message : "", why, sizeof why);
+    quote(sent->message ? sent->message : "", why, sizeof why);
     snprintf(says, sizeof says, "failed %s", why);
   }
-  complain(d, "a report failed and is %s: %s %s: %s", then, report->instruction,
+  complain(d, "a report failed and is %s: %s %s: %s", then, sent->instruction,
       says, hbeat_explain(&d->client));
 }
 

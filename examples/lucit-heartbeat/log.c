@@ -146,36 +146,31 @@ static void append(struct sink *sink, const char *text) {
 
 enum { STAMP_SIZE = 24 };
 
-/* Writes the time that the daemon goes by and a space, in UTC as in RFC 3339.
- * Nothing where a line needs no time: a single run is watched as it goes. */
-static const char *write_stamp(
-    const struct daemon *d, const struct sink *sink, char out[STAMP_SIZE]) {
+/* Writes the time that the daemon goes by and a space, in UTC as in RFC 3339;
+ * nothing where a line has none: a single run is watched as it goes. */
+static void write_stamp(const struct daemon *d, const struct sink *sink,
+    bool is_json, char out[STAMP_SIZE]) {
   time_t now = (time_t)now_s(&d->clock);
   struct tm utc;
 
   *out = '\0';
-  if (!d->log.forever || is_journal(sink->fd)) return out;
+  if (is_json || !d->log.forever || is_journal(sink->fd)) return;
   gmtime_r(&now, &utc);
   strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ ", &utc);
-  return out;
 }
 
-/* Says in a line of its own how much was dropped before it.  Where even that
- * cannot be said, the line behind it is dropped, too. */
-static void tell_dropped(
-    const struct daemon *d, struct sink *sink, bool is_json) {
+/* Says in a line of its own how much was dropped before it.  Where that cannot
+ * be said, the line behind it is dropped, too. */
+static void tell_dropped(struct sink *sink, const char *stamp, bool is_json) {
   const char *line_end = sink->is_inside_line ? "\n" : "";
-  char stamp[STAMP_SIZE];
   char line[128];
 
   if (sink->dropped_bytes == 0) return;
-  if (is_json)
-    snprintf(line, sizeof line, "%s{\"dropped_bytes\":%" PRIu64 "}\n", line_end,
-        sink->dropped_bytes);
-  else
-    snprintf(line, sizeof line,
-        "%s%slucit-heartbeat: [%" PRIu64 " bytes of the log were dropped]\n",
-        line_end, write_stamp(d, sink, stamp), sink->dropped_bytes);
+  snprintf(line, sizeof line,
+      is_json ? "%s%s{\"dropped_bytes\":%" PRIu64 "}\n"
+              : "%s%slucit-heartbeat: [%" PRIu64
+                " bytes of the log were dropped]\n",
+      line_end, stamp, sink->dropped_bytes);
   size_t size = strlen(line);
   if (write_bytes(sink, line, size) == size) sink->dropped_bytes = 0;
   else sink->is_torn = true;
@@ -186,9 +181,10 @@ static struct sink *begin_line(
     const struct daemon *d, struct sink *sink, bool is_json) {
   char stamp[STAMP_SIZE];
 
+  write_stamp(d, sink, is_json, stamp);
   sink->is_torn = false;
-  tell_dropped(d, sink, is_json);
-  if (!is_json) append(sink, write_stamp(d, sink, stamp));
+  tell_dropped(sink, stamp, is_json);
+  append(sink, stamp);
   return sink;
 }
 
@@ -453,7 +449,9 @@ static void say(struct sink *out, const char *format, ...) {
   va_start(values, format);
   for (; *format != '\0'; format++) {
     if (*format != '%') {
-      append_byte(out, *format == '\'' ? '"' : *format);
+      char c = *format;
+      if (c == '\'') c = '"';
+      append_byte(out, c);
       continue;
     }
     format++;
