@@ -175,10 +175,12 @@ unaided() { # KIND
     beside="unshare --mount $tmp/unaided"
     $beside true 2>"$tmp/unshared" || beside="unshare --mount --map-root-user
         $tmp/unaided"
-    if ! $beside true 2>"$tmp/unshared"; then
-        ok "unaided # SKIP it takes a namespace: $(cat "$tmp/unshared")"
+    run $beside "$command" --version # a sanitizer wants /proc
+    if [ "$status" -ne 0 ] || [ -s "$err" ]; then
+        ok "unaided # SKIP no start without /proc: $(head -n 1 "$err")"
         return
     fi
+    : >"$out"
     held "$1"
 }
 # The descriptor that others have as well waits as ever.
