@@ -2670,6 +2670,10 @@ bool hbeat_memory_report(hbeat_memory *m, hbeat_request *request) {
 #define MINUTE_MS 60000
 #define HOUR_MS 3600000
 
+/* A failure may come at once.  This is added to the wait behind it, rather than
+ * a bound on it: a bound would gather many devices in one instant. */
+#define RETRY_LEAST_MS 1000
+
 /* A random number below `range`, or 0 if that is 0; `random` is 32 bits. */
 static uint32_t random_below(uint64_t range, uint32_t random) {
   return (uint32_t)(range * random >> 32);
@@ -2738,8 +2742,8 @@ uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     return (uint32_t)s.interval_ms - random_below(s.interval_ms / 10, random);
   }
   if (*failures < UINT32_MAX) ++*failures;
-  return clamp_ms(
-      back_off_ms(&s, *failures, rare, random) + asked_ms(&s, reply));
+  return clamp_ms(back_off_ms(&s, *failures, rare, random) +
+      asked_ms(&s, reply) + RETRY_LEAST_MS);
 }
 
 /* ==== Error names ======================================================= */

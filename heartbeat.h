@@ -945,11 +945,12 @@ typedef struct hbeat_policy {
   /* The first heartbeat comes within this.  0: nine tenths of the interval. */
   uint32_t splay_ms;
 
-  /* The longest wait after failures.  0: ten intervals. */
+  /* The longest wait after failures, without the second that is added to each.
+   * 0: ten intervals. */
   uint32_t retry_max_ms;
 
-  /* The longest wait after failures that need a person.  0: an hour, or 60
-   * intervals where that is longer. */
+  /* The same after failures that need a person.  0: an hour, or 60 intervals
+   * where that is longer. */
   uint32_t rare_max_ms;
 } hbeat_policy;
 
@@ -960,11 +961,12 @@ typedef struct hbeat_policy {
  * which must differ from device to device.
  *
  * After a success the wait is the interval, or up to a tenth less.  After a
- * failure it is any time from 0 up to a limit ("full jitter"): twice the
- * interval after the first failure, doubled by each further one, at most the
- * longest wait above.  A Retry-After is added to it, up to rare_max_ms.  A
- * person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME and _CERT_TRUST, and for
- * the statuses 401, 403, 404 and 422. */
+ * failure it is a second, and any time from 0 up to a limit ("full jitter"):
+ * twice the interval after the first failure, doubled by each further one, at
+ * most the longest wait above.  So it is never less than a second, whatever the
+ * policy and the random number.  A Retry-After is added to it, up to
+ * rare_max_ms.  A person is needed for HBEAT_ERR_ARGUMENT, _CERT_NAME and
+ * _CERT_TRUST, and for the statuses 401, 403, 404 and 422. */
 uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     hbeat_error e, const hbeat_reply *reply, uint32_t random);
 

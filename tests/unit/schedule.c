@@ -4,7 +4,8 @@
 #include <inttypes.h>
 
 enum {
-  NEVER = -1, /* a status: there is no reply */
+  NEVER = -1,    /* a status: there is no reply */
+  SECOND = 1000, /* which is added to each wait behind a failure */
   MINUTE = 60000,
   HOUR = 3600000
 };
@@ -77,18 +78,22 @@ static const struct bound_row {
         .q.status = 200, .q.retry_after_s = HBEAT_NONE, .least = 54001,
         .most = MINUTE},
     {"no JSON, no status", .q.error = HBEAT_ERR_JSON,
-        .q.retry_after_s = HBEAT_NONE, .most = 119999, .failures = 1},
-    {"no JSON, no reply", .q.error = HBEAT_ERR_JSON, .q.status = NEVER,
-        .most = 119999, .failures = 1},
-    {"too big, no status: a record of TLS", .q.error = HBEAT_ERR_TOO_BIG,
-        .q.retry_after_s = HBEAT_NONE, .most = 119999, .failures = 1},
-    {"too big, an error's status", .q.error = HBEAT_ERR_TOO_BIG,
-        .q.status = 300, .q.retry_after_s = HBEAT_NONE, .most = 119999,
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 119999,
         .failures = 1},
+    {"no JSON, no reply", .q.error = HBEAT_ERR_JSON, .q.status = NEVER,
+        .least = SECOND, .most = SECOND + 119999, .failures = 1},
+    {"too big, no status: a record of TLS", .q.error = HBEAT_ERR_TOO_BIG,
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 119999,
+        .failures = 1},
+    {"too big, an error's status", .q.error = HBEAT_ERR_TOO_BIG,
+        .q.status = 300, .q.retry_after_s = HBEAT_NONE, .least = SECOND,
+        .most = SECOND + 119999, .failures = 1},
     {"refused", .q.error = HBEAT_ERR_REFUSED, .q.status = 200,
-        .q.retry_after_s = HBEAT_NONE, .most = 119999, .failures = 1},
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 119999,
+        .failures = 1},
     {"cut off", .q.error = HBEAT_ERR_TRUNCATED, .q.status = 200,
-        .q.retry_after_s = HBEAT_NONE, .most = 119999, .failures = 1},
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 119999,
+        .failures = 1},
 
     {"the first one", .q.error = HBEAT_AGAIN, .q.status = NEVER, .most = 53999},
     {"the first one, of another interval", .q.policy.interval_ms = 5000,
@@ -106,119 +111,136 @@ static const struct bound_row {
         .q.status = 429, .q.retry_after_s = 30, .most = 53999},
 
     {"1st failure", .q.error = HBEAT_ERR_CONNECT, .q.retry_after_s = HBEAT_NONE,
-        .most = 119999, .failures = 1},
+        .least = SECOND, .most = SECOND + 119999, .failures = 1},
     {"2nd failure", .q.failures = 1, .q.error = HBEAT_ERR_CONNECT,
-        .q.retry_after_s = HBEAT_NONE, .most = 239999, .failures = 2},
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 239999,
+        .failures = 2},
     {"3rd failure", .q.failures = 2, .q.error = HBEAT_ERR_CONNECT,
-        .q.retry_after_s = HBEAT_NONE, .most = 479999, .failures = 3},
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 479999,
+        .failures = 3},
     {"4th failure", .q.failures = 3, .q.error = HBEAT_ERR_CONNECT,
-        .q.retry_after_s = HBEAT_NONE, .most = 599999, .failures = 4},
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 599999,
+        .failures = 4},
     {"5th failure", .q.failures = 4, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .most = 599999, .failures = 5},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 599999,
+        .failures = 5},
     {"31st failure", .q.failures = 30, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .most = 599999, .failures = 31},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 599999,
+        .failures = 31},
     {"32nd failure", .q.failures = 31, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .most = 599999, .failures = 32},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 599999,
+        .failures = 32},
     {"33rd failure", .q.failures = 32, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .most = 599999, .failures = 33},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 599999,
+        .failures = 33},
     {"64th failure", .q.failures = 63, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .most = 599999, .failures = 64},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 599999,
+        .failures = 64},
     {"65th failure", .q.failures = 64, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .most = 599999, .failures = 65},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 599999,
+        .failures = 65},
     {"the last failure that is counted", .q.failures = UINT32_MAX - 1,
-        .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER, .most = 599999,
-        .failures = UINT32_MAX},
+        .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER, .least = SECOND,
+        .most = SECOND + 599999, .failures = UINT32_MAX},
     {"and the one after it", .q.failures = UINT32_MAX,
-        .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER, .most = 599999,
-        .failures = UINT32_MAX},
+        .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER, .least = SECOND,
+        .most = SECOND + 599999, .failures = UINT32_MAX},
     {"failure, another interval", .q.policy.interval_ms = 1000,
-        .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER, .most = 1999,
-        .failures = 1},
+        .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER, .least = SECOND,
+        .most = SECOND + 1999, .failures = 1},
     {"failure, ten of another interval", .q.policy.interval_ms = 1000,
         .q.failures = 9, .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER,
-        .most = 9999, .failures = 10},
+        .least = SECOND, .most = SECOND + 9999, .failures = 10},
     {"failure, the most is below the interval", .q.policy.retry_max_ms = 500,
-        .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER, .most = 499,
-        .failures = 1},
+        .q.error = HBEAT_ERR_TIMEOUT, .q.status = NEVER, .least = SECOND,
+        .most = SECOND + 499, .failures = 1},
     {"failure, ten intervals are over 32 bits",
         .q.policy.interval_ms = UINT32_MAX, .q.error = HBEAT_ERR_TIMEOUT,
-        .q.status = NEVER, .most = UINT32_MAX - 1, .failures = 1},
+        .q.status = NEVER, .least = SECOND, .most = UINT32_MAX, .failures = 1},
     {"failure, 1 ms, for long", .q.policy.interval_ms = 1,
         .q.policy.retry_max_ms = UINT32_MAX, .q.failures = 30,
-        .q.error = HBEAT_ERR_TLS, .most = (UINT32_C(1) << 31) - 1,
-        .failures = 31},
+        .q.error = HBEAT_ERR_TLS, .least = SECOND,
+        .most = SECOND + (UINT32_C(1) << 31) - 1, .failures = 31},
     {"failure, 1 ms, for ever", .q.policy.interval_ms = 1,
         .q.policy.retry_max_ms = UINT32_MAX, .q.failures = UINT32_MAX,
-        .q.error = HBEAT_ERR_TLS, .most = (UINT32_C(1) << 31) - 1,
-        .failures = UINT32_MAX},
+        .q.error = HBEAT_ERR_TLS, .least = SECOND,
+        .most = SECOND + (UINT32_C(1) << 31) - 1, .failures = UINT32_MAX},
 
     {"a person, 1st", .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER,
-        .most = 119999, .failures = 1},
+        .least = SECOND, .most = SECOND + 119999, .failures = 1},
     {"a person, 4th", .q.failures = 3, .q.error = HBEAT_ERR_CERT_TRUST,
-        .q.status = NEVER, .most = 959999, .failures = 4},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 959999,
+        .failures = 4},
     {"a person, 5th", .q.failures = 4, .q.error = HBEAT_ERR_CERT_TRUST,
-        .q.status = NEVER, .most = 1919999, .failures = 5},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 1919999,
+        .failures = 5},
     {"a person, 6th", .q.failures = 5, .q.error = HBEAT_ERR_CERT_TRUST,
-        .q.status = NEVER, .most = 3599999, .failures = 6},
+        .q.status = NEVER, .least = SECOND, .most = SECOND + 3599999,
+        .failures = 6},
     {"a person, for ever", .q.failures = UINT32_MAX,
-        .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER, .most = 3599999,
-        .failures = UINT32_MAX},
+        .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER, .least = SECOND,
+        .most = SECOND + 3599999, .failures = UINT32_MAX},
     {"a person, retry_max_ms is for others", .q.policy.retry_max_ms = 1,
         .q.failures = 9, .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER,
-        .most = 3599999, .failures = 10},
+        .least = SECOND, .most = SECOND + 3599999, .failures = 10},
     {"a person, another maximum", .q.policy.rare_max_ms = 7200000,
         .q.failures = 9, .q.error = HBEAT_ERR_CERT_TRUST, .q.status = NEVER,
-        .most = 7199999, .failures = 10},
+        .least = SECOND, .most = SECOND + 7199999, .failures = 10},
     {"rare_max_ms is for a person", .q.policy.rare_max_ms = 7200000,
         .q.failures = 9, .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER,
-        .most = 599999, .failures = 10},
+        .least = SECOND, .most = SECOND + 599999, .failures = 10},
 
     {"a proxy's 403 is not the server's", .q.failures = 8,
-        .q.error = HBEAT_ERR_PROXY, .q.status = 403, .most = 599999,
-        .failures = 9},
+        .q.error = HBEAT_ERR_PROXY, .q.status = 403, .least = SECOND,
+        .most = SECOND + 599999, .failures = 9},
     {"a reply that broke off has no say", .q.failures = 8,
-        .q.error = HBEAT_ERR_TRUNCATED, .q.status = 401, .most = 599999,
-        .failures = 9},
+        .q.error = HBEAT_ERR_TRUNCATED, .q.status = 401, .least = SECOND,
+        .most = SECOND + 599999, .failures = 9},
 
     {"Retry-After: 0", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .most = 119999, .failures = 1},
+        .least = SECOND, .most = SECOND + 119999, .failures = 1},
     {"Retry-After: 1", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = 1, .least = 1000, .most = 120999, .failures = 1},
+        .q.retry_after_s = 1, .least = SECOND + 1000, .most = SECOND + 120999,
+        .failures = 1},
     {"Retry-After, later", .q.failures = 8, .q.error = HBEAT_ERR_STATUS,
-        .q.status = 503, .q.retry_after_s = 120, .least = 120000,
-        .most = 719999, .failures = 9},
+        .q.status = 503, .q.retry_after_s = 120, .least = SECOND + 120000,
+        .most = SECOND + 719999, .failures = 9},
     {"Retry-After, below the maximum", .q.error = HBEAT_ERR_STATUS,
-        .q.status = 429, .q.retry_after_s = 3599, .least = 3599000,
-        .most = 3718999, .failures = 1},
+        .q.status = 429, .q.retry_after_s = 3599, .least = SECOND + 3599000,
+        .most = SECOND + 3718999, .failures = 1},
     {"Retry-After, the maximum", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = 3600, .least = HOUR, .most = 3719999, .failures = 1},
+        .q.retry_after_s = 3600, .least = SECOND + HOUR,
+        .most = SECOND + 3719999, .failures = 1},
     {"Retry-After, above the maximum", .q.error = HBEAT_ERR_STATUS,
-        .q.status = 429, .q.retry_after_s = 3601, .least = HOUR,
-        .most = 3719999, .failures = 1},
+        .q.status = 429, .q.retry_after_s = 3601, .least = SECOND + HOUR,
+        .most = SECOND + 3719999, .failures = 1},
     {"Retry-After, the highest", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = INT64_MAX, .least = HOUR, .most = 3719999,
-        .failures = 1},
+        .q.retry_after_s = INT64_MAX, .least = SECOND + HOUR,
+        .most = SECOND + 3719999, .failures = 1},
     {"Retry-After, past", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = -1, .most = 119999, .failures = 1},
-    {"Retry-After, long past", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = INT64_MIN + 1, .most = 119999, .failures = 1},
-    {"no Retry-After", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = HBEAT_NONE, .most = 119999, .failures = 1},
-    {"Retry-After, and a person", .q.failures = 8, .q.error = HBEAT_ERR_STATUS,
-        .q.status = 403, .q.retry_after_s = 60, .least = MINUTE,
-        .most = 3659999, .failures = 9},
-    {"Retry-After, a proxy's broken body", .q.error = HBEAT_ERR_PROXY,
-        .q.status = 200, .q.retry_after_s = 10, .least = 10000, .most = 129999,
+        .q.retry_after_s = -1, .least = SECOND, .most = SECOND + 119999,
         .failures = 1},
+    {"Retry-After, long past", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = INT64_MIN + 1, .least = SECOND,
+        .most = SECOND + 119999, .failures = 1},
+    {"no Retry-After", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
+        .q.retry_after_s = HBEAT_NONE, .least = SECOND, .most = SECOND + 119999,
+        .failures = 1},
+    {"Retry-After, and a person", .q.failures = 8, .q.error = HBEAT_ERR_STATUS,
+        .q.status = 403, .q.retry_after_s = 60, .least = SECOND + MINUTE,
+        .most = SECOND + 3659999, .failures = 9},
+    {"Retry-After, a proxy's broken body", .q.error = HBEAT_ERR_PROXY,
+        .q.status = 200, .q.retry_after_s = 10, .least = SECOND + 10000,
+        .most = SECOND + 129999, .failures = 1},
     {"Retry-After, within a maximum of odd ms", .q.policy.rare_max_ms = 1500,
         .q.error = HBEAT_ERR_STATUS, .q.status = 429, .q.retry_after_s = 1,
-        .least = 1000, .most = 120999, .failures = 1},
+        .least = SECOND + 1000, .most = SECOND + 120999, .failures = 1},
     {"Retry-After, beyond a maximum of odd ms", .q.policy.rare_max_ms = 1500,
         .q.error = HBEAT_ERR_STATUS, .q.status = 429, .q.retry_after_s = 2,
-        .least = 1500, .most = 121499, .failures = 1},
+        .least = SECOND + 1500, .most = SECOND + 121499, .failures = 1},
     {"Retry-After, a maximum below 1 s", .q.policy.rare_max_ms = 1,
         .q.error = HBEAT_ERR_STATUS, .q.status = 429, .q.retry_after_s = 1,
-        .least = 1, .most = 120000, .failures = 1},
+        .least = SECOND + 1, .most = SECOND + 120000, .failures = 1},
     {"Retry-After, the sum is over 32 bits", .q.policy.interval_ms = UINT32_MAX,
         .q.policy.rare_max_ms = UINT32_MAX, .q.error = HBEAT_ERR_STATUS,
         .q.status = 429, .q.retry_after_s = INT64_MAX, .least = UINT32_MAX,
@@ -279,18 +301,18 @@ static void test_outcome(void **state) {
   static const int64_t ADDED[] = {0, 0, 0, 0, 1000, 90000, HOUR};
   const struct outcome_row *row = *state;
   question q = {.failures = 9, .error = (hbeat_error)row->error};
-  int64_t most = row->person ? HOUR - 1 : 10 * MINUTE - 1;
+  int64_t most = SECOND + (row->person ? HOUR : 10 * MINUTE) - 1;
   uint32_t failures;
 
   in_hand(row->name, NULL, 0);
   for (size_t i = 0; i < COUNT(AFTER); i++) {
     q.status = 0;
     q.retry_after_s = AFTER[i];
-    expect_int("the least", ask(&q, 0, &failures), ADDED[i]);
+    expect_int("the least", ask(&q, 0, &failures), SECOND + ADDED[i]);
     expect_int("the most", ask(&q, MOST, &failures), ADDED[i] + most);
     expect_int("failures", failures, 10);
     q.status = NEVER;
-    expect_int("no reply, the least", ask(&q, 0, &failures), 0);
+    expect_int("no reply, the least", ask(&q, 0, &failures), SECOND);
     expect_int("no reply, the most", ask(&q, MOST, &failures), most);
     expect_int("no reply, failures", failures, 10);
   }
@@ -309,7 +331,7 @@ static void test_statuses(void **state) {
     snprintf(text, sizeof text, "status %d", q.status);
     in_hand(text, NULL, 0);
     expect_int("the most", ask(&q, MOST, &failures),
-        person ? HOUR - 1 : 10 * MINUTE - 1);
+        SECOND + (person ? HOUR : 10 * MINUTE) - 1);
   }
 }
 
@@ -337,8 +359,8 @@ static void model_failure(
   if (q->status != NEVER && q->retry_after_s > 0)
     added = lower((uint64_t)q->retry_after_s, rare / 1000 + 1) * 1000;
   added = lower(added, rare);
-  *least = lower(added, MOST);
-  *most = lower(added + lower(window, longest), MOST);
+  *least = lower(SECOND + added, MOST);
+  *most = lower(SECOND + added + lower(window, longest), MOST);
 }
 
 /* The same of any outcome. */
@@ -443,13 +465,13 @@ static const struct spread_row {
     {"the first one", .q.error = HBEAT_AGAIN, .q.status = NEVER, .from = 0,
         .range = 54000},
     {"after a failure", .q.error = HBEAT_ERR_CONNECT, .q.status = NEVER,
-        .from = 0, .range = 2 * MINUTE},
+        .from = SECOND, .range = 2 * MINUTE},
     {"after many", .q.failures = 20, .q.error = HBEAT_ERR_CONNECT,
-        .q.status = NEVER, .from = 0, .range = 10 * MINUTE},
+        .q.status = NEVER, .from = SECOND, .range = 10 * MINUTE},
     {"for a person", .q.failures = 20, .q.error = HBEAT_ERR_ARGUMENT,
-        .q.status = NEVER, .from = 0, .range = HOUR},
+        .q.status = NEVER, .from = SECOND, .range = HOUR},
     {"behind a Retry-After", .q.error = HBEAT_ERR_STATUS, .q.status = 429,
-        .q.retry_after_s = 100, .from = 100000, .range = 2 * MINUTE},
+        .q.retry_after_s = 100, .from = SECOND + 100000, .range = 2 * MINUTE},
 };
 
 static void test_spread(void **state) {
@@ -481,29 +503,29 @@ static const struct silence_row {
   uint32_t longest; /* ms, that no wait reaches */
 } SILENCES[] = {
     {"no network", .error = HBEAT_ERR_CONNECT, .retry_after_s = HBEAT_NONE,
-        .longest = 10 * MINUTE},
+        .longest = SECOND + 10 * MINUTE},
     {"500", .error = HBEAT_ERR_STATUS, .status = 500,
-        .retry_after_s = HBEAT_NONE, .longest = 10 * MINUTE},
+        .retry_after_s = HBEAT_NONE, .longest = SECOND + 10 * MINUTE},
     {"429", .error = HBEAT_ERR_STATUS, .status = 429, .retry_after_s = 60,
-        .longest = 11 * MINUTE},
+        .longest = SECOND + 11 * MINUTE},
     {"503, and for a year", .error = HBEAT_ERR_STATUS, .status = 503,
-        .retry_after_s = 31536000, .longest = HOUR + 10 * MINUTE},
+        .retry_after_s = 31536000, .longest = SECOND + HOUR + 10 * MINUTE},
     {"a proxy that refuses", .error = HBEAT_ERR_PROXY, .status = 407,
-        .retry_after_s = HBEAT_NONE, .longest = 10 * MINUTE},
+        .retry_after_s = HBEAT_NONE, .longest = SECOND + 10 * MINUTE},
     {"a captive portal", .error = HBEAT_ERR_CERT_NAME,
-        .retry_after_s = HBEAT_NONE, .longest = HOUR},
+        .retry_after_s = HBEAT_NONE, .longest = SECOND + HOUR},
     {"401", .error = HBEAT_ERR_STATUS, .status = 401,
-        .retry_after_s = HBEAT_NONE, .longest = HOUR},
+        .retry_after_s = HBEAT_NONE, .longest = SECOND + HOUR},
     {"404, and for a year", .error = HBEAT_ERR_STATUS, .status = 404,
-        .retry_after_s = 31536000, .longest = 2 * HOUR},
+        .retry_after_s = 31536000, .longest = SECOND + 2 * HOUR},
     {"an argument", .error = HBEAT_ERR_ARGUMENT, .retry_after_s = HBEAT_NONE,
-        .longest = HOUR},
+        .longest = SECOND + HOUR},
     {"another policy", .policy.interval_ms = 5000, .policy.retry_max_ms = 20000,
         .error = HBEAT_ERR_TIMEOUT, .retry_after_s = HBEAT_NONE,
-        .longest = 20000},
+        .longest = SECOND + 20000},
     {"another policy, a person", .policy.interval_ms = 5000,
         .policy.rare_max_ms = 60000, .error = HBEAT_ERR_CERT_TRUST,
-        .retry_after_s = HBEAT_NONE, .longest = 60000},
+        .retry_after_s = HBEAT_NONE, .longest = SECOND + 60000},
 };
 
 static void test_silence(void **state) {
@@ -520,6 +542,7 @@ static void test_silence(void **state) {
   for (; now < month; tries++) {
     uint32_t random = (uint32_t)(next_random(&seed) >> 32);
     uint32_t wait = ask(&q, random, &q.failures);
+    expect_true("a second or more", wait >= SECOND);
     expect_true("below the longest", wait < row->longest);
     now += wait;
   }
