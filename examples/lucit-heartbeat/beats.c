@@ -129,12 +129,10 @@ static bool log_in(struct daemon *d) {
   return true;
 }
 
-/* Each device draws other random bits, so that no two keep step. */
 void schedule_beat(struct daemon *d, hbeat_error e) {
   struct beats *b = &d->beats;
-  uint32_t random = (uint32_t)now_ms(); /* if there is nothing better */
+  uint32_t random = draw_random(d);
 
-  read_file("/dev/urandom", &random, sizeof random);
   b->next_ms =
       now_ms() + hbeat_next_ms(&b->policy, &b->failures, e, &d->reply, random);
 }

@@ -1,29 +1,57 @@
 /* The time: a monotonic one for the loop, and Unix seconds for run_at.
  *
  * A box may start with a dead clock.  Unix seconds are the system's, but never
- * before a floor that goes on with the monotonic clock; and once the server has
- * told the time, they are the server's, whatever the system says. */
+ * before a floor; and once the server has told the time, they are the server's,
+ * whatever the system says.  The floor goes on while the box is suspended, as
+ * CLOCK_BOOTTIME does; the loop's own clock stands still then.
+ *
+ * Such a time is good enough for a log.  What is to run at a time is held
+ * against it only where somebody vouches for it: a clock that was set from a
+ * battery's may be hours fast, and what runs early has run. */
 #include "daemon.h"
 
 #include <string.h>
 #include <time.h>
+#ifdef __linux__
+#include <sys/timex.h>
+#endif
+
+/* 9999-12-31T23:59:59Z: what is written has four digits for the year. */
+#define LATEST_S INT64_C(253402300799)
+
+/* How long the loop waits at most while an instruction waits for its time.  A
+ * wait stands still while the box is suspended, and nobody tells when it goes
+ * on, or when the kernel's clock comes to be synchronized. */
+enum { LOOK_AGAIN_S = 60 };
+
+/* ---- Clocks that only count -------------------------------------------- */
+
+static int64_t ms_of(const struct timespec *t) {
+  return (int64_t)t->tv_sec * 1000 + t->tv_nsec / 1000000;
+}
 
 int64_t now_ms(void) {
   struct timespec t;
 
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  return ms_of(&t);
 }
 
-int64_t now_s(const struct clock *c) {
-  int64_t floor_s = c->floor_s + (now_ms() - c->floor_at_ms) / 1000;
-  int64_t system_s = time(NULL);
+/* The same, but it counts while the box is suspended, too; where there is no
+ * such clock it is the same. */
+static int64_t boot_ms(void) {
+#ifdef CLOCK_BOOTTIME
+  struct timespec t;
 
-  return c->is_the_servers || system_s < floor_s ? floor_s : system_s;
+  if (clock_gettime(CLOCK_BOOTTIME, &t) == 0) return ms_of(&t);
+#endif
+  return now_ms();
 }
+
+/* ---- Unix seconds ------------------------------------------------------ */
 
 /* The compiler's date is of its own time zone, so that a day is taken off. */
-int64_t build_time_s(void) {
+static int64_t build_time_s(void) {
   struct tm built; /* at midnight */
 
   memset(&built, 0, sizeof built);
@@ -32,13 +60,82 @@ int64_t build_time_s(void) {
   return timegm(&built) - DAY / SECOND;
 }
 
+void init_clock(struct clock *c) {
+  memset(c, 0, sizeof *c);
+  c->floor_s = build_time_s();
+  c->floor_at_ms = boot_ms();
+}
+
 void set_clock(struct clock *c, int64_t server_time_s) {
   c->floor_s = server_time_s;
-  c->floor_at_ms = now_ms();
+  c->floor_at_ms = boot_ms();
   c->is_the_servers = true;
 }
+
+/* The floor may come from a file, in which it may be any number. */
+static int64_t floor_now_s(const struct clock *c) {
+  int64_t passed_s = (boot_ms() - c->floor_at_ms) / 1000;
+
+  return c->floor_s < LATEST_S - passed_s ? c->floor_s + passed_s : LATEST_S;
+}
+
+int64_t now_s(const struct clock *c) {
+  int64_t floor_s = floor_now_s(c);
+  int64_t system_s = time(NULL);
+
+  if (c->is_the_servers || system_s < floor_s) return floor_s;
+  return system_s < LATEST_S ? system_s : LATEST_S;
+}
+
+/* Whether a time daemon has told the kernel that its clock is right.  A kernel
+ * that does not say so, or may not be asked, says no. */
+static bool kernel_vouches(void) {
+#ifdef __linux__
+  struct timex t;
+
+  memset(&t, 0, sizeof t); /* nothing is to be changed */
+  return adjtimex(&t) >= 0 && !(t.status & STA_UNSYNC);
+#else
+  return false;
+#endif
+}
+
+/* Where the kernel's clock is before the floor, one of them is wrong. */
+int64_t vouched_now_s(const struct clock *c) {
+  int64_t system_s = time(NULL);
+
+  if (c->is_the_servers) return now_s(c);
+  if (system_s < floor_now_s(c) || !kernel_vouches()) return HBEAT_NONE;
+  return system_s < LATEST_S ? system_s : LATEST_S;
+}
+
+const char *write_stamp(int64_t unix_s, char out[STAMP_SIZE]) {
+  time_t time = (time_t)unix_s;
+  struct tm utc;
+
+  gmtime_r(&time, &utc);
+  strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return out;
+}
+
+/* ---- When the loop goes on --------------------------------------------- */
 
 /* The earliest wins: the loop begins each turn with a late one. */
 void wake_at(struct daemon *d, int64_t at_ms) {
   if (at_ms < d->wake_ms) d->wake_ms = at_ms;
+}
+
+void wake_for_run_at(struct daemon *d, int64_t run_at_s) {
+  struct clock *c = &d->clock;
+  int64_t now = vouched_now_s(c);
+  int64_t wait_s = LOOK_AGAIN_S;
+
+  if (now == HBEAT_NONE && !c->doubts_are_told) {
+    note(d,
+        "what has a time to run at waits: nobody vouches for the clock, neither"
+        " the server nor a time daemon");
+    c->doubts_are_told = true;
+  }
+  if (now != HBEAT_NONE && run_at_s < now + wait_s) wait_s = run_at_s - now;
+  wake_at(d, now_ms() + wait_s * SECOND);
 }

@@ -10,8 +10,9 @@
  *     proxy.c      the proxy, from there or the environment
  *     files.c      roots, token, TLS session and state on the disk
  *     log.c        what is printed
- *     clock.c      the time, by the server's clock if that is known
- *     systemd.c    readiness and the watchdog
+ *     clock.c      the time, and who vouches for it
+ *     random.c     random bits, so that no two devices keep step
+ *     systemd.c    readiness, status and the watchdog
  *     programs.c   a program that is run, and what it prints
  *     jobs.c       the instruction in hand, and its hook
  *     beats.c      heartbeats, log-ins and reports
@@ -246,27 +247,61 @@ const char *quote(const char *text, char *out, size_t size);
 
 /* ---- clock.c ----------------------------------------------------------- */
 
+enum { STAMP_SIZE = 32 }; /* of a date and time as text */
+
 struct clock {
-  int64_t floor_s;     /* Unix seconds that have passed, at least ... */
-  int64_t floor_at_ms; /* ... at this time of now_ms() */
-  bool is_the_servers; /* the floor is exact: the server told it */
+  int64_t floor_s;      /* Unix seconds that have passed, at least ... */
+  int64_t floor_at_ms;  /* ... at this time of CLOCK_BOOTTIME */
+  bool is_the_servers;  /* the floor is exact: the server told it */
+  bool doubts_are_told; /* the log says that nobody vouches for the clock */
 };
 
 /* CLOCK_MONOTONIC. */
 int64_t now_ms(void);
 
-/* Unix seconds, by the server's clock if it is known. */
-int64_t now_s(const struct clock *c);
-
 /* The floor before the server tells the time: when this file was compiled, a
  * day less, wherever that was. */
-int64_t build_time_s(void);
+void init_clock(struct clock *c);
 
 /* Takes the server's time. */
 void set_clock(struct clock *c, int64_t server_time_s);
 
+/* Unix seconds, by the server's clock if it is known.  They are never beyond
+ * the year 9999. */
+int64_t now_s(const struct clock *c);
+
+/* Unix seconds that somebody vouches for: the server, which has told the time
+ * to this process, or the kernel, whose clock is synchronized.  HBEAT_NONE:
+ * nobody does. */
+int64_t vouched_now_s(const struct clock *c);
+
+/* Writes "2026-11-30T01:03:19Z", as in RFC 3339; returns `out`. */
+const char *write_stamp(int64_t unix_s, char out[STAMP_SIZE]);
+
 /* Makes the loop go on at this time, if not before. */
 void wake_at(struct daemon *d, int64_t at_ms);
+
+/* The same for an instruction whose run_at is to come, or for which there is no
+ * clock that somebody vouches for. */
+void wake_for_run_at(struct daemon *d, int64_t run_at_s);
+
+/* ---- random.c ---------------------------------------------------------- */
+
+/* Returns 32 random bits: the kernel's, or where it has none those of a
+ * seed. */
+uint32_t draw_random(const struct daemon *d);
+
+/* What differs from device to device, from start to start, and from one moment
+ * to the next. */
+struct seed {
+  const char *device;
+  pid_t pid;
+  uint64_t monotonic_ns;
+  uint64_t system_ns;
+};
+
+/* Makes 32 bits of a seed; each of them depends on all of it. */
+uint32_t mix_seed(const struct seed *seed);
 
 /* ---- systemd.c --------------------------------------------------------- */
 

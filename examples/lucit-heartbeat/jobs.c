@@ -155,13 +155,12 @@ static bool take_job(struct daemon *d) {
   bool unsaved = d->memory.changed;
   struct job *job = &d->job;
   int64_t max_age_ms = d->options.max_age.value;
-  int64_t now = now_s(&d->clock);
+  int64_t now = vouched_now_s(&d->clock);
   hbeat_limits limits = age_limits(d);
   hbeat_instruction i;
 
   bool due = hbeat_memory_due(&d->memory, now, &limits, &i);
-  if (i.run_at_s > now && i.run_at_s - now < DAY / SECOND)
-    wake_at(d, now_ms() + (i.run_at_s - now) * 1000);
+  if (!due && i.run_at_s != HBEAT_NONE) wake_for_run_at(d, i.run_at_s);
   if (due || !unsaved) save_state(d);
   if (!due) return false;
   memset(job, 0, sizeof *job);

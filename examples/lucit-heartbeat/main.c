@@ -177,8 +177,7 @@ static void configure_daemon(struct daemon *d) {
 static void configure(struct daemon *d) {
   const struct options *o = &d->options;
 
-  d->clock.floor_s = build_time_s();
-  d->clock.floor_at_ms = now_ms();
+  init_clock(&d->clock);
   d->cfg.device = o->device;
   d->cfg.app = o->app;
   if (!o->device) die(d, EXIT_USAGE, "--device is required: see --help");

@@ -4,6 +4,10 @@
  *
  *     AHEAD=FILE   seconds, which the time of day is ahead while the file is
  *                  there
+ *     SLEPT=FILE   seconds, which the system was suspended for: the monotonic
+ *                  clock did not count them, the others did
+ *     VOUCHED=FILE whether adjtimex() says that the clock is synchronized: it
+ *                  is while the file is there.  Not set: it is what it is
  *     SLOWLY=N     a second of monotonic time takes N
  *     DICE=FILE    is read for /dev/urandom, and for getrandom()
  *     QUICKLY=N    N seconds of monotonic time pass in one, also while ppoll()
@@ -11,8 +15,7 @@
  *
  * Each pretence is a part below: what is pretended, and a table or functions
  * of where a program asks for it.  Another clock is one more row of `clocks`,
- * another call one more function.  Nothing is pretended of CLOCK_BOOTTIME and
- * of adjtimex(): they go to the system, as nothing under test calls them.
+ * another call one more function.
  */
 #define _GNU_SOURCE
 
@@ -23,6 +26,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,10 +43,10 @@ static int real_open(const char *path, int flags, int mode) {
 
 /* ---- Clocks ----------------------------------------------------------- */
 
-/* AHEAD: the seconds in the file, or 0. */
-static long ahead_s(void) {
+/* The seconds in the file that the environment names, or 0. */
+static long seconds_in(const char *variable) {
   char text[32] = "";
-  const char *path = getenv("AHEAD");
+  const char *path = getenv(variable);
   int fd = path ? real_open(path, O_RDONLY | O_CLOEXEC, 0) : -1;
 
   if (fd < 0) return 0;
@@ -52,20 +56,35 @@ static long ahead_s(void) {
 }
 
 static void put_ahead(struct timespec *t) {
-  t->tv_sec += ahead_s();
+  t->tv_sec += seconds_in("AHEAD");
+}
+
+static void add_sleep(struct timespec *t) {
+  t->tv_sec += seconds_in("SLEPT");
 }
 
 /* SLOWLY: counted from the first look on. */
-static void slow_down(struct timespec *t) {
-  static long long start_ns;
+static void slow_down_from(struct timespec *t, long long *start) {
   const char *slowly = getenv("SLOWLY");
   long long ns = t->tv_sec * 1000000000LL + t->tv_nsec;
 
   if (!slowly) return;
-  if (start_ns == 0) start_ns = ns;
-  ns = start_ns + (ns - start_ns) / strtol(slowly, NULL, 10);
+  if (*start == 0) *start = ns;
+  ns = *start + (ns - *start) / strtol(slowly, NULL, 10);
   t->tv_sec = (time_t)(ns / 1000000000);
   t->tv_nsec = (long)(ns % 1000000000);
+}
+
+static void slow_monotonic(struct timespec *t) {
+  static long long start_ns;
+
+  slow_down_from(t, &start_ns);
+}
+
+static void slow_boottime(struct timespec *t) {
+  static long long start_ns;
+
+  slow_down_from(t, &start_ns);
 }
 
 /* QUICKLY; 1 where it is not set. */
@@ -88,8 +107,12 @@ static const struct {
   void (*change)(struct timespec *t);
 } clocks[] = {
     {CLOCK_REALTIME, put_ahead},
-    {CLOCK_MONOTONIC, slow_down},
+    {CLOCK_REALTIME, add_sleep},
+    {CLOCK_MONOTONIC, slow_monotonic},
     {CLOCK_MONOTONIC, speed_up},
+    {CLOCK_BOOTTIME, slow_boottime},
+    {CLOCK_BOOTTIME, speed_up},
+    {CLOCK_BOOTTIME, add_sleep},
 };
 
 int clock_gettime(clockid_t id, struct timespec *out) {
@@ -115,6 +138,17 @@ int gettimeofday(struct timeval *restrict out, void *restrict unused) {
   clock_gettime(CLOCK_REALTIME, &t);
   *out = (struct timeval){t.tv_sec, t.tv_nsec / 1000};
   return 0;
+}
+
+/* Nobody sets a clock with it in here. */
+int adjtimex(struct timex *t) {
+  const char *vouched = getenv("VOUCHED");
+
+  if (!vouched) return (int)syscall(SYS_adjtimex, t);
+  memset(t, 0, sizeof *t);
+  if (access(vouched, F_OK) == 0) return TIME_OK;
+  t->status = STA_UNSYNC;
+  return TIME_ERROR;
 }
 
 /* ---- Waits ------------------------------------------------------------ */
