@@ -6,7 +6,9 @@
  *     a report, while the heartbeat has time               EXCHANGE_REPORT
  *     the info command, where the heartbeat needs it
  *     a heartbeat, when it is due                          EXCHANGE_BEAT
- *     a log-in, where that heartbeat's token was refused   EXCHANGE_LOGIN
+ *     the same with the token's file read again, where     EXCHANGE_BEAT
+ *     that heartbeat's token was refused
+ *     a log-in, where that is no help                      EXCHANGE_LOGIN
  *
  * A report that fails stops the reports until a heartbeat has gone well: a
  * server that takes none is not asked all the time. */
@@ -107,26 +109,49 @@ hbeat_request make_beat(struct daemon *d) {
       .device_info_count = n};
 }
 
-/* Begins a log-in, once for each heartbeat that fails.  False: there is
- * none. */
+/* Begins a log-in.  False: there is none. */
 static bool log_in(struct daemon *d) {
   struct beats *b = &d->beats;
   const char *path = d->options.secret_file;
   hbeat_request login = {.call = HBEAT_LOGIN};
 
-  if (!path || b->login_was_tried || d->stop_ms != 0) return false;
-  b->login_was_tried = true;
+  if (!path) return false;
   const char *why = read_secret(path, b->secret, &login.login_secret);
   if (why) {
     complain(d, "--secret-file %s: %s: no log-in", path, why);
     return false;
   }
-  d->info.complete = true; /* what it printed is for the heartbeat behind it */
   login.login_token = b->secret;
   login.token_buffer = d->token;
   login.token_buffer_size = sizeof d->token;
   begin(d, EXCHANGE_LOGIN, login);
   return true;
+}
+
+/* Does something about a token that was refused, each remedy once a heartbeat;
+ * what its info command printed is for the heartbeat behind it.  False: there
+ * is nothing left to do. */
+static bool mend_token(struct daemon *d) {
+  struct beats *b = &d->beats;
+
+  if (d->stop_ms != 0) return false;
+  d->info.complete = true;
+  if (b->remedy == REMEDY_NONE) {
+    b->remedy = REMEDY_FILE;
+    bool is_newer = read_newer_token(d);
+    if (is_newer) note(d, "the token was refused: its file has another one");
+    if (is_newer) return true;
+  }
+  if (b->remedy == REMEDY_LOGIN) return false;
+  b->remedy = REMEDY_LOGIN;
+  return log_in(d);
+}
+
+bool beats_go_on(const struct daemon *d) {
+  const struct beats *b = &d->beats;
+  bool hook_runs = d->hook.state != PROGRAM_NONE;
+
+  return b->beats_left > 0 || hook_runs || b->remedy != REMEDY_NONE;
 }
 
 void schedule_beat(struct daemon *d, hbeat_error e) {
@@ -135,6 +160,14 @@ void schedule_beat(struct daemon *d, hbeat_error e) {
 
   b->next_ms =
       now_ms() + hbeat_next_ms(&b->policy, &b->failures, e, &d->reply, random);
+}
+
+void hasten_beat(struct daemon *d) {
+  struct beats *b = &d->beats;
+  int64_t at_ms = b->begun_ms + SECOND;
+
+  if (at_ms < now_ms()) at_ms = now_ms();
+  if (at_ms < b->next_ms) b->next_ms = at_ms;
 }
 
 /* Asks whether the job in hand may run.  One with a run_at has waited already,
@@ -170,7 +203,7 @@ static void copy_texts(struct exchange *x, hbeat_request *request) {
  * none. */
 static bool report(struct daemon *d) {
   struct beats *b = &d->beats;
-  bool beat_is_due = b->beats_left > 0 && now_ms() >= b->next_ms;
+  bool beat_is_due = beats_go_on(d) && now_ms() >= b->next_ms;
   hbeat_request request;
 
   if (!b->may_report || beat_is_due || d->memory.changed) return false;
@@ -186,13 +219,15 @@ void next_exchange(struct daemon *d) {
   struct beats *b = &d->beats;
 
   if (ask_first(d) || report(d)) return;
-  if (b->beats_left == 0) return;
+  if (!beats_go_on(d)) return;
   if (now_ms() < b->next_ms) {
     wake_at(d, b->next_ms);
     return;
   }
   if (d->info_program.state == PROGRAM_RUNS) return;
-  if (!start_info_command(d)) begin(d, EXCHANGE_BEAT, make_beat(d));
+  if (start_info_command(d)) return;
+  b->begun_ms = now_ms();
+  begin(d, EXCHANGE_BEAT, make_beat(d));
 }
 
 /* ---- Ends -------------------------------------------------------------- */
@@ -217,7 +252,9 @@ static void end_beat(struct daemon *d, hbeat_error e) {
   bool same_again = was_accepted(d, e) && e != HBEAT_OK && e == b->last_error;
   if (!same_again || d->log.json || !d->log.forever)
     print_outcome(d, e, detail);
+  b->ended_s = now_s(&d->clock);
   b->last_error = e;
+  b->last_http_status = d->reply.http_status;
   if (e == HBEAT_OK && none_waits(&d->reply.instruction))
     b->last_unlearnt = HBEAT_OK;
   if (e != HBEAT_OK) {
@@ -226,12 +263,12 @@ static void end_beat(struct daemon *d, hbeat_error e) {
         hbeat_error_name(e), detail);
   }
   b->first_beat_ended = true;
-  b->login_was_tried = false;
+  b->remedy = REMEDY_NONE;
   b->may_report = was_accepted(d, e);
   d->info.complete = false;
   d->info.line_count = 0;
-  if (!d->log.forever) b->beats_left--;
-  if (b->beats_left > 0) schedule_beat(d, e);
+  if (!d->log.forever && b->beats_left > 0) b->beats_left--;
+  if (b->beats_left > 0 || d->options.hooks) schedule_beat(d, e);
 }
 
 /* A log-in has ended.  The next heartbeat has its token; or there is none, and
@@ -331,7 +368,7 @@ void end_exchange(struct daemon *d, hbeat_error e) {
   switch (kind) {
   case EXCHANGE_NONE: break;
   case EXCHANGE_BEAT:
-    if (!token_is_refused(d, e) || !log_in(d)) end_beat(d, e);
+    if (!token_is_refused(d, e) || !mend_token(d)) end_beat(d, e);
     break;
   case EXCHANGE_LOGIN: end_login(d, e); break;
   case EXCHANGE_ASK:

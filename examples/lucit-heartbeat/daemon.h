@@ -152,6 +152,10 @@ const char *read_secret(
  * where not: a device is not to be replaced by a file. */
 bool is_replaceable(struct daemon *d, const char *option, const char *path);
 
+/* Reads the token's file again, where another process may have written a newer
+ * token.  False: there is no other one than before. */
+bool read_newer_token(struct daemon *d);
+
 /* Replaces the token's file by the token of a log-in. */
 void write_token(struct daemon *d);
 
@@ -169,6 +173,8 @@ void keep_session(struct daemon *d, hbeat_connection connection);
  * unless a log-in can mend it; on a reload the old ones stay. */
 void load(struct daemon *d, bool first);
 
+/* Loads the memory.  Where another process has it, a daemon ends with an error;
+ * a number of heartbeats ends well, and says so. */
 void load_state(struct daemon *d);
 
 /* Writes the memory down if it has changed.  While that fails memory.changed
@@ -308,6 +314,17 @@ uint32_t mix_seed(const struct seed *seed);
 /* Tells the service manager, if there is one: sd_notify(3). */
 void notify_systemd(const char *state);
 
+/* What STATUS= told last. */
+struct status {
+  int64_t beat_ended_s;
+  int64_t next_ms;
+  pid_t hook;
+};
+
+/* Tells the service manager how the last heartbeat went, when the next one is
+ * due, and which hook runs, where any of that has changed. */
+void tell_status(struct daemon *d);
+
 /* Whether a descriptor is the journal's, which puts the time to each line. */
 bool is_journal(int fd);
 
@@ -435,16 +452,27 @@ struct exchange {
   char data[HBEAT_INSTRUCTION_MAX + 1];
 };
 
+/* What was done last about the token of the heartbeat under way, which the
+ * server has refused. */
+enum remedy {
+  REMEDY_NONE,
+  REMEDY_FILE, /* the token's file was read again */
+  REMEDY_LOGIN
+};
+
 struct beats {
   hbeat_policy policy;
   int64_t beats_left;        /* where it does not go on for ever */
   int64_t next_ms;           /* when the next heartbeat is due */
+  int64_t begun_ms;          /* when the last one began, or else 0 */
+  int64_t ended_s;           /* when the last one ended, or else 0 */
   uint32_t failures;         /* in a row */
   bool first_beat_ended;     /* no hook runs before: its Date sets the clock */
-  bool login_was_tried;      /* for the heartbeat under way */
+  enum remedy remedy;        /* for the heartbeat under way */
   bool last_went_well;       /* the last exchange, of whatever kind */
   bool may_report;           /* since the last heartbeat nothing has failed */
   hbeat_error last_error;    /* of the last heartbeat ... */
+  int last_http_status;      /* ... or 0 */
   hbeat_error last_unlearnt; /* why an instruction was not; OK: each was */
   int exit_status;
   char secret[SECRET_SIZE]; /* two lines, while a log-in is under way */
@@ -464,6 +492,14 @@ hbeat_request make_beat(struct daemon *d);
 
 /* Sets when the next heartbeat is due. */
 void schedule_beat(struct daemon *d, hbeat_error e);
+
+/* Makes the next heartbeat due now, or a second after the last one began. */
+void hasten_beat(struct daemon *d);
+
+/* Whether there is a heartbeat to come: one of those that were asked for, or
+ * any while a hook runs, which may take long, or the one whose token was
+ * refused. */
+bool beats_go_on(const struct daemon *d);
 
 /* Begins what comes next: a report, or when it is time a heartbeat. */
 void next_exchange(struct daemon *d);
@@ -494,6 +530,7 @@ struct daemon {
   int64_t wake_ms;     /* when the loop is to go on */
   int64_t stop_ms;     /* when it ends at the latest; 0: no signal came */
   int64_t watchdog_ms; /* when the watchdog is to be fed */
+  struct status told;
   sigset_t usual_mask; /* the signal mask that the process was started with */
   int state_lock;      /* descriptor; -1: none */
 

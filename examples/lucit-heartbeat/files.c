@@ -315,6 +315,16 @@ void load(struct daemon *d, bool first) {
   d->beats.failures = 0;
 }
 
+bool read_newer_token(struct daemon *d) {
+  char token[TOKEN_SIZE];
+  char phrase[WHY_SIZE];
+
+  if (!d->options.token_file || read_token(d, token, phrase)) return false;
+  if (strcmp(token, d->token) == 0) return false;
+  memcpy(d->token, token, strlen(token) + 1);
+  return true;
+}
+
 /* Without a file the token lives as long as the daemon. */
 void write_token(struct daemon *d) {
   const char *path = d->options.token_file;
@@ -329,6 +339,28 @@ void write_token(struct daemon *d) {
 
 /* The state is the library's memory as it is, beside a lock of its own, which
  * stays while the file is replaced. */
+
+/* Another process has the state, and sends the heartbeats: it may have a hook
+ * that takes long.  Whoever was to send a number of them leaves that to it.
+ * There is no second daemon on purpose. */
+static void __attribute__((noreturn)) leave_to_another(struct daemon *d) {
+  const char *path = d->options.state;
+  const char *format = "skipped: %s\n";
+  char line[MESSAGE_SIZE];
+  char quoted[2 * MESSAGE_SIZE];
+
+  if (d->log.forever)
+    die(d, EXIT_FILE,
+        "--state %s: another lucit-heartbeat uses it: each needs its own",
+        path);
+  snprintf(line, sizeof line,
+      "--state %s: another lucit-heartbeat uses it, and sends the heartbeats",
+      path);
+  quote(line, quoted, sizeof quoted);
+  if (d->log.json) format = "{\"skipped\":%s}\n";
+  printf(format, quoted);
+  exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
 
 /* Locks the state: two on one state would run all twice.  False where there is
  * no lock to be had; then nothing is written. */
@@ -346,10 +378,7 @@ static bool lock_state(struct daemon *d) {
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
   if (fcntl(d->state_lock, F_SETLK, &whole) == 0) return true;
-  if (errno == EACCES || errno == EAGAIN)
-    die(d, EXIT_FILE,
-        "--state %s: another lucit-heartbeat uses it: each needs its own",
-        path);
+  if (errno == EACCES || errno == EAGAIN) leave_to_another(d);
   die(d, EXIT_FILE, "--state %s: its file system has no locks: %s", path,
       strerror(errno));
 }

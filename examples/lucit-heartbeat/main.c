@@ -18,17 +18,22 @@ enum { STOP_MS = 1000 }; /* what a stop gives a hook, and an exchange */
 /* ---- Signals ----------------------------------------------------------- */
 
 static volatile sig_atomic_t reload_is_asked;
+static volatile sig_atomic_t beat_is_asked;
 static volatile sig_atomic_t stop_is_asked;
 
-/* SIGHUP: reload; SIGINT, SIGTERM: stop; SIGCHLD only ends the wait. */
+/* SIGCHLD only ends the wait. */
 static void handle(int number) {
-  if (number == SIGHUP) reload_is_asked = 1;
-  else if (number != SIGCHLD) stop_is_asked = 1;
+  switch (number) {
+  case SIGCHLD: break;
+  case SIGHUP: reload_is_asked = 1; break;
+  case SIGUSR1: beat_is_asked = 1; break;
+  default: stop_is_asked = 1; break;
+  }
 }
 
 /* They come while the loop waits, and at no other time. */
 static void catch_signals(struct daemon *d) {
-  static const int caught[] = {SIGHUP, SIGINT, SIGTERM, SIGCHLD};
+  static const int caught[] = {SIGHUP, SIGUSR1, SIGINT, SIGTERM, SIGCHLD};
   struct sigaction action;
 
   memset(&action, 0, sizeof action);
@@ -89,13 +94,20 @@ static void reload_if_asked(struct daemon *d) {
   reload_is_asked = 0;
 }
 
+/* What comes while a heartbeat is under way asks for another one. */
+static void hasten_beat_if_asked(struct daemon *d) {
+  if (!beat_is_asked || is_busy(d)) return;
+  hasten_beat(d);
+  beat_is_asked = 0;
+}
+
 /* Whether there is nothing more to do, or no more time for it. */
 static bool is_over(const struct daemon *d) {
   bool stops = d->stop_ms != 0;
 
   if (stops && now_ms() >= d->stop_ms) return true;
   if (is_busy(d) || d->hook.state != PROGRAM_NONE) return false;
-  return stops || d->beats.beats_left == 0;
+  return stops || !beats_go_on(d);
 }
 
 /* A daemon that stops begins nothing. */
@@ -108,6 +120,7 @@ static void begin_what_is_next(struct daemon *d) {
 /* What a second did not end is ended. */
 static void end_run(struct daemon *d) {
   signal_program(&d->hook, SIGKILL);
+  signal_program(&d->info_program, SIGKILL);
   abandon_job(d);
   save_state(d);
   hbeat_close(&d->client);
@@ -129,7 +142,9 @@ static int run(struct daemon *d) {
     mind_program(d, &d->hook);
     mind_program(d, &d->info_program);
     reload_if_asked(d);
+    hasten_beat_if_asked(d);
     begin_what_is_next(d);
+    tell_status(d);
     if (is_busy(d)) e = hbeat_step(&d->client);
     if (e != HBEAT_AGAIN) end_exchange(d, e);
     else if (is_over(d)) over = true;

@@ -1,9 +1,11 @@
 /* The service manager: sd_notify(3), sd_watchdog_enabled(3) and the journal,
  * without its library.  A unit of Type=notify waits for READY=1; one with
- * WatchdogSec= starts the daemon again where it does not show that it lives. */
+ * WatchdogSec= starts the daemon again where it does not show that it lives;
+ * and "systemctl status" shows what STATUS= says. */
 #include "daemon.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,6 +45,68 @@ void feed_watchdog(struct daemon *d) {
     d->watchdog_ms = now_ms() + half_ms;
   }
   wake_at(d, d->watchdog_ms);
+}
+
+/* Appends to a text what fits.  sd_notify(3) has no limit, but a status is one
+ * line. */
+static void __attribute__((format(printf, 3, 4)))
+append(char *text, size_t size, const char *format, ...) {
+  size_t length = strlen(text);
+  va_list values;
+
+  va_start(values, format);
+  vsnprintf(text + length, size - length, format, values);
+  va_end(values);
+}
+
+/* "ok (HTTP 200) at 2026-11-30T01:03:19Z".  The words of a server have no place
+ * here: a line end in them would begin another message. */
+static void append_last_beat(const struct daemon *d, char *text, size_t size) {
+  const struct beats *b = &d->beats;
+  char stamp[STAMP_SIZE];
+
+  if (b->ended_s == 0) {
+    append(text, size, "no heartbeat yet");
+    return;
+  }
+  append(text, size, "last heartbeat: %s", hbeat_error_name(b->last_error));
+  if (b->last_http_status != 0)
+    append(text, size, " (HTTP %d)", b->last_http_status);
+  append(text, size, " at %s", write_stamp(b->ended_s, stamp));
+}
+
+/* The times are absolute: what is told stays true until something changes. */
+static void append_what_is_next(
+    const struct daemon *d, char *text, size_t size) {
+  int64_t wait_ms = d->beats.next_ms - now_ms();
+  char stamp[STAMP_SIZE];
+
+  if (wait_ms < 0) wait_ms = 0;
+  int64_t next_s = now_s(&d->clock) + wait_ms / SECOND;
+  if (beats_go_on(d))
+    append(text, size, "; the next one at %s", write_stamp(next_s, stamp));
+  if (d->hook.pid != 0) append(text, size, "; hook %s runs", d->job.name);
+}
+
+/* A heartbeat that ends sets when the next one is due, and so do SIGHUP and
+ * SIGUSR1; two hooks, one behind the other, are two processes. */
+static bool is_told(const struct status *told, const struct status *now) {
+  return told->beat_ended_s == now->beat_ended_s &&
+      told->next_ms == now->next_ms && told->hook == now->hook;
+}
+
+/* At the end there is nothing to come, and STOPPING=1 says so. */
+void tell_status(struct daemon *d) {
+  const struct beats *b = &d->beats;
+  const struct status now = {
+      .beat_ended_s = b->ended_s, .next_ms = b->next_ms, .hook = d->hook.pid};
+  char text[NAME_MAX_SIZE + 200] = "STATUS=";
+
+  if (d->stop_ms != 0 || is_told(&d->told, &now)) return;
+  d->told = now;
+  append_last_beat(d, text, sizeof text);
+  append_what_is_next(d, text, sizeof text);
+  notify_systemd(text);
 }
 
 /* JOURNAL_STREAM has the device and the inode of the journal's stream: see
