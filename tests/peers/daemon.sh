@@ -288,6 +288,8 @@ later() {
     finish
     check 'it ends well' ended_well
     stop "$server"
+    touch "$tmp/vouched" # by the kernel
+    wrap="$(pretend "$tmp/none" /dev/urandom) VOUCHED=$tmp/vouched"
     launch
     check 'it runs, over a restart, without a server' await ran I1 1
     check 'at its time' eval '
@@ -755,6 +757,84 @@ log() {
 
 # ---- The memory's file -----------------------------------------------------
 
+# ---- Signals that ask for a heartbeat ---------------------------------------
+
+# SIGUSR1: one now, and one a second at most, however often it comes.
+asked() {
+    hook look 'grep "^Sig" /proc/self/status >"$tmp/signals"'
+    serve --instruction "$(instruction look I1)"
+    interval=3600
+    wrap='env --ignore-signal=USR1'
+    launch
+    await minds
+    kill -s USR1 "$daemon"
+    check 'before the first one is due' await counts 1 '/heartbeat 200'
+    check 'a hook' await reported I1 acknowledge
+    check '... does not ignore it' \
+        grep -q '^SigIgn:.*[014589cd]..$' "$tmp/signals"
+    fail 500
+    kill -s USR1 "$daemon"
+    check 'before the next one is due' await counts 1 '/heartbeat 500'
+    kill -s USR1 "$daemon"
+    check 'while it backs off' await counts 2 '/heartbeat 500'
+    before=$(count /heartbeat) since=$(date +%s)
+    for _ in $(seq 300); do
+        kill -s USR1 "$daemon"
+        sleep 0.01
+    done
+    check 'three hundred of them: some more' beats 1
+    more=$(($(count /heartbeat) - before)) took_s=$(($(date +%s) - since))
+    check "... $more, not more than one a second, in $took_s s" \
+        [ "$more" -le $((took_s + 2)) ]
+    check 'it lives' lives
+    finish
+    check 'it ends well' ended_well
+}
+
+# ---- What systemctl shows ---------------------------------------------------
+
+# STATUS= is told when something changes, and at no other time.
+status() {
+    hook slow 'for n in $(seq 200); do echo $n; done
+until [ -e "$tmp/go" ]; do sleep 0.05; echo alive; done'
+    serve --instruction "$(instruction slow I1)"
+    listen "$tmp/told" "$tmp/notify"
+    export NOTIFY_SOCKET
+    interval=3600
+    launch
+    time='20[0-9-]*T[0-9:]*Z'
+    told() { # PATTERN
+        grep -q " STATUS=$1\$" "$tmp/told"
+    }
+    check 'at the start' await told \
+        "no heartbeat yet; the next one at $time"
+    kill -s USR1 "$daemon"
+    ok="last heartbeat: ok (HTTP 200) at $time; the next one at $time"
+    check 'a hook runs' await told "$ok; hook slow runs"
+    sleep 1
+    touch "$tmp/go"
+    check 'it has ended' await told "$ok"
+    await reported I1 acknowledge
+    # At the start, SIGUSR1, the heartbeat, its hook, and the hook's end.
+    times=$(grep -c STATUS= "$tmp/told")
+    check "it is told $times times, not at each turn" [ "$times" -le 5 ]
+    fail 503
+    kill -s USR1 "$daemon"
+    check 'a failure' await told \
+        "last heartbeat: status (HTTP 503) at $time; the next one at $time"
+    stop "$server"
+    kill -s USR1 "$daemon"
+    check 'no server' await told \
+        "last heartbeat: connect at $time; the next one at $time"
+    check 'READY comes once' [ "$(grep -c READY=1 "$tmp/told")" -eq 1 ]
+    finish
+    check 'STOPPING' await heard "$tmp/told" STOPPING=1
+    check '... and nothing behind it' eval \
+        'tail -n 1 "$tmp/told" | grep -q STOPPING=1'
+}
+
+# ---- The memory's lock ------------------------------------------------------
+
 # One daemon to a file.
 lock() {
     hook play 'echo done'
@@ -839,17 +919,6 @@ unwritten() {
     check 'it ends well' ended_well
 }
 
-# A scenario that mounts, in a namespace that takes its mounts along.
-apart() { # SCENARIO
-    alone='unshare --mount'
-    $alone true 2>"$tmp/unshared" || alone="$alone --map-root-user"
-    if $alone true 2>"$tmp/unshared"; then
-        $alone "$0" "$1"
-        exit
-    fi
-    ok "$1 # SKIP it takes a namespace: $(cat "$tmp/unshared")"
-}
-
 disk() {
     hook play 'echo done'
     mount -t tmpfs -o size=64k none "$tmp/state"
@@ -930,6 +999,8 @@ login
 notify
 unwritten
 apart disk
+asked
+status
 prompt
 ack_first
 failures
