@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -1102,6 +1103,184 @@ static void test_limit(void **state) {
   close(p.out);
 }
 
+/* ---- Chance ------------------------------------------------------------- */
+
+enum { SEEDS = 4096, PARTS = 16 };
+
+/* Seeds as they are where many devices start at once: each of them is likely to
+ * differ from the next one in this alone. */
+static const struct seeds_row {
+  const char *name;
+  int pid;
+  uint64_t monotonic_ns;
+  uint64_t system_ns;
+  bool devices; /* each has another number at its end */
+} SEED_STEPS[] = {
+    {"processes, one behind the other", .pid = 1},
+    {"starts a nanosecond apart", .monotonic_ns = 1},
+    {"starts a millisecond apart", .monotonic_ns = 1000000},
+    {"starts a second apart", .monotonic_ns = 1000000000},
+    {"clocks a second apart", .system_ns = 1000000000},
+    {"both clocks a millisecond on", .monotonic_ns = 1000000,
+        .system_ns = 1000000},
+    {"devices", .devices = true},
+};
+
+/* The seed of this number: half a minute after a boot, with a dead clock. */
+static uint32_t mix_of(const struct seeds_row *step, unsigned n) {
+  char device[LCUID_SIZE] = "LCUID-LD-3f2b8a52-93d0-4a5e-8a53-0d6a4e4a7b10";
+  struct seed seed = {.device = device,
+      .pid = (pid_t)(300 + n * (unsigned)step->pid),
+      .monotonic_ns = UINT64_C(30000000000) + n * step->monotonic_ns,
+      .system_ns = UINT64_C(30000000000) + n * step->system_ns};
+
+  if (step->devices)
+    snprintf(device + strlen(device) - 4, 5, "%04x", n & 0xFFFF);
+  return mix_seed(&seed);
+}
+
+/* Each bit is set in half of them, and changes from one to the next in half of
+ * them; a sixteenth of them is in each sixteenth of what there is, as the wait
+ * behind a failure needs it.  Five times the standard deviation is allowed. */
+static void test_seeds(void **state) {
+  const struct seeds_row *step = *state;
+  int set[32] = {0};
+  int changed[32] = {0};
+  int parts[PARTS] = {0};
+  uint32_t before = mix_of(step, SEEDS);
+
+  in_hand(step->name, step->name, strlen(step->name));
+  for (unsigned n = 0; n < SEEDS; n++) {
+    uint32_t mix = mix_of(step, n);
+    parts[mix >> 28]++;
+    for (int bit = 0; bit < 32; bit++) {
+      set[bit] += (int)(mix >> bit & 1);
+      changed[bit] += (int)((mix ^ before) >> bit & 1);
+    }
+    before = mix;
+  }
+  for (int bit = 0; bit < 32; bit++) {
+    expect_true("a bit is set in half", abs(set[bit] - SEEDS / 2) < 160);
+    expect_true("and changes in half", abs(changed[bit] - SEEDS / 2) < 160);
+  }
+  for (int i = 0; i < PARTS; i++)
+    expect_true("a sixteenth", abs(parts[i] - SEEDS / PARTS) < 78);
+}
+
+/* ---- The clock ---------------------------------------------------------- */
+
+#define Y2026_S INT64_C(1767225600)
+#define LAST_S INT64_C(253402300799) /* of the year 9999 */
+
+static const struct clock_row {
+  const char *name;
+  int64_t floor_s;
+  bool is_the_servers;
+  int64_t least_s;
+  int64_t most_s;
+  bool is_vouched; /* whatever the kernel says: the floor is to come */
+} CLOCKS[] = {
+    {"the server's time", Y2026_S, true, Y2026_S, Y2026_S + 3600, true},
+    {"the server's, before 1970", -1000, true, -1000, 2600, true},
+    {"the server's, of the year 9999", LAST_S - 1, true, LAST_S - 1, LAST_S,
+        true},
+    {"the server's, and no time at all", INT64_MAX, true, LAST_S, LAST_S, true},
+    {"a floor that is far to come", LAST_S - 7200, false, LAST_S - 7200,
+        LAST_S - 3600, false},
+    {"a floor that is no time", INT64_MAX, false, LAST_S, LAST_S, false},
+    {"a floor just below", INT64_MAX - 5, false, LAST_S, LAST_S, false},
+};
+
+static void test_clock(void **state) {
+  const struct clock_row *row = *state;
+  struct clock c;
+
+  in_hand(row->name, row->name, strlen(row->name));
+  init_clock(&c);
+  expect_true("nothing is the server's yet", !c.is_the_servers);
+  if (row->is_the_servers) set_clock(&c, row->floor_s);
+  else c.floor_s = row->floor_s;
+  int64_t now = now_s(&c);
+  expect_true("not before", now >= row->least_s);
+  expect_true("nor behind", now <= row->most_s);
+  int64_t vouched = vouched_now_s(&c);
+  expect_int("vouched for", vouched != HBEAT_NONE, row->is_vouched);
+  if (row->is_vouched) expect_true("that is now", vouched >= now);
+  c.floor_at_ms -= INT64_C(5000000);
+  int64_t later = now_s(&c);
+  expect_true("5,000 s later", later >= now + 5000 || later == LAST_S);
+  c.floor_s = INT64_MIN;
+  expect_true("no floor", now_s(&c) <= LAST_S);
+}
+
+/* Each is a state's file that holds the server's time. */
+static const struct kept_row {
+  const char *name;
+  int64_t server_time_s;
+  const char *stamp; /* NULL: the clock is the system's */
+} KEPT[] = {
+    {"the last second", LAST_S, "9999-12-31T23:59:59Z"},
+    {"a second more", LAST_S + 1, "9999-12-31T23:59:59Z"},
+    {"the greatest number", INT64_MAX, "9999-12-31T23:59:59Z"},
+    {"the least one", INT64_MIN + 1, NULL},
+};
+
+static void test_kept_time(void **state) {
+  const struct kept_row *row = *state;
+  hbeat_request beat = {.call = HBEAT_BEAT};
+  hbeat_reply reply = {
+      .clock_offset_s = 0, .server_time_s = row->server_time_s};
+  hbeat_memory kept;
+  char stamp[STAMP_SIZE];
+
+  in_hand(row->name, row->name, strlen(row->name));
+  fresh();
+  init_clock(&d.clock);
+  hbeat_memory_load(&kept, NULL, 0, NULL);
+  hbeat_memory_learn(&kept, &beat, &reply, HBEAT_OK);
+  kept.changed = 0;
+  expect_error("loaded",
+      hbeat_memory_load(&d.memory, &kept, sizeof kept, &d.clock.floor_s),
+      HBEAT_OK);
+  write_stamp(now_s(&d.clock), stamp);
+  if (row->stamp) expect_text("now", stamp, row->stamp);
+  else expect_int("a year of four digits", (int64_t)strlen(stamp), 20);
+}
+
+/* When the loop looks again at what has a time to run at. */
+static const struct wait_row {
+  const char *name;
+  bool is_vouched;
+  int64_t from_now_s; /* of the run_at */
+  int64_t most_ms;
+} WAITS[] = {
+    {"in a second", true, 1, 1000},
+    {"in half a minute", true, 30, 30000},
+    {"in a minute", true, 60, 60000},
+    {"in a year: within a minute, for it may be suspended", true, 31536000,
+        60000},
+    {"at the end of all time", true, INT64_MAX - Y2026_S - 7200, 60000},
+    {"in a second, by nobody's clock", false, 1, 60000},
+    {"in a year, by nobody's clock", false, 31536000, 60000},
+};
+
+static void test_wait(void **state) {
+  const struct wait_row *row = *state;
+
+  in_hand(row->name, row->name, strlen(row->name));
+  fresh();
+  int64_t before_ms = now_ms();
+  set_clock(&d.clock, Y2026_S);
+  if (!row->is_vouched) d.clock.is_the_servers = false;
+  if (!row->is_vouched) d.clock.floor_s = LAST_S; /* whatever the kernel says */
+  d.clock.doubts_are_told = true;
+  wake_for_run_at(&d, Y2026_S + row->from_now_s);
+  int64_t behind_ms = now_ms();
+  expect_true("not later", d.wake_ms <= behind_ms + row->most_ms);
+  int64_t passed_ms = behind_ms - before_ms + 1000;
+  expect_true("nor at once", d.wake_ms >= before_ms + row->most_ms - passed_ms);
+}
+
 /* ---- What comes next ---------------------------------------------------- */
 
 enum { LATER_MS = 60000 };
@@ -1114,8 +1293,10 @@ static const struct next_row {
   bool may_report;
   bool report_waits;
   bool unsaved;
-  bool over;         /* no heartbeat is left */
-  bool later;        /* the next heartbeat is not due */
+  bool over;  /* no heartbeat is left */
+  bool later; /* the next heartbeat is not due */
+  bool hook_runs;
+  enum remedy remedy;
   bool info_command; /* there is one, which does not start */
   enum program_state info;
   enum exchange_kind kind; /* of the exchange that begins */
@@ -1124,6 +1305,18 @@ static const struct next_row {
     {.name = "a heartbeat that is due", .kind = EXCHANGE_BEAT},
     {.name = "a heartbeat that is not due", .later = true},
     {.name = "no heartbeat left", .over = true},
+    {.name = "none left, but a hook runs",
+        .over = true,
+        .hook_runs = true,
+        .kind = EXCHANGE_BEAT},
+    {.name = "a hook runs, and it is not due",
+        .over = true,
+        .hook_runs = true,
+        .later = true},
+    {.name = "none left, but the last one's token is another one now",
+        .over = true,
+        .remedy = REMEDY_FILE,
+        .kind = EXCHANGE_BEAT},
     {.name = "an info command that cannot start does not stop it",
         .info_command = true,
         .kind = EXCHANGE_BEAT},
@@ -1239,6 +1432,8 @@ static void test_next(void **state) {
   d.beats.beats_left = !row->over;
   d.beats.next_ms = row->later ? now_ms() + LATER_MS : 0;
   d.options.info_command = row->info_command ? "/nowhere/to/be/found" : NULL;
+  d.hook.state = row->hook_runs ? PROGRAM_RUNS : PROGRAM_NONE;
+  d.beats.remedy = row->remedy;
   d.info_program.state = row->info;
   d.info.complete = !row->info_command;
   if (row->info_command) d.info_program.state = PROGRAM_IS_ENDED;
@@ -1249,8 +1444,39 @@ static void test_next(void **state) {
     expect_text("asks for", d.exchange.request.instruction, "LCUID-LDRI-2");
   if (row->kind == EXCHANGE_REPORT)
     expect_text("reports", d.exchange.request.instruction, "LCUID-LDRI-1");
-  if (row->later && row->kind == EXCHANGE_NONE && !row->over)
+  bool goes_on = !row->over || row->hook_runs;
+  if (row->later && row->kind == EXCHANGE_NONE && goes_on)
     expect_int("it wakes", d.wake_ms, d.beats.next_ms);
+}
+
+/* SIGUSR1. */
+static const struct hasten_row {
+  const char *name;
+  int64_t begun_ms; /* from now, as the others */
+  int64_t next_ms;
+  int64_t due_ms;
+} HASTENS[] = {
+    {"long ago: now", -60000, 60000, 0},
+    {"a second ago: now", -1000, 60000, 0},
+    {"just now: a second from then", 0, 60000, 1000},
+    {"half a second ago", -500, 60000, 500},
+    {"due already", -60000, -5, -5},
+    {"due sooner than a second from the last", 0, 300, 300},
+};
+
+static void test_hasten(void **state) {
+  const struct hasten_row *row = *state;
+
+  in_hand(row->name, row->name, strlen(row->name));
+  fresh();
+  int64_t before_ms = now_ms();
+  d.beats.begun_ms = before_ms + row->begun_ms;
+  d.beats.next_ms = before_ms + row->next_ms;
+  hasten_beat(&d);
+  int64_t passed_ms = now_ms() - before_ms;
+  int64_t due_ms = d.beats.next_ms - before_ms;
+  expect_true("not before", due_ms >= row->due_ms);
+  expect_true("nor later", due_ms <= row->due_ms + passed_ms);
 }
 
 /* ---- The facts of a heartbeat ------------------------------------------- */
@@ -1454,7 +1680,12 @@ int main(void) {
   cases_add("the last error", test_last_error, NULL);
   cases_add_rows(test_secret, SECRETS);
   cases_add("the limit of a program", test_limit, NULL);
+  cases_add_rows(test_seeds, SEED_STEPS);
+  cases_add_rows(test_clock, CLOCKS);
+  cases_add_rows(test_kept_time, KEPT);
+  cases_add_rows(test_wait, WAITS);
   cases_add_rows(test_next, NEXT);
+  cases_add_rows(test_hasten, HASTENS);
   cases_add("the facts of a heartbeat", test_facts, NULL);
   cases_add_rows(test_asked, ASKED);
   cases_add_rows(test_hooks, HOOKS);
