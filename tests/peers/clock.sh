@@ -224,7 +224,7 @@ PYTHON
 suspended() {
     hook play 'echo done'
     serve --instruction "$(instruction play I1 [] "$(at 500000)")"
-    wrap="$(pretend "$tmp/none" /dev/zero) QUICKLY=100 SLEPT=$tmp/slept"
+    wrap="$(pretend "$tmp/none" /dev/zero) QUICKLY=20 SLEPT=$tmp/slept"
     interval=1d
     launch --max-age 0
     check 'a heartbeat' await counts 1 '/heartbeat 200'
