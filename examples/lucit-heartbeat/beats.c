@@ -128,6 +128,13 @@ static bool log_in(struct daemon *d) {
   return true;
 }
 
+/* Takes the token that its file has now.  False: it is the same. */
+static bool use_newer_token(struct daemon *d) {
+  if (!read_newer_token(d)) return false;
+  note(d, "the token was refused: its file has another one");
+  return true;
+}
+
 /* Does something about a token that was refused, each remedy once a heartbeat;
  * what its info command printed is for the heartbeat behind it.  False: there
  * is nothing left to do. */
@@ -138,9 +145,7 @@ static bool mend_token(struct daemon *d) {
   d->info.complete = true;
   if (b->remedy == REMEDY_NONE) {
     b->remedy = REMEDY_FILE;
-    bool is_newer = read_newer_token(d);
-    if (is_newer) note(d, "the token was refused: its file has another one");
-    if (is_newer) return true;
+    if (use_newer_token(d)) return true;
   }
   if (b->remedy == REMEDY_LOGIN) return false;
   b->remedy = REMEDY_LOGIN;

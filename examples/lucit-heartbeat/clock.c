@@ -90,14 +90,14 @@ int64_t now_s(const struct clock *c) {
 /* Whether a time daemon has told the kernel that its clock is right.  A kernel
  * that does not say so, or may not be asked, says no. */
 static bool kernel_vouches(void) {
+  bool vouches = false;
+
 #ifdef __linux__
   struct timex t;
-
   memset(&t, 0, sizeof t); /* nothing is to be changed */
-  return adjtimex(&t) >= 0 && !(t.status & STA_UNSYNC);
-#else
-  return false;
+  if (adjtimex(&t) >= 0) vouches = !(t.status & STA_UNSYNC);
 #endif
+  return vouches;
 }
 
 /* Where the kernel's clock is before the floor, one of them is wrong. */

@@ -79,12 +79,13 @@ static void append_last_beat(const struct daemon *d, char *text, size_t size) {
 static void append_what_is_next(
     const struct daemon *d, char *text, size_t size) {
   int64_t wait_ms = d->beats.next_ms - now_ms();
-  char stamp[STAMP_SIZE];
 
   if (wait_ms < 0) wait_ms = 0;
-  int64_t next_s = now_s(&d->clock) + wait_ms / SECOND;
-  if (beats_go_on(d))
-    append(text, size, "; the next one at %s", write_stamp(next_s, stamp));
+  if (beats_go_on(d)) {
+    char stamp[STAMP_SIZE];
+    write_stamp(now_s(&d->clock) + wait_ms / SECOND, stamp);
+    append(text, size, "; the next one at %s", stamp);
+  }
   if (d->hook.pid != 0) append(text, size, "; hook %s runs", d->job.name);
 }
 
