@@ -253,7 +253,7 @@ const char *quote(const char *text, char *out, size_t size);
 
 /* ---- clock.c ----------------------------------------------------------- */
 
-enum { STAMP_SIZE = 32 }; /* of a date and time as text */
+enum { STAMP_SIZE = 32 }; /* of a date and time as text, with room behind it */
 
 struct clock {
   int64_t floor_s;      /* Unix seconds that have passed, at least ... */

@@ -24,7 +24,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- Sinks ------------------------------------------------------------- */
@@ -144,24 +143,19 @@ static void append(struct sink *sink, const char *text) {
 
 /* ---- Lines ------------------------------------------------------------- */
 
-enum { STAMP_SIZE = 24 };
-
-/* Writes the time that the daemon goes by and a space, in UTC as in RFC 3339;
- * nothing where a line has none: a single run is watched as it goes. */
-static void write_stamp(const struct daemon *d, const struct sink *sink,
+/* What a line begins with: the time that the daemon goes by, in UTC, and a
+ * space; "" where a line has none, since a single run is watched as it goes. */
+static const char *write_prefix(const struct daemon *d, const struct sink *sink,
     bool is_json, char out[STAMP_SIZE]) {
-  time_t now = (time_t)now_s(&d->clock);
-  struct tm utc;
-
   *out = '\0';
-  if (is_json || !d->log.forever || is_journal(sink->fd)) return;
-  gmtime_r(&now, &utc);
-  strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+  if (is_json || !d->log.forever || is_journal(sink->fd)) return out;
+  write_stamp(now_s(&d->clock), out);
+  return strcat(out, " ");
 }
 
 /* Says in a line of its own how much was dropped before it.  Where that cannot
  * be said, the line behind it is dropped, too. */
-static void tell_dropped(struct sink *sink, const char *stamp, bool is_json) {
+static void tell_dropped(struct sink *sink, const char *prefix, bool is_json) {
   const char *line_end = sink->is_inside_line ? "\n" : "";
   char line[128];
 
@@ -170,7 +164,7 @@ static void tell_dropped(struct sink *sink, const char *stamp, bool is_json) {
       is_json ? "%s%s{\"dropped_bytes\":%" PRIu64 "}\n"
               : "%s%slucit-heartbeat: [%" PRIu64
                 " bytes of the log were dropped]\n",
-      line_end, stamp, sink->dropped_bytes);
+      line_end, prefix, sink->dropped_bytes);
   size_t size = strlen(line);
   if (write_bytes(sink, line, size) == size) sink->dropped_bytes = 0;
   else sink->is_torn = true;
@@ -179,12 +173,12 @@ static void tell_dropped(struct sink *sink, const char *stamp, bool is_json) {
 /* Begins a line of text or of JSON; returns its sink. */
 static struct sink *begin_line(
     const struct daemon *d, struct sink *sink, bool is_json) {
-  char stamp[STAMP_SIZE];
+  char room[STAMP_SIZE];
+  const char *prefix = write_prefix(d, sink, is_json, room);
 
-  write_stamp(d, sink, is_json, stamp);
   sink->is_torn = false;
-  tell_dropped(sink, stamp, is_json);
-  append(sink, stamp);
+  tell_dropped(sink, prefix, is_json);
+  append(sink, prefix);
   return sink;
 }
 
