@@ -62,7 +62,9 @@ long_hook() {
     check '... and has reported it' reported I1 acknowledge
     check '... which ran once' ran I1 1
     check '... and has printed nothing else' eval '
-        [ ! -s "$err" ] && jq -e "has(\"hook\") or .result == \"ok\"" "$out"'
+        [ ! -s "$err" ] &&
+            jq -es "all(has(\"hook\") or has(\"report\") or .result == \"ok\")" \
+                "$out"'
     another $once --hooks "$hooks" --json
     check 'then another one may send' eval '
         [ "$status" -eq 1 ] && [ "$(count "/heartbeat 401")" -eq 1 ]'
