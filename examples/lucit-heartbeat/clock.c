@@ -87,6 +87,14 @@ int64_t now_s(const struct clock *c) {
   return system_s < LATEST_S ? system_s : LATEST_S;
 }
 
+void raise_clock(struct clock *c, int64_t time_s) {
+  bool is_later = time_s > floor_now_s(c) && time_s <= LATEST_S;
+
+  if (c->is_the_servers || !is_later) return;
+  c->floor_s = time_s;
+  c->floor_at_ms = boot_ms();
+}
+
 /* Whether a time daemon has told the kernel that its clock is right.  A kernel
  * that does not say so, or may not be asked, says no. */
 static bool kernel_vouches(void) {

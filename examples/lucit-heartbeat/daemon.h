@@ -8,7 +8,12 @@
  *     options.c    the command line
  *     numbers.c    its numbers and times
  *     proxy.c      the proxy, from there or the environment
- *     files.c      roots, token, TLS session and state on the disk
+ *     files.c      files in general: reading, replacing, where a path leads
+ *     credentials.c  roots, token and secret
+ *     session.c    the TLS session, for the next run
+ *     state.c      what has run and is to be reported, in a file
+ *     lock.c       its lock
+ *     spare.c      how it is written, on a full disk, too
  *     log.c        what is printed
  *     clock.c      the time, and who vouches for it
  *     random.c     random bits, so that no two devices keep step
@@ -30,6 +35,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum {
@@ -143,14 +149,63 @@ void find_proxy(struct daemon *d);
 /* Reads at most `size` bytes; returns their number, or -1 with errno. */
 ssize_t read_file(const char *path, void *out, size_t size);
 
+/* The same of a descriptor, which is closed; -1 is none, with errno. */
+ssize_t read_and_close(int fd, void *out, size_t size);
+
+/* Reads a text without the line end that editors leave.  Returns NULL, or why
+ * there is none. */
+const char *read_text(const char *path, char *out, size_t size);
+
+/* Writes all of it to the disk; false with errno. */
+bool write_and_sync(int fd, const void *bytes, size_t size);
+
+/* Has the names in a file's folder on the disk; false with errno. */
+bool sync_folder_of(const char *path);
+
+/* Writes a file whole or not at all, on the disk when this returns, for its
+ * owner alone, by way of a file beside it; false with errno. */
+bool replace_file(
+    const char *path, const char *beside, const void *bytes, size_t size);
+
+/* Where a path leads. */
+struct place {
+  char path[VALUE_SIZE];   /* its links followed */
+  const char *link_writer; /* who else may change one, with a verb, or NULL */
+};
+
+/* Follows the links of a path; what it leads to need not exist.  False with
+ * errno: there are too many. */
+bool follow_links(const char *path, struct place *place);
+
+/* The same for an option's file that is to be written: where it leads there is
+ * nothing, or a regular file.  Complains where not: a device is not to be
+ * replaced by a file. */
+bool find_file(struct daemon *d, const char *option, const char *path,
+    struct place *place);
+
+/* The folder in which a path's file stands; it may be written to `folder`. */
+const char *folder_of(const char *path, char folder[PATH_SIZE]);
+
+/* Who else than root and this user may write a file or a folder, with a verb:
+ * "everybody may write"; NULL: nobody. */
+const char *other_writer(const struct stat *s);
+
+/* Notes who else may write a file, or its folder. */
+void note_writers(struct daemon *d, const char *option, const char *path);
+
+/* Notes that everybody may read a file. */
+void note_readers(struct daemon *d, const char *option, const char *path);
+
+/* ---- credentials.c ----------------------------------------------------- */
+
 /* Reads what a log-in needs, two lines, into `out`: the API token, which stands
  * there, and *secret.  Returns NULL, or why it cannot. */
 const char *read_secret(
     const char *path, char out[SECRET_SIZE], const char **secret);
 
-/* Whether the path of an option names nothing, or a regular file; complains
- * where not: a device is not to be replaced by a file. */
-bool is_replaceable(struct daemon *d, const char *option, const char *path);
+/* Whether log-ins can replace the token's file, if there are any; complains
+ * where not. */
+bool check_token_file(struct daemon *d);
 
 /* Reads the token's file again, where another process may have written a newer
  * token.  False: there is no other one than before. */
@@ -159,27 +214,93 @@ bool read_newer_token(struct daemon *d);
 /* Replaces the token's file by the token of a log-in. */
 void write_token(struct daemon *d);
 
+/* Loads roots, client and token.  At first what is wrong ends the process,
+ * unless a log-in can mend it; on a reload the old ones stay. */
+void load(struct daemon *d, bool first);
+
+/* ---- session.c --------------------------------------------------------- */
+
 struct session {
+  struct place place;     /* of its file */
   bool offered;           /* the next handshake offers one */
   unsigned char refusals; /* by servers, in a row */
 };
+
+/* Finds the session's file; complains where it cannot be kept, and takes the
+ * option back. */
+void find_session(struct daemon *d);
 
 void load_session(struct daemon *d);
 
 /* Keeps the session of an exchange that ended; removes one that failed. */
 void keep_session(struct daemon *d, hbeat_connection connection);
 
-/* Loads roots, client and token.  At first what is wrong ends the process,
- * unless a log-in can mend it; on a reload the old ones stay. */
-void load(struct daemon *d, bool first);
+/* ---- lock.c ------------------------------------------------------------ */
 
-/* Loads the memory.  Where another process has it, a daemon ends with an error;
- * a number of heartbeats ends well, and says so. */
-void load_state(struct daemon *d);
+enum lock_result {
+  LOCK_HELD,       /* the state is this process's alone */
+  LOCK_BY_ANOTHER, /* another process has it: write and run nothing, and take no
+                      reply that may hold an instruction */
+  LOCK_IMPOSSIBLE  /* nobody has it, and it cannot be had now; errno says why:
+                      write and run nothing until it can */
+};
+
+/* Locks the state, or makes sure that it still is locked. */
+enum lock_result lock_state(struct daemon *d);
+
+/* ---- state.c ----------------------------------------------------------- */
+
+/* Which file stands at a path, and when it was written. */
+struct identity {
+  bool exists; /* else there is none, and the rest is zero */
+  dev_t device;
+  ino_t inode;
+  off_t size;
+  struct timespec modified;
+  struct timespec changed; /* its contents, its name or its rights */
+};
+
+struct state {
+  struct place place;      /* of its file */
+  struct identity left_as; /* what was read or written there last */
+  hbeat_memory left;       /* what that holds */
+  bool is_loaded;          /* the start is over: what is read now is merged */
+  bool is_lost;            /* another process has the lock: the end */
+  bool was_replaced;       /* another file was read since a job was taken */
+  bool folder_is_synced;   /* the spare is on the disk as the spare */
+  int read_error;          /* the errno that was told last; 0: all is well */
+  int write_error;         /* the same */
+};
+
+struct identity identity_of(const struct stat *s);
+
+/* Finds the state's file; complains where it cannot be used. */
+bool find_state(struct daemon *d);
+
+/* Reads the state at the start, and keeps the lock.  LOCK_BY_ANOTHER: it is not
+ * read.  LOCK_IMPOSSIBLE, which is told: heartbeats go on. */
+enum lock_result load_state(struct daemon *d);
+
+/* Whether instructions may run, as far as the state goes: it is this process's,
+ * and what it holds is known.  Another file that is found is read. */
+bool check_state(struct daemon *d);
+
+/* Takes the next instruction that is due, as hbeat_memory_due(), once that is
+ * written down. */
+bool take_due(struct daemon *d, int64_t time_s, const hbeat_limits *limits,
+    hbeat_instruction *i);
 
 /* Writes the memory down if it has changed.  While that fails memory.changed
  * stays set, and nothing runs. */
 void save_state(struct daemon *d);
+
+/* ---- spare.c ----------------------------------------------------------- */
+
+/* Replaces the state; false with errno. */
+bool write_spare(struct state *state, const void *bytes, size_t size);
+
+/* Allocates the room for the next one, if that can be done. */
+void keep_spare(const struct state *state, size_t size);
 
 /* ---- log.c ------------------------------------------------------------- */
 
@@ -271,6 +392,10 @@ void init_clock(struct clock *c);
 
 /* Takes the server's time. */
 void set_clock(struct clock *c, int64_t server_time_s);
+
+/* Takes the time that a state has, as a floor: the clock is not before that.  A
+ * time beyond the year 9999 is none. */
+void raise_clock(struct clock *c, int64_t time_s);
 
 /* Unix seconds, by the server's clock if it is known.  They are never beyond
  * the year 9999. */
@@ -519,7 +644,9 @@ struct daemon {
   hbeat_reply reply;
   hbeat_memory memory;
 
+  struct place token_place; /* of the token's file */
   struct session session;
+  struct state state;
   struct beats beats;
   struct exchange exchange;
   struct info info;
@@ -532,7 +659,7 @@ struct daemon {
   int64_t watchdog_ms; /* when the watchdog is to be fed */
   struct status told;
   sigset_t usual_mask; /* the signal mask that the process was started with */
-  int state_lock;      /* descriptor; -1: none */
+  int state_lock;      /* descriptor of STATE.lock; -1: none */
 
   /* Memory that others point into. */
   unsigned char tls[HBEAT_TLS_BUFFER_SIZE];

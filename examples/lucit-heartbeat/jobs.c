@@ -152,16 +152,14 @@ static hbeat_limits age_limits(const struct daemon *d) {
 
 /* Takes the next instruction that is due.  False: there is none. */
 static bool take_job(struct daemon *d) {
-  bool unsaved = d->memory.changed;
   struct job *job = &d->job;
   int64_t max_age_ms = d->options.max_age.value;
   int64_t now = vouched_now_s(&d->clock);
   hbeat_limits limits = age_limits(d);
   hbeat_instruction i;
 
-  bool due = hbeat_memory_due(&d->memory, now, &limits, &i);
+  bool due = take_due(d, now, &limits, &i);
   if (!due && i.run_at_s != HBEAT_NONE) wake_for_run_at(d, i.run_at_s);
-  if (due || !unsaved) save_state(d);
   if (!due) return false;
   memset(job, 0, sizeof *job);
   job->state = is_asked_first(&d->options, i.name) ? JOB_ASK_FIRST : JOB_READY;
@@ -235,14 +233,18 @@ static void start_hook(struct daemon *d) {
   job->state = JOB_RUNNING;
 }
 
-/* Nothing runs that is not written down, nor before the first heartbeat. */
+/* Nothing runs that is not written down, nor before the first heartbeat, nor
+ * what another file, that came in between, may have seen run. */
 void next_job(struct daemon *d) {
   struct job *job = &d->job;
 
   if (!d->options.hooks || !d->beats.first_beat_ended) return;
   if (job->state == JOB_RUNNING || job->state == JOB_ASKED) return;
+  if (!check_state(d)) return;
   if (job->state == JOB_NONE && !take_job(d)) return;
   if (now_ms() >= job->until_ms) end_job(d, false, "stale", NULL);
+  else if (d->state.was_replaced)
+    end_job(d, false, "the state was replaced: it may have run", NULL);
   else if (d->memory.changed || job->state == JOB_ASK_FIRST)
     wake_at(d, job->until_ms);
   else start_hook(d);

@@ -137,7 +137,8 @@ static int run(struct daemon *d) {
   while (!over) {
     hbeat_error e = HBEAT_AGAIN;
     d->wake_ms = now_ms() + HOUR; /* if nothing happens before */
-    if (stop_is_asked && d->stop_ms == 0) begin_to_stop(d);
+    bool stops = stop_is_asked || d->state.is_lost;
+    if (stops && d->stop_ms == 0) begin_to_stop(d);
     feed_watchdog(d);
     mind_program(d, &d->hook);
     mind_program(d, &d->info_program);
@@ -151,6 +152,7 @@ static int run(struct daemon *d) {
     else wait_for_more(d);
   }
   end_run(d);
+  if (d->state.is_lost) return EXIT_FILE;
   if (d->log.forever) return EXIT_SUCCESS;
   return d->beats.beats_left > 0 ? EXIT_FAILURE : d->beats.exit_status;
 }
@@ -242,18 +244,40 @@ static int decode(struct daemon *d) {
   return e == HBEAT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Another process has the state, and sends the heartbeats: it may have a hook
+ * that takes long.  Whoever was to send a number of them leaves that to it.
+ * There is no second daemon on purpose.  Returns the exit status. */
+static int leave_to_another(struct daemon *d) {
+  const char *path = d->options.state;
+  const char *format = "skipped: %s\n";
+  char line[MESSAGE_SIZE];
+  char quoted[2 * MESSAGE_SIZE];
+
+  if (d->log.forever) {
+    complain(d,
+        "--state %s: another lucit-heartbeat uses it: each needs its own",
+        path);
+    return EXIT_FILE;
+  }
+  snprintf(line, sizeof line,
+      "--state %s: another lucit-heartbeat uses it, and sends the heartbeats",
+      path);
+  quote(line, quoted, sizeof quoted);
+  if (d->log.json) format = "{\"skipped\":%s}\n";
+  printf(format, quoted);
+  return EXIT_SUCCESS;
+}
+
 /* What the command is for. */
 static int heartbeats(struct daemon *d) {
-  struct options *o = &d->options;
-  const char *new_token = o->secret_file ? o->token_file : NULL;
+  const struct options *o = &d->options;
 
   configure(d);
   if (o->dry_run) return dry_run(d);
   check_hooks(d);
-  if (!is_replaceable(d, "--session", o->session)) o->session = NULL;
-  if (!is_replaceable(d, "--state", o->state)) return EXIT_FILE;
-  if (!is_replaceable(d, "--token-file", new_token)) return EXIT_FILE;
-  if (o->state) load_state(d);
+  find_session(d);
+  if (!find_state(d) || !check_token_file(d)) return EXIT_FILE;
+  if (o->state && load_state(d) == LOCK_BY_ANOTHER) return leave_to_another(d);
   load(d, true);
   return run(d);
 }

@@ -1,7 +1,7 @@
 /*
  * The parts of lucit-heartbeat that are no program yet: its options, numbers
- * and times, what it logs and how it quotes, what comes next, and the job in
- * hand.  All but main.c is linked; no heartbeat is sent, since the client is
+ * and times, what it logs and how it quotes, what is on the disk, what comes
+ * next, and the job in hand.  All but main.c is linked; no heartbeat is sent, since the client is
  * never prepared.
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static struct daemon d;
 
@@ -1077,6 +1078,224 @@ static void test_secret(void **state) {
   }
 }
 
+/* ---- Files --------------------------------------------------------------- */
+
+static char folder[] = "/tmp/lucit-heartbeat-files-XXXXXX";
+
+static void in_folder(const char *name, char path[VALUE_SIZE]) {
+  snprintf(path, VALUE_SIZE, "%s/%s", folder, name);
+}
+
+/* What the tests below make there. */
+static void empty_folder(void) {
+  static const char *const names[] = {"memory", "memory.lock", "memory.spare",
+      "memory.bad", "there/file", "relative", "absolute", "chain", "dangling",
+      "loop", "other", "deep", "there"};
+
+  for (size_t i = 0; i < COUNT(names); i++) {
+    char path[VALUE_SIZE];
+    in_folder(names[i], path);
+    remove(path);
+  }
+}
+
+static void make_link(const char *name, const char *target) {
+  char path[VALUE_SIZE];
+
+  in_folder(name, path);
+  if (symlink(target, path) != 0) abort();
+}
+
+/* A folder, a file in it, and links. */
+static void make_links(void) {
+  char path[VALUE_SIZE];
+
+  empty_folder();
+  in_folder("there", path);
+  if (mkdir(path, 0755) != 0) abort();
+  make_link("absolute", path);
+  in_folder("there/file", path);
+  int fd = open(path, O_WRONLY | O_CREAT, 0600);
+  if (fd < 0 || close(fd) != 0) abort();
+  make_link("relative", "there/file");
+  make_link("chain", "relative");
+  make_link("dangling", "there/none");
+  make_link("loop", "other");
+  make_link("other", "loop");
+  make_link("deep", "absolute/../there/file");
+}
+
+static const struct place_row {
+  const char *name;
+  const char *path; /* in the folder; one with a / in front as it is */
+  const char *leads_to;
+  int error;
+} PLACES[] = {
+    {"a file", "there/file", "there/file", 0},
+    {"a file that is not there", "there/none", "there/none", 0},
+    {"a folder that is not there", "none/file", "none/file", 0},
+    {"a link", "relative", "there/file", 0},
+    {"a link to a link", "chain", "there/file", 0},
+    {"a link that leads nowhere", "dangling", "there/none", 0},
+    {"a folder's link", "absolute/file", "there/file", 0},
+    {"a folder's link, and nothing there", "absolute/none", "there/none", 0},
+    {"the folder above a link's target", "deep", "there/../there/file", 0},
+    {"two slashes", "there//file", "there//file", 0},
+    {"a loop", "loop", NULL, ELOOP},
+    {"a device", "/dev/null", "/dev/null", 0},
+    {"an open file", "/proc/self/fd/0", "/proc/self/fd/0", 0},
+    {"no name", "", "", 0},
+};
+
+static void test_place(void **state) {
+  const struct place_row *row = *state;
+  struct place place;
+  char path[VALUE_SIZE];
+  char wanted[VALUE_SIZE];
+  int ends[2];
+
+  in_hand(row->name, row->path, strlen(row->path));
+  make_links();
+  if (pipe(ends) != 0 || dup2(ends[0], STDIN_FILENO) < 0) abort();
+  in_folder(row->path, path);
+  in_folder(row->leads_to ? row->leads_to : "", wanted);
+  if (*row->path == '/') {
+    strcpy(path, row->path);
+    strcpy(wanted, row->leads_to);
+  }
+  errno = 0;
+  bool found = follow_links(path, &place);
+  expect_int("its error", found ? 0 : errno, row->error);
+  if (found) {
+    expect_text("where it leads", place.path, wanted);
+    expect_text("nobody else", place.link_writer, NULL);
+  }
+  close(ends[0]);
+  close(ends[1]);
+  empty_folder();
+}
+
+/* A link of as many bytes as fit, and a byte more. */
+static void test_long_place(void **state) {
+  static char longest[VALUE_SIZE];
+  struct place place;
+  char path[VALUE_SIZE];
+
+  (void)state;
+  in_hand("a long link", "", 0);
+  memset(longest, 'a', sizeof longest - 1);
+  for (size_t i = 0; i < sizeof longest - 1; i += 100) longest[i] = '/';
+  empty_folder();
+  make_link("relative", longest);
+  in_folder("relative", path);
+  expect_true("it fits", follow_links(path, &place));
+  expect_text("where it leads", place.path, longest);
+  in_folder("relative/a", path);
+  errno = 0;
+  expect_true("it does not fit", !follow_links(path, &place));
+  expect_int("its error", errno, ENAMETOOLONG);
+  empty_folder();
+}
+
+static const struct writer_row {
+  const char *name;
+  uid_t owner; /* 0: root; 1: us; else another user */
+  mode_t mode;
+  const char *who; /* NULL: nobody else */
+} WRITERS[] = {
+    {"our own file", 1, 0600, NULL},
+    {"root's file", 0, 0600, NULL},
+    {"a file that all may read", 1, 0644, NULL},
+    {"another user's file", 2, 0600, "another user owns"},
+    {"a file for a group", 1, 0620, "its group may write"},
+    {"root's file for a group", 0, 0620, "its group may write"},
+    {"a file for all", 1, 0602, "everybody may write"},
+    {"a sticky folder for all", 0, 01777, "everybody may write"},
+};
+
+static void test_writer(void **state) {
+  const struct writer_row *row = *state;
+  struct stat s = {.st_mode = row->mode};
+
+  in_hand(row->name, &row->mode, sizeof row->mode);
+  if (row->owner == 1) s.st_uid = geteuid();
+  if (row->owner == 2) s.st_uid = geteuid() + 1;
+  expect_text("who else", other_writer(&s), row->who);
+}
+
+/* ---- The state ----------------------------------------------------------- */
+
+/* A state with the time of a server, in a file: what the clock says then. */
+static const struct state_time_row {
+  const char *name;
+  int64_t time_s;
+  bool counts; /* else the clock is the system's, or that of the build */
+} STATE_TIMES[] = {
+    {"a time to come", INT64_C(7258118400), true},
+    {"the last second that counts", INT64_C(253402300799), true},
+    {"the year 10000", INT64_C(253402300800), false},
+    {"the last second of all", INT64_MAX, false},
+    {"the first second of all but one", INT64_MIN + 1, false},
+    {"long ago", 1, false},
+};
+
+static void use_state(const char *path) {
+  d.options.state = path;
+  snprintf(d.state.place.path, VALUE_SIZE, "%s", path);
+}
+
+/* Quiet: what it says at the start goes nowhere. */
+static enum lock_result load_quietly(void) {
+  int saved = dup(STDERR_FILENO);
+  int null = open("/dev/null", O_WRONLY);
+
+  if (saved < 0 || dup2(null, STDERR_FILENO) < 0) abort();
+  enum lock_result result = load_state(&d);
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  close(null);
+  return result;
+}
+
+static void close_state(void) {
+  if (d.state_lock >= 0) close(d.state_lock);
+  d.state_lock = -1;
+  empty_folder();
+}
+
+static void write_state_with(int64_t time_s, const char *path) {
+  hbeat_memory memory;
+  hbeat_request beat = {.call = HBEAT_BEAT};
+  hbeat_reply reply = {.clock_offset_s = 0, .server_time_s = time_s};
+
+  hbeat_memory_load(&memory, NULL, 0, NULL);
+  memory.changed = 1;
+  hbeat_memory_learn(&memory, &beat, &reply, HBEAT_OK);
+  memory.changed = 0;
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (write(fd, &memory, sizeof memory) != sizeof memory) abort();
+  close(fd);
+}
+
+static void test_state_time(void **state) {
+  const struct state_time_row *row = *state;
+  char path[VALUE_SIZE];
+
+  in_hand(row->name, &row->time_s, sizeof row->time_s);
+  fresh();
+  d.clock.floor_s = build_time_s();
+  d.clock.floor_at_ms = now_ms() - 1500; /* what has passed is added */
+  in_folder("memory", path);
+  write_state_with(row->time_s, path);
+  use_state(path);
+  expect_int("the lock", load_quietly(), LOCK_HELD);
+  d.clock.floor_at_ms -= 2000; /* two seconds pass */
+  int64_t now = now_s(&d.clock);
+  int64_t off_s = row->counts ? now - row->time_s : now - time(NULL);
+  expect_true("the clock", off_s >= -1 && off_s <= 60);
+  close_state();
+}
+
 /* ---- Programs ----------------------------------------------------------- */
 
 static void end_nothing(struct daemon *daemon, const struct program_end *end) {
@@ -1536,7 +1755,7 @@ static int make_hook(const char *path) {
 
 static int make_hooks(void **state) {
   (void)state;
-  if (!mkdtemp(hooks)) return -1;
+  if (!mkdtemp(hooks) || !mkdtemp(folder)) return -1;
   snprintf(hidden, sizeof hidden, "%s/.hidden", hooks);
   snprintf(play, sizeof play, "%s/play", hooks);
   return make_hook(hidden) != 0 || make_hook(play) != 0;
@@ -1544,7 +1763,8 @@ static int make_hooks(void **state) {
 
 static int remove_hooks(void **state) {
   (void)state;
-  return unlink(hidden) != 0 || unlink(play) != 0 || rmdir(hooks) != 0;
+  return unlink(hidden) != 0 || unlink(play) != 0 || rmdir(hooks) != 0 ||
+      rmdir(folder) != 0;
 }
 
 /* What is told of the hooks at the start. */
@@ -1599,13 +1819,13 @@ static void test_hooks(void **state) {
   else expect_text("what it says", end.said, "");
 }
 
-/* What an instruction becomes; no state is written, since there is no such
- * path. */
+/* What an instruction becomes. */
 static const struct job_row {
   const char *name;
   bool no_hooks;
   bool before_first_beat;
   bool unsaved;
+  bool unwritable; /* the state */
   bool ack_first;
   const char *instruction;
   enum job_state before; /* JOB_NONE: an instruction waits in the memory */
@@ -1624,6 +1844,13 @@ static const struct job_row {
     {.name = "nor before the first heartbeat",
         .instruction = "reload",
         .before_first_beat = true},
+    {.name = "nor what cannot be written down",
+        .instruction = "reload",
+        .unwritable = true},
+    {.name = "nor what asks first and cannot be written down",
+        .instruction = "reload",
+        .unwritable = true,
+        .ack_first = true},
     {.name = "what was asked for waits",
         .before = JOB_ASKED,
         .after = JOB_ASKED},
@@ -1636,29 +1863,25 @@ static const struct job_row {
 
 static void test_job(void **state) {
   const struct job_row *row = *state;
-  bool taken = !row->no_hooks && !row->before_first_beat;
+  bool taken = !row->no_hooks && !row->before_first_beat && !row->unwritable;
   hbeat_instruction i;
+  char path[VALUE_SIZE];
 
   in_hand(row->name, row->name, strlen(row->name));
   fresh();
   d.options.hooks = row->no_hooks ? NULL : hooks;
   d.options.ack_first[0] = row->ack_first ? "reload" : NULL;
-  d.options.state = "/nowhere/at/all";
+  in_folder("memory", path);
+  use_state(row->unwritable ? "/nowhere/at/all" : path);
   d.beats.first_beat_ended = !row->before_first_beat;
   hbeat_memory_load(&d.memory, NULL, 0, NULL);
   if (row->before == JOB_NONE) learn_instruction(row->instruction);
   d.job.state = row->before;
   d.job.until_ms = INT64_MAX;
   d.memory.changed = row->unsaved;
-  if (row->before == JOB_NONE && taken && !row->ack_first) {
-    /* The state cannot be written there, so that nothing runs: */
-    next_job(&d);
-    expect_int("it is in hand", d.job.state, JOB_READY);
-    expect_int("nothing is written", d.memory.changed, 1);
-    d.memory.changed = 0; /* as if it were */
-  }
   next_job(&d);
   expect_int("its state", d.job.state, row->after);
+  close_state();
   if (row->before != JOB_NONE) return;
   bool waits = hbeat_memory_due(&d.memory, 0, &no_limits, &i);
   expect_int("it still waits in the memory", waits, !taken);
@@ -1679,6 +1902,10 @@ int main(void) {
   cases_add("an end", test_die, NULL);
   cases_add("the last error", test_last_error, NULL);
   cases_add_rows(test_secret, SECRETS);
+  cases_add_rows(test_place, PLACES);
+  cases_add("a long link", test_long_place, NULL);
+  cases_add_rows(test_writer, WRITERS);
+  cases_add_rows(test_state_time, STATE_TIMES);
   cases_add("the limit of a program", test_limit, NULL);
   cases_add_rows(test_seeds, SEED_STEPS);
   cases_add_rows(test_clock, CLOCKS);

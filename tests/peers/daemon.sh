@@ -885,7 +885,8 @@ torn() {
         : >"$err"
         launch
         check "$name: it starts all the same" await reported "I$n" acknowledge
-        [ "$name" = empty ] || check "$name: with a warning" [ -s "$err" ]
+        check "$name: with a warning" said "kept as $state.bad"
+        check "$name: it is kept" cmp "$tmp/$name" "$state.bad"
         finish
         check "$name: and leaves a good one" eval \
             '[ "$(stat -c %s "$state")" -eq "$size" ] && ended_well'
@@ -933,7 +934,7 @@ disk() {
     check 'room again: it is reported' await reported I1 acknowledge
     beats 2
     check 'room again: nothing is left beside it' eval \
-        '! ls -A "$tmp/state" | grep -vxE "memory(.lock)?"'
+        '! ls -A "$tmp/state" | grep -vxE "memory(.lock|.spare)?"'
     finish
     stop "$server"
     port=0

@@ -139,8 +139,8 @@ ack_too_late() {
 
 # The file cannot be replaced from that time on.
 unwritable_from() { # NUMBER
-    wrap="strace -D -o $tmp/trace -P $state.new"
-    wrap="$wrap --inject=rename:error=EIO:when=$1+"
+    wrap="strace -D -o $tmp/trace -P $state.spare"
+    wrap="$wrap --inject=renameat2:error=EIO:when=$1+"
 }
 
 unwritten_report() {
