@@ -72,7 +72,7 @@ void set_clock(struct clock *c, int64_t server_time_s) {
   c->is_the_servers = true;
 }
 
-/* The floor may come from a file, in which it may be any number. */
+/* The floor, as far as it has come; it gets no further than LATEST_S. */
 static int64_t floor_now_s(const struct clock *c) {
   int64_t passed_s = (boot_ms() - c->floor_at_ms) / 1000;
 

@@ -1283,8 +1283,8 @@ static void test_state_time(void **state) {
 
   in_hand(row->name, &row->time_s, sizeof row->time_s);
   fresh();
-  d.clock.floor_s = build_time_s();
-  d.clock.floor_at_ms = now_ms() - 1500; /* what has passed is added */
+  init_clock(&d.clock);
+  d.clock.floor_at_ms -= 1500; /* what has passed is added */
   in_folder("memory", path);
   write_state_with(row->time_s, path);
   use_state(path);
@@ -1430,40 +1430,6 @@ static void test_clock(void **state) {
   expect_true("5,000 s later", later >= now + 5000 || later == LAST_S);
   c.floor_s = INT64_MIN;
   expect_true("no floor", now_s(&c) <= LAST_S);
-}
-
-/* Each is a state's file that holds the server's time. */
-static const struct kept_row {
-  const char *name;
-  int64_t server_time_s;
-  const char *stamp; /* NULL: the clock is the system's */
-} KEPT[] = {
-    {"the last second", LAST_S, "9999-12-31T23:59:59Z"},
-    {"a second more", LAST_S + 1, "9999-12-31T23:59:59Z"},
-    {"the greatest number", INT64_MAX, "9999-12-31T23:59:59Z"},
-    {"the least one", INT64_MIN + 1, NULL},
-};
-
-static void test_kept_time(void **state) {
-  const struct kept_row *row = *state;
-  hbeat_request beat = {.call = HBEAT_BEAT};
-  hbeat_reply reply = {
-      .clock_offset_s = 0, .server_time_s = row->server_time_s};
-  hbeat_memory kept;
-  char stamp[STAMP_SIZE];
-
-  in_hand(row->name, row->name, strlen(row->name));
-  fresh();
-  init_clock(&d.clock);
-  hbeat_memory_load(&kept, NULL, 0, NULL);
-  hbeat_memory_learn(&kept, &beat, &reply, HBEAT_OK);
-  kept.changed = 0;
-  expect_error("loaded",
-      hbeat_memory_load(&d.memory, &kept, sizeof kept, &d.clock.floor_s),
-      HBEAT_OK);
-  write_stamp(now_s(&d.clock), stamp);
-  if (row->stamp) expect_text("now", stamp, row->stamp);
-  else expect_int("a year of four digits", (int64_t)strlen(stamp), 20);
 }
 
 /* When the loop looks again at what has a time to run at. */
@@ -1909,7 +1875,6 @@ int main(void) {
   cases_add("the limit of a program", test_limit, NULL);
   cases_add_rows(test_seeds, SEED_STEPS);
   cases_add_rows(test_clock, CLOCKS);
-  cases_add_rows(test_kept_time, KEPT);
   cases_add_rows(test_wait, WAITS);
   cases_add_rows(test_next, NEXT);
   cases_add_rows(test_hasten, HASTENS);
