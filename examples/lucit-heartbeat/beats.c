@@ -45,21 +45,36 @@ static void facts_are_late(struct daemon *d) {
 /* What an info command printed counts, however it ended. */
 static void end_facts(struct daemon *d, const struct program_end *end) {
   const char *path = d->options.info_command;
-  const char *how = end->killed ? "killed by signal" : "exit status";
+  const char *how =
+      end->kind == END_KILLED ? "killed by signal" : "exit status";
 
+  if (end->kind == END_STUCK)
+    complain(
+        d, "--info-command %s: cannot be ended: SIGKILL did not end it", path);
   if (end->late) return; /* which was told */
   d->info.complete = true;
-  if (end->too_long) facts_are_late(d);
+  if (end->kind == END_UNSTARTED)
+    complain(d, "--info-command %s: %s", path, strerror(end->code));
+  else if (end->too_long) facts_are_late(d);
   else if (end->code != 0)
     complain(d, "--info-command %s: %s %d", path, how, end->code);
 }
 
+/* A line that it prints to standard error goes into the log. */
+static bool log_line(struct daemon *d, const char *line) {
+  note(d, "--info-command %s: %s", d->options.info_command, line);
+  return true;
+}
+
 /* The info command gets no time to say farewell: its work is to print. */
 void init_beats(struct daemon *d) {
-  d->info_program.out = -1;
+  init_program(&d->info_program);
   d->info_program.limit_ms = INFO_LIMIT_S * 1000;
   d->info_program.first_signal = SIGKILL;
-  d->info_program.line = take_fact;
+  d->info_program.out.line = take_fact;
+  d->info_program.out.line_size = LINE_SIZE;
+  d->info_program.err.line = log_line;
+  d->info_program.err.line_size = LOG_LINE_SIZE;
   d->info_program.late = facts_are_late;
   d->info_program.end = end_facts;
 }

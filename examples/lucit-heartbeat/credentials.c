@@ -58,7 +58,7 @@ static const char *check_token(const char *text, char why[WHY_SIZE]) {
   return why;
 }
 
-/* Where the token's file is; a link may be another one at each SIGHUP.  One that
+/* Finds the token's file; a link may be another one at each SIGHUP.  One that
  * leads nowhere is left to whoever reads there. */
 static void find_token(struct daemon *d) {
   const char *path = d->options.token_file;
@@ -76,7 +76,7 @@ static void note_secret(
   note_readers(d, option, path);
 }
 
-/* Without log-ins nothing is written there: any file will do, a pipe for one. */
+/* Without log-ins nothing is written there: any file will do, even a pipe. */
 bool check_token_file(struct daemon *d) {
   const struct options *o = &d->options;
 

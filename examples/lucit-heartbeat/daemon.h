@@ -19,12 +19,14 @@
  *     random.c     random bits, so that no two devices keep step
  *     systemd.c    readiness, status and the watchdog
  *     programs.c   a program that is run, and what it prints
+ *     keeper.c     the process between the daemon and a program
  *     jobs.c       the instruction in hand, and its hook
  *     beats.c      heartbeats, log-ins and reports
  *     main.c       the loop, and what else there is to do
  *
  * An instruction is on the disk as taken before its hook starts: killed at any
- * moment, nothing runs twice. */
+ * moment, nothing runs twice.  A hook ends with the daemon, and how it ended is
+ * on the disk before the daemon hears of it. */
 #ifndef DAEMON_H
 #define DAEMON_H
 
@@ -48,12 +50,16 @@ enum {
   LCUID_SIZE = 64,    /* of an instruction that the memory holds */
   REPORT_SIZE = 1024, /* of a hook's response_data */
   LIST_SIZE = 16384,  /* values of an option that may be repeated, and a NULL */
-  LINE_SIZE = 202,    /* what is kept of a line that a program prints */
-  INFO_LINES = 64,    /* lines that --info-command may print */
-  TOKEN_SIZE = 16384, /* today's have 1,100 bytes */
-  SECRET_SIZE = 2048, /* of a token and a secret for log-ins */
-  BODY_SIZE = 262144, /* the largest reply */
-  ARENA_SIZE = 262144 /* room for four hundred roots */
+  LINE_SIZE = 202,    /* what is kept of a line of --info-command */
+  LOG_LINE_SIZE = 1002, /* the same of a line for the log */
+  TAIL_BYTES = 400,     /* what is kept of all that a hook prints: its end */
+  TAIL_SIZE = TAIL_BYTES + 4, /* the same as text: an ellipsis, and a NUL */
+  LEFTOVERS = 8,              /* outputs that are read behind a program's end */
+  INFO_LINES = 64,            /* lines that --info-command may print */
+  TOKEN_SIZE = 16384,         /* today's have 1,100 bytes */
+  SECRET_SIZE = 2048,         /* of a token and a secret for log-ins */
+  BODY_SIZE = 262144,         /* the largest reply */
+  ARENA_SIZE = 262144         /* room for four hundred roots */
 };
 
 struct daemon;
@@ -443,7 +449,7 @@ void notify_systemd(const char *state);
 struct status {
   int64_t beat_ended_s;
   int64_t next_ms;
-  pid_t hook;
+  char hook[LCUID_SIZE]; /* the instruction whose hook runs, or "" */
 };
 
 /* Tells the service manager how the last heartbeat went, when the next one is
@@ -464,35 +470,60 @@ enum program_state {
   PROGRAM_IS_ENDED /* its time is over, or it printed too much: it was told */
 };
 
+enum end_kind {
+  END_EXITED,   /* with status `code` */
+  END_KILLED,   /* by signal `code` */
+  END_STUCK,    /* not at all: not even SIGKILL ends it */
+  END_UNSTARTED /* it never ran: errno was `code` */
+};
+
 /* How a program ended. */
 struct program_end {
-  bool killed; /* by a signal, `code`; else it exited, with status `code` */
+  enum end_kind kind;
   int code;
   bool late;     /* its time was over, or it printed too much */
   bool too_long; /* it printed more than was taken, and then ended by itself */
+};
+
+/* One of a program's two outputs, taken line by line. */
+struct stream {
+  /* A line, without its end.  False: no more are taken.  NULL: nobody asks for
+   * lines. */
+  bool (*line)(struct daemon *d, const char *line);
+  size_t line_size; /* what is kept of a line, with its NUL */
+
+  int fd;                   /* -1: none */
+  size_t size;              /* of the line under way */
+  char text[LOG_LINE_SIZE]; /* the line under way */
+};
+
+/* The end of all that a program printed, to both outputs. */
+struct tail {
+  size_t total;           /* how many bytes there were */
+  char bytes[TAIL_BYTES]; /* the last ones: byte N is at N % TAIL_BYTES */
 };
 
 /* A program that is run, one at a time.  The owner sets the first members. */
 struct program {
   int64_t limit_ms; /* how long it may run; 0: for ever */
   int first_signal; /* ends it when its time is over; 2 s later SIGKILL does */
+  bool is_hook;     /* its end is written down, and the next daemon waits */
 
-  /* A line that it printed, without its end.  False: no more are taken. */
-  bool (*line)(struct daemon *d, const char *line);
+  struct stream out; /* standard output */
+  struct stream err; /* standard error */
 
   /* Its time is over, or it printed too much; NULL: nothing is to be done. */
   void (*late)(struct daemon *d);
 
-  /* It has ended, and all of its process group with it. */
+  /* It has ended, and all of its process group with it; or it cannot be ended,
+   * or was not even started. */
   void (*end)(struct daemon *d, const struct program_end *end);
 
   enum program_state state;
-  pid_t pid;            /* and process group; 0: none */
-  int out;              /* its standard output; -1: none */
-  int64_t end_ms;       /* when its time is over */
-  bool too_long;        /* it printed more than was taken */
-  size_t size;          /* of the line under way */
-  char text[LINE_SIZE]; /* the line under way */
+  int keeper;     /* a socket to its keeper; -1: none */
+  int64_t end_ms; /* when its time is over */
+  bool too_long;  /* it printed more than was taken */
+  struct tail printed;
 };
 
 /* A variable of a program's environment. */
@@ -501,7 +532,11 @@ struct variable {
   const char *value;
 };
 
-/* Starts a program with a text on its standard input; false with errno. */
+/* A program before its first start: it has no descriptors. */
+void init_program(struct program *p);
+
+/* Starts a program with a text on its standard input; false with errno.  What
+ * only its keeper can find out comes as END_UNSTARTED. */
 bool start_program(struct daemon *d, struct program *p, const char *path,
     const char *input, const struct variable *variables, size_t count);
 
@@ -510,6 +545,54 @@ void mind_program(struct daemon *d, struct program *p);
 
 /* Sends a signal to the program and all that it started, if it runs. */
 void signal_program(const struct program *p, int number);
+
+/* Writes the end of what a program printed, with an ellipsis in front where
+ * something is left out. */
+void write_tail(const struct tail *tail, char out[TAIL_SIZE]);
+
+/* Reads, and forgets, what the children of programs print that have ended: else
+ * SIGPIPE would end those. */
+void mind_leftovers(struct daemon *d);
+
+/* Takes the end of each child: keepers, and those that a parent left here. */
+void reap_children(void);
+
+/* ---- keeper.c ---------------------------------------------------------- */
+
+/* What a keeper is to start, and with what. */
+struct charge {
+  const char *path;
+  const struct variable *variables;
+  size_t variable_count;
+  bool is_hook;
+  int in; /* the program's standard descriptors */
+  int out;
+  int err;
+  int out_reader; /* the daemon's ends of its outputs */
+  int err_reader;
+  int daemon; /* a socket to the daemon */
+};
+
+/* Becomes the keeper of a program. */
+void keep_program(struct daemon *d, const struct charge *charge)
+    __attribute__((noreturn));
+
+/* How a hook ended, as its keeper wrote it down. */
+struct kept_end {
+  char lcuid[LCUID_SIZE];
+  char name[NAME_MAX_SIZE];
+  bool acknowledged; /* by --ack-first */
+  struct program_end end;
+};
+
+/* Reads what a keeper wrote down.  False: there is nothing. */
+bool read_kept_end(struct daemon *d, struct kept_end *kept);
+
+/* Removes it, once the state says how the hook ended. */
+void forget_kept_end(struct daemon *d);
+
+/* Waits until no hook of an earlier daemon lives; with the state locked. */
+void await_keepers(struct daemon *d);
 
 /* ---- jobs.c ------------------------------------------------------------ */
 
@@ -533,10 +616,11 @@ struct job {
   bool timed;        /* it had a run_at */
   bool acknowledged; /* by --ack-first: its report is made already */
   int64_t until_ms;  /* when it is too late to start it */
+  int64_t retry_ms;  /* when it is started again, after a shortage ... */
+  int shortage;      /* ... for this errno; 0: there was none */
   char lcuid[LCUID_SIZE];
   char name[HBEAT_INSTRUCTION_MAX + 1];
   char parameters[HBEAT_INSTRUCTION_MAX + 1];
-  char line[LINE_SIZE]; /* the last line that its hook printed */
 };
 
 void init_jobs(struct daemon *d);
@@ -554,6 +638,10 @@ void end_asking(struct daemon *d, bool accepted, bool settled);
 
 /* The daemon ends: what was acknowledged and has not run has failed. */
 void abandon_job(struct daemon *d);
+
+/* The daemon begins: a hook that came to its end without it was not
+ * interrupted. */
+void recall_end(struct daemon *d);
 
 /* ---- beats.c ----------------------------------------------------------- */
 
@@ -653,6 +741,9 @@ struct daemon {
   struct program info_program;
   struct job job;
   struct program hook;
+  bool end_is_kept;         /* a hook's end is beside the state, too */
+  int leftovers[LEFTOVERS]; /* outputs of programs that have ended; -1: none */
+  int64_t leftovers_ms;     /* when these are read again */
 
   int64_t wake_ms;     /* when the loop is to go on */
   int64_t stop_ms;     /* when it ends at the latest; 0: no signal came */

@@ -239,7 +239,7 @@ void note_writers(struct daemon *d, const char *option, const char *path) {
   if (of_folder) note(d, "%s %s: %s its folder", option, path, of_folder);
 }
 
-/* In a folder where others cannot find it, a file that they may read is safe. */
+/* A file that others may read is safe in a folder that they cannot enter. */
 void note_readers(struct daemon *d, const char *option, const char *path) {
   char folder[PATH_SIZE];
   struct stat file;

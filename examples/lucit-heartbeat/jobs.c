@@ -6,12 +6,17 @@
  *
  * --ack-first is for what ends the process, such as a reboot: its report is
  * accepted before it runs, and none is made behind it, unless it fails and the
- * daemon is still there to tell. */
+ * daemon is still there to tell.
+ *
+ * What there is too little of, such as descriptors or processes, does not fail
+ * an instruction: its hook is started later, while --max-age allows. */
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- Its end ----------------------------------------------------------- */
@@ -30,6 +35,7 @@ static void end_job(
   if (!job->acknowledged || failed_after_all)
     hbeat_memory_end(&d->memory, job->lcuid, call, message, data);
   save_state(d);
+  forget_kept_end(d);
   if (d->beats.last_went_well && !job->timed) d->beats.may_report = true;
   job->state = JOB_NONE;
   wake_at(d, 0); /* for the next one */
@@ -53,17 +59,20 @@ void end_asking(struct daemon *d, bool accepted, bool settled) {
   else job->state = JOB_ASK_FIRST;
 }
 
-/* ---- Its hook ---------------------------------------------------------- */
-
-/* The last line that a hook prints goes into its report. */
-static bool take_line(struct daemon *d, const char *line) {
-  memcpy(d->job.line, line, strlen(line) + 1);
-  return true;
+/* Writes the path of an instruction's hook; returns it. */
+static const char *hook_path(
+    const struct options *o, const char *name, char path[PATH_SIZE]) {
+  snprintf(path, PATH_SIZE, "%s/%.*s", o->hooks, NAME_MAX_SIZE - 1, name);
+  return path;
 }
 
-/* Makes the last line that the hook printed UTF-8, as a report is. */
+/* ---- How a hook ended -------------------------------------------------- */
+
+enum { HOW_SIZE = 96 }; /* of words that say how a hook ended */
+
+/* Makes what a hook printed UTF-8, as a report is. */
 static void make_utf8(char *text) {
-  char line[6 * LINE_SIZE];
+  char line[6 * TAIL_SIZE];
   hbeat_json json;
 
   quote(text, line, sizeof line);
@@ -72,46 +81,198 @@ static void make_utf8(char *text) {
     if (*text & 0x80) *text = '?';
 }
 
-/* {"exit_status":1,"message":"..."}: how a hook ended, and its last line. */
-static void describe_end(const struct daemon *d, const struct program_end *end,
-    char *data, size_t size) {
-  const char *kind = end->killed ? "signal" : "exit_status";
+/* {"exit_status":1,"message":"..."}: how a hook ended, and what it printed
+ * last, as far as that fits; NULL where it has no end. */
+static const char *describe_end(const struct program_end *end,
+    const char *printed, char data[REPORT_SIZE]) {
+  const char *kind = end->kind == END_KILLED ? "signal" : "exit_status";
   char line[REPORT_SIZE - 32];
 
-  if (d->job.line[0] == '\0') {
-    snprintf(data, size, "{\"%s\":%d}", kind, end->code);
-    return;
+  if (end->kind == END_STUCK) return NULL;
+  if (*printed == '\0') {
+    snprintf(data, REPORT_SIZE, "{\"%s\":%d}", kind, end->code);
+    return data;
   }
-  quote(d->job.line, line, sizeof line);
-  snprintf(data, size, "{\"%s\":%d,\"message\":%s}", kind, end->code, line);
+  quote(printed, line, sizeof line);
+  snprintf(
+      data, REPORT_SIZE, "{\"%s\":%d,\"message\":%s}", kind, end->code, line);
+  return data;
 }
 
-/* What the report says: the hook's own last line, or else how it ended. */
-static void end_hook(struct daemon *d, const struct program_end *end) {
-  bool well = end->code == 0 && !end->late;
-  const char *interrupted = d->stop_ms != 0 ? "interrupted: " : "";
-  char data[REPORT_SIZE];
-  char how[64];
+/* The same in words. */
+static const char *say_how(const struct program_end *end, char how[HOW_SIZE]) {
+  switch (end->kind) {
+  case END_EXITED: snprintf(how, HOW_SIZE, "exit status %d", end->code); break;
+  case END_KILLED:
+    snprintf(how, HOW_SIZE, "killed by signal %d", end->code);
+    break;
+  case END_STUCK:
+    snprintf(how, HOW_SIZE, "cannot be ended: SIGKILL did not end it");
+    break;
+  case END_UNSTARTED: snprintf(how, HOW_SIZE, "it did not run"); break;
+  }
+  return how;
+}
 
-  make_utf8(d->job.line);
-  describe_end(d, end, data, sizeof data);
+/* ---- A hook that ended without a daemon -------------------------------- */
+
+/* Whether the memory has taken an instruction's hook for interrupted: there is
+ * such a report to make.  It is looked for in a copy, for the order of the
+ * reports is to stay. */
+static bool seems_interrupted(const hbeat_memory *memory, const char *lcuid) {
+  hbeat_memory copy = *memory;
+  char first[LCUID_SIZE] = "";
+  hbeat_request report;
+
+  while (hbeat_memory_report(&copy, &report)) {
+    if (strcmp(report.instruction, first) == 0) return false;
+    if (first[0] == '\0')
+      snprintf(first, sizeof first, "%s", report.instruction);
+    if (strcmp(report.instruction, lcuid) != 0) continue;
+    return report.message && !report.response_data &&
+        strcmp(report.message, "interrupted") == 0;
+  }
+  return false;
+}
+
+/* What was acknowledged before it ran may have ended the whole system, with
+ * signals to all: only its own word is a failure. */
+static bool is_news(const struct daemon *d, const struct kept_end *kept) {
+  if (!kept->acknowledged) return seems_interrupted(&d->memory, kept->lcuid);
+  return kept->end.kind == END_EXITED && kept->end.code != 0;
+}
+
+/* The state that was read is of before the hook's end. */
+void recall_end(struct daemon *d) {
+  struct job *job = &d->job;
+  struct kept_end kept;
+  char data[REPORT_SIZE];
+  char how[HOW_SIZE];
+
+  if (!read_kept_end(d, &kept) || !is_news(d, &kept)) return;
+  bool well = kept.end.kind == END_EXITED && kept.end.code == 0;
+  hbeat_call call = well ? HBEAT_ACKNOWLEDGE : HBEAT_FAILED;
+  const char *message = well ? NULL : say_how(&kept.end, how);
+  memcpy(job->lcuid, kept.lcuid, sizeof kept.lcuid);
+  memcpy(job->name, kept.name, sizeof kept.name);
+  print_hook(d, well, message);
+  hbeat_memory_end(
+      &d->memory, kept.lcuid, call, message, describe_end(&kept.end, "", data));
+}
+
+/* ---- Its hook ---------------------------------------------------------- */
+
+/* A line that a hook prints to standard error goes into the log. */
+static bool log_line(struct daemon *d, const char *line) {
+  note(d, "hook %s: %s", d->job.name, line);
+  return true;
+}
+
+/* What the system may have again in a moment. */
+static bool is_shortage(int error) {
+  switch (error) {
+  case EAGAIN:
+  case EMFILE:
+  case ENFILE:
+  case ENOLCK:
+  case ENOMEM: return true;
+  default: return false;
+  }
+}
+
+/* The hook is started again later, which the log says once. */
+static void postpone_hook(struct daemon *d, int error) {
+  struct job *job = &d->job;
+
+  if (job->shortage == 0)
+    complain(d, "hook %s cannot be started: %s: tried again each second",
+        job->name, strerror(error));
+  job->shortage = error;
+  job->state = JOB_READY;
+  job->retry_ms = now_ms() + SECOND;
+  wake_at(d, job->retry_ms);
+}
+
+/* A script's first line, cut to what the system reads of it; "" where there is
+ * none. */
+static void read_first_line(const char *path, char line[256]) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd >= 0 ? read(fd, line, 255) : -1;
+
+  if (fd >= 0) close(fd);
+  line[n > 0 ? n : 0] = '\0';
+  line[strcspn(line, "\n")] = '\0';
+  if (strncmp(line, "#!", 2) != 0) line[0] = '\0';
+}
+
+/* Why exec() did not run a file that is there and executable. */
+static const char *why_not_run(struct daemon *d, int error) {
+  char path[PATH_SIZE];
+  char line[256];
+
+  read_first_line(hook_path(&d->options, d->job.name, path), line);
+  size_t size = strlen(line);
+  bool has_cr = size > 0 && line[size - 1] == '\r';
+  if (error == ENOENT && has_cr)
+    return "its first line ends in CR LF, which must be LF alone";
+  if (error == ENOENT && size > 0)
+    return "the interpreter in its first line does not exist";
+  if (error == ENOENT) return "its interpreter or loader does not exist";
+  if (error == ENOEXEC)
+    return "neither a program of this machine nor a script that begins with #!";
+  return strerror(error);
+}
+
+/* There is nothing to run. */
+static void refuse_job(struct daemon *d, const char *why) {
+  char message[MESSAGE_SIZE];
+
+  snprintf(message, sizeof message, "not supported: %s", why);
+  end_job(d, false, message, NULL);
+}
+
+/* It never ran. */
+static void end_unstarted(struct daemon *d, int error) {
+  if (is_shortage(error)) postpone_hook(d, error);
+  else refuse_job(d, why_not_run(d, error));
+}
+
+/* What the report says: what the hook itself printed last, or else how it
+ * ended. */
+static void end_hook(struct daemon *d, const struct program_end *end) {
+  bool exited = end->kind == END_EXITED && !end->late;
+  bool well = exited && end->code == 0;
+  const char *interrupted = d->stop_ms != 0 ? "interrupted: " : "";
+  char printed[TAIL_SIZE];
+  char data[REPORT_SIZE];
+  char message[HOW_SIZE + 64];
+  char how[HOW_SIZE];
+
+  if (end->kind == END_UNSTARTED) {
+    end_unstarted(d, end->code);
+    return;
+  }
+  d->end_is_kept = true;
+  write_tail(&d->hook.printed, printed);
+  make_utf8(printed);
+  say_how(end, how);
+  const char *described = describe_end(end, printed, data);
   if (end->late)
-    snprintf(how, sizeof how, "timed out after %g s",
-        (double)d->hook.limit_ms / 1000);
-  else if (end->killed)
-    snprintf(how, sizeof how, "%skilled by signal %d", interrupted, end->code);
-  else snprintf(how, sizeof how, "%sexit status %d", interrupted, end->code);
-  bool has_message = d->job.line[0] != '\0' && !end->late && !end->killed;
-  if (has_message) end_job(d, well, d->job.line, data);
-  else if (well) end_job(d, true, NULL, data);
-  else end_job(d, false, how, data);
+    snprintf(message, sizeof message, "timed out after %g s%s%s",
+        (double)d->hook.limit_ms / 1000, end->kind == END_STUCK ? ", " : "",
+        end->kind == END_STUCK ? how : "");
+  else snprintf(message, sizeof message, "%s%s", interrupted, how);
+  if (exited && printed[0] != '\0') end_job(d, well, printed, described);
+  else end_job(d, well, well ? NULL : message, described);
 }
 
 /* A hook may tidy up: SIGTERM comes first. */
 void init_jobs(struct daemon *d) {
-  d->hook.out = -1;
+  init_program(&d->hook);
   d->hook.first_signal = SIGTERM;
-  d->hook.line = take_line;
+  d->hook.is_hook = true;
+  d->hook.err.line = log_line;
+  d->hook.err.line_size = LOG_LINE_SIZE;
   d->hook.end = end_hook;
 }
 
@@ -180,18 +341,48 @@ static bool is_file_name(const char *name) {
   return name[strspn(name, allowed)] == '\0';
 }
 
-/* A regular file that this user may run. */
-static bool is_executable(const char *path) {
-  struct stat s;
+/* Whether the file system of a path runs no programs. */
+static bool is_noexec(const char *path) {
+  struct statvfs s;
 
-  return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, X_OK) == 0;
+  return statvfs(path, &s) == 0 && (s.f_flag & ST_NOEXEC) != 0;
 }
 
-/* Writes the path of an instruction's hook; false: there is none. */
-static bool find_hook(
+/* NULL, or why this user cannot run what a path names. */
+static const char *why_not_executable(const char *path) {
+  struct stat s;
+
+  if (stat(path, &s) != 0) {
+    bool dangles = errno == ENOENT && lstat(path, &s) == 0;
+    if (dangles) return "a link to a file that does not exist";
+    return errno == ENOENT ? "no such file" : strerror(errno);
+  }
+  if (S_ISDIR(s.st_mode)) return "it is a folder";
+  if (!S_ISREG(s.st_mode)) return "it is not a regular file";
+  if (access(path, X_OK) == 0) return NULL;
+  if (errno != EACCES) return strerror(errno);
+  if ((s.st_mode & 0111) != 0 && is_noexec(path))
+    return "its file system is mounted noexec";
+  return "the file is not executable";
+}
+
+/* Writes the path of an instruction's hook.  Returns NULL, or why there is none
+ * to run. */
+static const char *find_hook(
     const struct options *o, const char *name, char path[PATH_SIZE]) {
-  snprintf(path, PATH_SIZE, "%s/%s", o->hooks, name);
-  return is_file_name(name) && is_executable(path);
+  *path = '\0';
+  if (!is_file_name(name)) return "its name cannot be that of a file";
+  return why_not_executable(hook_path(o, name, path));
+}
+
+/* Notes that --ack-first names a hook that is not there. */
+static void note_missing(struct daemon *d, const char *name) {
+  char path[PATH_SIZE];
+  const char *why = find_hook(&d->options, name, path);
+
+  if (why)
+    note(d, "--ack-first %s: %s: %s/%s: until this is fixed, it fails", name,
+        why, d->options.hooks, name);
 }
 
 void check_hooks(struct daemon *d) {
@@ -206,11 +397,7 @@ void check_hooks(struct daemon *d) {
     complain(d, "--hooks %s: %s: until this is fixed, every instruction fails",
         o->hooks, strerror(errno));
   for (const char *const *name = o->ack_first; *name; name++)
-    if (!find_hook(o, *name, path))
-      note(d,
-          "--ack-first %s: there is no executable file %s; until there is,"
-          " this instruction fails",
-          *name, path);
+    note_missing(d, *name);
 }
 
 /* Runs the hook, or says why there is none to run. */
@@ -221,16 +408,26 @@ static void start_hook(struct daemon *d) {
       {"LUCIT_NAME", job->name},
   };
   char path[PATH_SIZE];
+  const char *why = find_hook(&d->options, job->name, path);
 
-  if (!find_hook(&d->options, job->name, path)) {
-    end_job(d, false, "not supported", NULL);
+  if (why) {
+    refuse_job(d, why);
     return;
   }
   if (!start_program(d, &d->hook, path, job->parameters, variables, 2)) {
-    end_job(d, false, strerror(errno), NULL);
+    end_unstarted(d, errno);
     return;
   }
   job->state = JOB_RUNNING;
+}
+
+/* It waited too long, for whatever. */
+static void end_stale(struct daemon *d) {
+  char message[HOW_SIZE];
+
+  snprintf(message, sizeof message, "stale: it could not be started: %s",
+      strerror(d->job.shortage));
+  end_job(d, false, d->job.shortage != 0 ? message : "stale", NULL);
 }
 
 /* Nothing runs that is not written down, nor before the first heartbeat, nor
@@ -238,14 +435,16 @@ static void start_hook(struct daemon *d) {
 void next_job(struct daemon *d) {
   struct job *job = &d->job;
 
+  forget_kept_end(d);
   if (!d->options.hooks || !d->beats.first_beat_ended) return;
   if (job->state == JOB_RUNNING || job->state == JOB_ASKED) return;
   if (!check_state(d)) return;
   if (job->state == JOB_NONE && !take_job(d)) return;
-  if (now_ms() >= job->until_ms) end_job(d, false, "stale", NULL);
+  if (now_ms() >= job->until_ms) end_stale(d);
   else if (d->state.was_replaced)
     end_job(d, false, "the state was replaced: it may have run", NULL);
   else if (d->memory.changed || job->state == JOB_ASK_FIRST)
     wake_at(d, job->until_ms);
+  else if (now_ms() < job->retry_ms) wake_at(d, job->retry_ms);
   else start_hook(d);
 }

@@ -21,7 +21,13 @@ static volatile sig_atomic_t reload_is_asked;
 static volatile sig_atomic_t beat_is_asked;
 static volatile sig_atomic_t stop_is_asked;
 
-/* SIGCHLD only ends the wait. */
+/* A handler only notes what is asked for, and the loop does it between two
+ * steps; SIGCHLD asks for nothing, and only ends the wait:
+ *
+ *     SIGHUP             reads roots and token again
+ *     SIGUSR1            sends a heartbeat now
+ *     SIGTERM, SIGINT    ends the daemon
+ */
 static void handle(int number) {
   switch (number) {
   case SIGCHLD: break;
@@ -66,8 +72,12 @@ static bool is_busy(const struct daemon *d) {
  * what a program prints. */
 static void wait_for_more(struct daemon *d) {
   hbeat_wait w = hbeat_wants(&d->client);
-  struct pollfd polled[] = {{d->hook.out, POLLIN, 0},
-      {d->info_program.out, POLLIN, 0}, {w.fd, w.events, 0}};
+  const struct program *hook = &d->hook;
+  const struct program *info = &d->info_program;
+  struct pollfd polled[] = {{hook->out.fd, POLLIN, 0},
+      {hook->err.fd, POLLIN, 0}, {hook->keeper, POLLIN, 0},
+      {info->out.fd, POLLIN, 0}, {info->err.fd, POLLIN, 0},
+      {info->keeper, POLLIN, 0}, {w.fd, w.events, 0}};
   struct timespec left;
 
   if (is_busy(d)) wake_at(d, w.fd < 0 ? 0 : now_ms() + w.timeout_ms);
@@ -117,10 +127,8 @@ static void begin_what_is_next(struct daemon *d) {
   if (!is_busy(d)) next_exchange(d);
 }
 
-/* What a second did not end is ended. */
+/* What a second did not end is ended by its keeper. */
 static void end_run(struct daemon *d) {
-  signal_program(&d->hook, SIGKILL);
-  signal_program(&d->info_program, SIGKILL);
   abandon_job(d);
   save_state(d);
   hbeat_close(&d->client);
@@ -140,8 +148,10 @@ static int run(struct daemon *d) {
     bool stops = stop_is_asked || d->state.is_lost;
     if (stops && d->stop_ms == 0) begin_to_stop(d);
     feed_watchdog(d);
+    reap_children();
     mind_program(d, &d->hook);
     mind_program(d, &d->info_program);
+    mind_leftovers(d);
     reload_if_asked(d);
     hasten_beat_if_asked(d);
     begin_what_is_next(d);
@@ -282,15 +292,13 @@ static int heartbeats(struct daemon *d) {
   return run(d);
 }
 
-/* A standard descriptor that came closed must not become the connection; hooks
- * have the last one. */
+/* A standard descriptor that came closed must not become the connection. */
 static void open_standard_descriptors(void) {
   int fd = 0;
 
   while (fd >= 0 && fd <= STDERR_FILENO)
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) close(fd);
-  fcntl(STDERR_FILENO, F_SETFD, 0);
 }
 
 /* What is not zero at first. */
@@ -302,6 +310,7 @@ static void init(struct daemon *d) {
   d->cfg.tls_buffer_size = sizeof d->tls;
   d->cfg.reply_buffer = d->body;
   d->cfg.reply_buffer_size = sizeof d->body;
+  for (size_t i = 0; i < LEFTOVERS; i++) d->leftovers[i] = -1;
   init_jobs(d);
   init_beats(d);
 }

@@ -93,8 +93,8 @@ static bool identify(const char *path, struct identity *identity) {
   return identity->exists || errno == ENOENT;
 }
 
-/* Takes what a file holds.  The bytes that were left there are no news, whatever
- * file they are in now.  False: it is no state. */
+/* Takes what a file holds.  The bytes that were left there are no news, in
+ * whatever file they are now.  False: it is no state. */
 static bool take_state(struct daemon *d, const void *bytes, size_t size) {
   struct state *state = &d->state;
   hbeat_memory found;
@@ -112,6 +112,7 @@ static bool take_state(struct daemon *d, const void *bytes, size_t size) {
   hbeat_memory_merge(&d->memory, &found);
   d->memory.changed = 1; /* the file does not know what is known here */
   state->was_replaced = true;
+  if (d->job.state == JOB_NONE) recall_end(d);
   note(d, "--state %s: another file is there now: what it says ran, ran",
       d->options.state);
   return true;
@@ -252,6 +253,7 @@ enum lock_result load_state(struct daemon *d) {
   enum lock_result lock = lock_state(d);
   if (lock == LOCK_BY_ANOTHER) return lock;
   if (lock == LOCK_IMPOSSIBLE) complain_of_writing(d, ".lock");
+  else await_keepers(d);
   snprintf(old, sizeof old, "%s.new", state->place.path);
   if (lock == LOCK_HELD) unlink(old); /* of a killed run of version 0.3 */
   if (lstat(state->place.path, &s) != 0 && errno == ENOENT)
@@ -259,6 +261,7 @@ enum lock_result load_state(struct daemon *d) {
         d->options.state);
   look(d);
   state->is_loaded = true;
+  recall_end(d);
   save_state(d);
   if (lock == LOCK_HELD) keep_spare(state, sizeof d->memory);
   return lock;

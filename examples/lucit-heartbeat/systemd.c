@@ -86,23 +86,26 @@ static void append_what_is_next(
     write_stamp(now_s(&d->clock) + wait_ms / SECOND, stamp);
     append(text, size, "; the next one at %s", stamp);
   }
-  if (d->hook.pid != 0) append(text, size, "; hook %s runs", d->job.name);
+  if (d->hook.state != PROGRAM_NONE)
+    append(text, size, "; hook %s runs", d->job.name);
 }
 
 /* A heartbeat that ends sets when the next one is due, and so do SIGHUP and
- * SIGUSR1; two hooks, one behind the other, are two processes. */
+ * SIGUSR1; two hooks, one behind the other, are of two
+ * instructions. */
 static bool is_told(const struct status *told, const struct status *now) {
   return told->beat_ended_s == now->beat_ended_s &&
-      told->next_ms == now->next_ms && told->hook == now->hook;
+      told->next_ms == now->next_ms && strcmp(told->hook, now->hook) == 0;
 }
 
 /* At the end there is nothing to come, and STOPPING=1 says so. */
 void tell_status(struct daemon *d) {
   const struct beats *b = &d->beats;
-  const struct status now = {
-      .beat_ended_s = b->ended_s, .next_ms = b->next_ms, .hook = d->hook.pid};
+  struct status now = {.beat_ended_s = b->ended_s, .next_ms = b->next_ms};
   char text[NAME_MAX_SIZE + 200] = "STATUS=";
 
+  if (d->hook.state != PROGRAM_NONE)
+    snprintf(now.hook, sizeof now.hook, "%s", d->job.lcuid);
   if (d->stop_ms != 0 || is_told(&d->told, &now)) return;
   d->told = now;
   append_last_beat(d, text, sizeof text);

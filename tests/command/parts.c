@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +25,7 @@ static void fresh(void) {
   memset(&d, 0, sizeof d);
   init_log(&d.log);
   d.state_lock = -1;
+  for (size_t i = 0; i < LEFTOVERS; i++) d.leftovers[i] = -1;
   init_jobs(&d);
   init_beats(&d);
   d.wake_ms = INT64_MAX;
@@ -1298,28 +1300,126 @@ static void test_state_time(void **state) {
 
 /* ---- Programs ----------------------------------------------------------- */
 
-static void end_nothing(struct daemon *daemon, const struct program_end *end) {
+/* How the program in hand ended. */
+static struct program_end ended;
+static bool has_ended;
+
+static void take_end(struct daemon *daemon, const struct program_end *end) {
   (void)daemon;
-  (void)end;
+  ended = *end;
+  has_ended = true;
+}
+
+/* Runs a program to its end, with a text to read. */
+static void run_program(struct program *p, const char *path, const char *text) {
+  const int64_t until_ms = now_ms() + 60000;
+
+  init_program(p);
+  p->end = take_end;
+  has_ended = false;
+  expect_true("it starts", start_program(&d, p, path, text, NULL, 0));
+  while (!has_ended && now_ms() < until_ms) {
+    poll(&(struct pollfd){p->keeper, POLLIN, 0}, 1, 10);
+    mind_program(&d, p);
+    reap_children();
+  }
+  expect_true("it ends", has_ended);
 }
 
 /* A limit of 0 is none. */
 static void test_limit(void **state) {
-  struct program p = {.out = -1, .end = end_nothing};
+  struct program p = {.limit_ms = 0};
 
   (void)state;
   in_hand("the limit of a program", "", 0);
   fresh();
-  expect_true("it starts", start_program(&d, &p, "/bin/true", "", NULL, 0));
+  run_program(&p, "/bin/true", "");
   expect_true("it has no end", p.end_ms == INT64_MAX && d.wake_ms == INT64_MAX);
-  waitpid(p.pid, NULL, 0);
-  close(p.out);
   p.limit_ms = 86400000;
-  expect_true("it starts", start_program(&d, &p, "/bin/true", "", NULL, 0));
+  run_program(&p, "/bin/true", "");
   expect_true("a day: it has one", p.end_ms < now_ms() + 86400001);
   expect_true("when the loop wakes", d.wake_ms == p.end_ms);
-  waitpid(p.pid, NULL, 0);
-  close(p.out);
+}
+
+/* What a shell reads, and how it ends. */
+static const struct program_row {
+  const char *name;
+  const char *words; /* NULL: the path is that of a folder */
+  enum end_kind kind;
+  int code;
+  const char *printed;
+} ENDS[] = {
+    {"a good end", "exit 0", END_EXITED, 0, ""},
+    {"a bad end", "exit 3", END_EXITED, 3, ""},
+    {"a status as if nothing had run", "exit 127", END_EXITED, 127, ""},
+    {"a signal", "kill -KILL $$", END_KILLED, SIGKILL, ""},
+    {"both outputs", "echo out; echo err >&2", END_EXITED, 0, "out\nerr"},
+    {"what cannot be run", NULL, END_UNSTARTED, EACCES, ""},
+};
+
+static void test_end(void **state) {
+  const struct program_row *row = *state;
+  struct program p = {.limit_ms = 0};
+  char printed[TAIL_SIZE];
+
+  in_hand(row->name, row->words, row->words ? strlen(row->words) : 0);
+  fresh();
+  run_program(&p, row->words ? "/bin/sh" : "/", row->words ? row->words : "");
+  write_tail(&p.printed, printed);
+  expect_int("its kind", ended.kind, row->kind);
+  expect_int("its code", ended.code, row->code);
+  expect_text("what it printed", printed, row->printed);
+}
+
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+#define MOST HUNDRED HUNDRED HUNDRED HUNDRED
+#define UMLAUT "\xc3\xbc"
+#define ELLIPSIS "\xe2\x80\xa6"
+
+/* What is kept of what a program prints. */
+static const struct tail_row {
+  const char *name;
+  const char *text;
+  const char *kept;
+} TAILS[] = {
+    {"nothing printed", "", ""},
+    {"a line end alone", "\n\n", ""},
+    {"two lines", "a\nb\n", "a\nb"},
+    {"empty lines", "\n\na\n\n\nb\n\n", "a\nb"},
+    {"lines of Windows", "a\r\nb\r\n", "a\nb"},
+    {"a progress bar", "10%\r20%\r", "10%\n20%"},
+    {"all that fits", MOST, MOST},
+    {"a byte more", "a" MOST, ELLIPSIS MOST},
+    {"a character that is cut",
+        UMLAUT HUNDRED HUNDRED HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN
+        "123456789",
+        ELLIPSIS HUNDRED HUNDRED HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN
+        "123456789"},
+};
+
+static void test_tail(void **state) {
+  const struct tail_row *row = *state;
+  struct program p = {.limit_ms = 0};
+  char printed[TAIL_SIZE];
+
+  in_hand(row->name, row->text, strlen(row->text));
+  fresh();
+  run_program(&p, "/bin/cat", row->text);
+  write_tail(&p.printed, printed);
+  expect_text("what is kept", printed, row->kept);
+}
+
+/* A child that somebody else has left here leaves no zombie. */
+static void test_reaped(void **state) {
+  const int64_t until_ms = now_ms() + 60000;
+
+  (void)state;
+  in_hand("a child that was left", "", 0);
+  pid_t pid = fork();
+  if (pid == 0) _exit(0);
+  while (kill(pid, 0) == 0 && now_ms() < until_ms) reap_children();
+  expect_true("it is gone", kill(pid, 0) != 0);
 }
 
 /* ---- Chance ------------------------------------------------------------- */
@@ -1747,11 +1847,11 @@ static const struct hooks_row {
     {.name = "--ack-first without its hook",
         .hooks = "",
         .ack_first = "reboot",
-        .says = "--ack-first reboot: there is no executable file /tmp/"},
+        .says = "--ack-first reboot: no such file: /tmp/"},
     {.name = "--ack-first of a name that is none",
         .hooks = "",
         .ack_first = ".hidden",
-        .says = "--ack-first .hidden: there is no executable file /tmp/"},
+        .says = "--ack-first .hidden: its name cannot be that of a file: /"},
     {.name = "--ack-first without hooks",
         .ack_first = "play",
         .says = "--ack-first does nothing without --hooks\n"},
@@ -1876,6 +1976,9 @@ int main(void) {
   cases_add_rows(test_seeds, SEED_STEPS);
   cases_add_rows(test_clock, CLOCKS);
   cases_add_rows(test_wait, WAITS);
+  cases_add_rows(test_end, ENDS);
+  cases_add_rows(test_tail, TAILS);
+  cases_add("a child that was left", test_reaped, NULL);
   cases_add_rows(test_next, NEXT);
   cases_add_rows(test_hasten, HASTENS);
   cases_add("the facts of a heartbeat", test_facts, NULL);

@@ -6,10 +6,10 @@
 . "$(dirname "$0")/daemon.inc"
 
 interval=0.1
-all=160       # instructions of at_random
 minutes=10080 # in a week
 patience=600  # seconds, for them
-traced="-P $state -P $state.spare -P $state.bad -P $state.lock -P $tmp/state"
+traced="-P $state -P $state.spare -P $state.bad -P $state.lock -P $state.end"
+traced="$traced -P $state.end.new -P $tmp/state"
 # What only looks changes nothing: an end there is one at the next call.
 traced="$traced -e trace=!newfstatat,fstat,lstat,stat,statx,readlink,fcntl"
 
@@ -182,25 +182,30 @@ print(count)
 PYTHON
 }
 
-# In each third life, which is longer, no report is taken: several pile up.
-at_random() { # SEED
-    lcuids=$(seq -f I%.0f "$all")
-    hook quick 'echo done'
-    hook slow 'sleep 0.1; echo done'
-    set -- "$1"
+# A hook that runs to its end leaves a mark as the last thing it does.  In each
+# third life, which is longer, no report is taken: several pile up.
+at_random() { # SEED LIVES INSTRUCTIONS
+    seed=$1 lives=$2
+    lcuids=$(seq -f I%.0f "$3")
+    last='echo "$LUCIT_INSTRUCTION" >>"$tmp/ends"'
+    : >"$tmp/ends"
+    hook quick "echo done; $last"
+    hook slow "sleep 0.1; echo done; $last"
+    hook long "sleep 0.7; echo done; $last"
+    set --
     for lcuid in $lcuids; do
         name=quick
         [ $((${lcuid#I} % 3)) -ne 0 ] || name=slow
+        [ $((${lcuid#I} % 10)) -ne 0 ] || name=long
         set -- "$@" --instruction "$(instruction $name "$lcuid")"
     done
-    seed=$1
-    shift
     serve --again "$@"
     life=0 most=0
     for moment in $("$python" -c '
 import random, sys
 chance = random.Random(int(sys.argv[1]))
-print(*("%.3f" % chance.uniform(0.15, 0.75) for _ in range(30)))' "$seed"); do
+print(*("%.3f" % chance.uniform(0.15, 0.75) for _ in range(int(sys.argv[2]))))
+' "$seed" "$lives"); do
         life=$((life + 1))
         launch
         if [ $((life % 3)) -eq 0 ]; then
@@ -224,13 +229,14 @@ print(*("%.3f" % chance.uniform(0.15, 0.75) for _ in range(30)))' "$seed"); do
     check 'the last life ends well' ended_well
     twice=$(sort "$marks" | uniq -d)
     check 'no instruction ran twice' [ -z "$twice" ]
-    missing= wrong= interrupted=0
+    missing= wrong= falsely= interrupted=0
     for lcuid in $lcuids; do
         if reported "$lcuid" acknowledge >/dev/null; then
             ran "$lcuid" 1 || wrong="$wrong $lcuid"
         elif reported "$lcuid" failed '.message == "interrupted"' \
             >/dev/null; then
             interrupted=$((interrupted + 1))
+            ! grep -qx "$lcuid" "$tmp/ends" || falsely="$falsely $lcuid"
         else
             missing="$missing $lcuid"
         fi
@@ -238,10 +244,14 @@ print(*("%.3f" % chance.uniform(0.15, 0.75) for _ in range(30)))' "$seed"); do
     check 'every one is reported' eval 'echo "$missing"; [ -z "$missing" ]'
     check 'whatever is acknowledged has run' eval \
         'echo "$wrong"; [ -z "$wrong" ]'
+    check 'none that came to its end is said to be interrupted' eval \
+        'echo "$falsely"; [ -z "$falsely" ]'
+    check 'nothing is beside the memory' eval \
+        '! ls -A "$tmp/state" | grep -vxE "memory(.lock)?"'
     check 'no life interrupted more than one' [ "$interrupted" -le "$life" ]
     echo "# note: seed $seed: $life lives, which ran $in_time instructions," \
         "the last life the rest; $most were unfinished at once;" \
-        "$interrupted were interrupted"
+        "$interrupted were interrupted, falsely so: ${falsely:-none}"
 }
 
 # ---- A long life -----------------------------------------------------------
@@ -342,7 +352,7 @@ check '... each time to the disk, then to its place, then the folder' awk '
     END { exit bad || dirty || due }' "$tmp/calls"
 {
     echo 'week 20'
-    echo 'at_random 1'
+    echo 'at_random 1 30 160'
     echo two
     echo 'failing openat error=EROFS'
     echo 'failing write error=ENOSPC'
