@@ -90,15 +90,15 @@ LIMIT_BLIP give times.
 ROWS
 }
 
-# What "On a bad network" says is so by the tests that it names.
-tests_are_there() {
-    sed -n '/^## On a bad/,/^## What it takes/p' README.md |
+# What a section says is so by the tests that it names, of a folder.
+tests_are_there() { # HEADING NEXT-HEADING FOLDER
+    sed -n "/^## $1/,/^## $2/p" README.md |
         grep -o '`[a-z/]*\.\(c\|sh\)`' | tr -d '`' >"$work/tests"
     [ "$(wc -l <"$work/tests")" -ge 7 ] || return
     while read -r file; do
         case $file in
         tests/*) ;;
-        *) file=tests/network/$file ;;
+        *) file=$3/$file ;;
         esac
         [ -e "$file" ] || { echo "there is no $file"; return 1; }
     done <"$work/tests"
@@ -110,6 +110,9 @@ check "the table of errors is the library's" errors_are_the_library_s
 check "the changelog knows this version" version_is_in_the_changelog
 check "the version's number is the version" version_is_a_number
 check "the sizes are those of this build" sizes_are_true
-check "the tests that it names are there" tests_are_there
+check "the tests of the service are there" \
+    tests_are_there 'As a service' 'On a bad' tests/peers
+check "the tests of the network are there" \
+    tests_are_there 'On a bad' 'What it takes' tests/network
 check "the peaks are those of the fleet" peaks_are_the_fleet_s
 end_checks
