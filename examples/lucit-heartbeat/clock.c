@@ -109,12 +109,14 @@ static bool kernel_vouches(void) {
 }
 
 /* Where the kernel's clock is before the floor, one of them is wrong. */
-int64_t vouched_now_s(const struct clock *c) {
-  int64_t system_s = time(NULL);
+bool system_clock_is_set(const struct clock *c) {
+  return time(NULL) >= floor_now_s(c) && kernel_vouches();
+}
 
-  if (c->is_the_servers) return now_s(c);
-  if (system_s < floor_now_s(c) || !kernel_vouches()) return HBEAT_NONE;
-  return system_s < LATEST_S ? system_s : LATEST_S;
+int64_t vouched_now_s(const struct clock *c) {
+  bool somebody_vouches = c->is_the_servers || system_clock_is_set(c);
+
+  return somebody_vouches ? now_s(c) : HBEAT_NONE;
 }
 
 const char *write_stamp(int64_t unix_s, char out[STAMP_SIZE]) {

@@ -173,6 +173,7 @@ void load(struct daemon *d, bool first) {
   if (why) refuse_file(d, first, "--ca", d->options.ca, why);
   hbeat_close(&d->client);
   d->cfg.clock_floor_s = d->clock.floor_s;
+  d->cfg.clock_is_set = system_clock_is_set(&d->clock);
   if (hbeat_init(&d->client, &d->cfg) != HBEAT_OK)
     refuse_argument(d, hbeat_explain(&d->client));
   load_session(d);

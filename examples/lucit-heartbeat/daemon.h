@@ -407,6 +407,9 @@ void raise_clock(struct clock *c, int64_t time_s);
  * the year 9999. */
 int64_t now_s(const struct clock *c);
 
+/* Whether the kernel vouches for the system's clock: it is synchronized. */
+bool system_clock_is_set(const struct clock *c);
+
 /* Unix seconds that somebody vouches for: the server, which has told the time
  * to this process, or the kernel, whose clock is synchronized.  HBEAT_NONE:
  * nobody does. */

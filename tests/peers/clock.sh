@@ -171,6 +171,29 @@ kernels_clock() {
     check 'it ends well' ended_well
 }
 
+# How the first heartbeat of a daemon went to the server.
+first_connection() {
+    : >"$out"
+    launch --session "$tmp/session"
+    beats 1
+    finish
+    jq -rn 'input | .connection' "$out"
+}
+
+# A TLS session that was made while the clock was two hours fast: it is offered
+# as long as nobody says that the clock is right now.
+session_of_the_future() {
+    serve
+    clock_is_ahead 7200
+    check 'the clock is fast: a session is made' [ "$(first_connection)" = new ]
+    rm "$tmp/ahead"
+    check 'nobody vouches for the clock: it is offered' \
+        [ "$(first_connection)" = resumed ]
+    touch "$tmp/vouched"
+    check 'the kernel vouches: it is not' [ "$(first_connection)" = new ]
+    check '... and the new one is' [ "$(first_connection)" = resumed ]
+}
+
 # The clock is said to be right, but it was later than that already.
 contradiction() {
     hook play 'echo done'
@@ -302,6 +325,7 @@ kernels_clock
 suspended
 without_a_time
 contradiction
+session_of_the_future
 real_kernel
 filters
 SCENARIOS
