@@ -4917,6 +4917,10 @@ static int64_t certificate_time(hbeat_client *c) {
   return latest_s < LAST_S ? latest_s : LAST_S;
 }
 
+/* How far a right clock may step back: by a second where two clocks are rounded
+ * in different ways, by more where NTP steps it. */
+#define CLOCK_STEP_S 60
+
 /* Whether a session may be offered: it is not more than a day old, nor past the
  * end of its certificate, which is not looked at again; nor is it of the
  * future, if somebody vouches for the clock. */
@@ -4926,7 +4930,7 @@ static bool session_is_good(
   int64_t now_s = certificate_time(c);
 
   if (made_s < now_s - DAY_S || now_s > not_after_s) return false;
-  return made_s <= now_s || !clock_is_right;
+  return made_s <= now_s + CLOCK_STEP_S || !clock_is_right;
 }
 
 /* The wire: the end of the TLS buffer, behind the engine's record. */
