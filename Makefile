@@ -7,6 +7,7 @@
 # make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      instructions and system calls, beside curl
 # make stack      bytes of stack that each call takes, and a heartbeat
+# make machines   the unit tests and heartbeats on other MACHINES, emulated
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
@@ -154,6 +155,24 @@ memcheck: programs
 	WRAP="valgrind -q --error-exitcode=9 --leak-check=full" B=$B \
 	    tests/run $(UNIT) $(NETWORK)
 
+# ---- Other machines ----
+
+# For the scripts below, which call it with another machine's compiler, and an
+# emulator in WRAP.
+units: all $(UNIT)
+	tests/run $(UNIT)
+
+# On Debian: fetches the sources of BearSSL and cmocka to where it builds.
+$B/machines/sources/made: tests/machines/sources
+	tests/machines/sources $(@D) >/dev/null
+	touch $@
+
+# What is installed of these; the others are skipped, each with its name.
+MACHINES = armhf arm64 i386 mipsel riscv64 s390x
+
+machines: all $B/certs/made $B/machines/sources/made
+	+B=$B tests/machines/run $(MACHINES)
+
 # Long replies, too, split at every byte.
 splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
@@ -251,4 +270,4 @@ clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
-        m32 memcheck coverage lint check bench stack clean
+        m32 memcheck coverage lint check bench stack units machines clean
