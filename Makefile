@@ -8,6 +8,7 @@
 # make bench      instructions and system calls, beside curl
 # make stack      bytes of stack that each call takes, and a heartbeat
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
+# make stacks     the same on other MACHINES
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
@@ -246,17 +247,19 @@ bench: all $B/certs/made
 
 # Those of README's figures.
 STACK_FLAGS = -Os
+OBJCOPY = objcopy
 
 $B/stack/heartbeat.o: heartbeat.c heartbeat.h
 	@mkdir -p $(@D)
 	$(COMPILE) $(STACK_FLAGS) -c -o $@ heartbeat.c
 
 # What stands before the C library's functions is nobody else's in here, or
-# else it would be measured in their place.
+# else it would be measured in their place.  (__x86: how i386 finds its code.)
 $B/stack/syscalls.o: $(call WITH,syscalls)
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ tests/network/syscalls.c
-	objcopy -w -G '*_call' -G '*_go_through' -G '*_goes_through' $@
+	$(OBJCOPY) -w -G '*_call' -G '*_go_through' -G '*_goes_through' \
+	    -G '__x86.*' $@
 
 $B/stack/stack: tests/bench/stack.c $(ENDS) $(call WITH,nameserver virtual) \
                 $B/stack/syscalls.o $B/stack/heartbeat.o
@@ -266,8 +269,12 @@ $B/stack/stack: tests/bench/stack.c $(ENDS) $(call WITH,nameserver virtual) \
 stack: $B/stack/stack $B/certs/made
 	B=$B tests/run $B/stack/stack
 
+stacks: all $B/certs/made $B/machines/sources/made
+	+B=$B tests/machines/run --stack $(MACHINES)
+
 clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
-        m32 memcheck coverage lint check bench stack units machines clean
+        m32 memcheck coverage lint check bench stack units machines \
+        stacks clean

@@ -33,24 +33,46 @@ enum { WORDS = 64 * 1024 / sizeof(uint64_t) };
 static const uint64_t paint = 0x5AC3965AA53C69A5;
 static uint64_t stack[WORDS];
 
+static void (*painted)(void); /* the function that runs on the stack */
+static size_t intact;
+
+/* Looks before it returns: what ends a context takes stack, too, on some
+ * machines more than the function did. */
+static void run_and_look(void) {
+  painted();
+  intact = 0;
+  while (intact < WORDS && stack[intact] == paint) intact++;
+}
+
 /* Runs a function on the stack; returns the bytes from its top that changed. */
 static size_t touched(void (*function)(void)) {
   static ucontext_t here, there;
-  size_t intact = 0;
 
+  painted = function;
   for (size_t i = 0; i < WORDS; i++) stack[i] = paint;
   assert_int_equal(getcontext(&there), 0);
   there.uc_link = &here;
   there.uc_stack.ss_sp = stack;
   there.uc_stack.ss_size = sizeof stack;
   sigfillset(&there.uc_sigmask);
-  makecontext(&there, function, 0);
+  makecontext(&there, run_and_look, 0);
   assert_int_equal(swapcontext(&here, &there), 0);
-  while (intact < WORDS && stack[intact] == paint) intact++;
   return sizeof stack - intact * sizeof *stack;
 }
 
 static void nothing(void) {
+}
+
+static void kilobyte(void) {
+  volatile char bytes[1024];
+
+  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = 1;
+}
+
+/* What takes a kilobyte is seen to take one, and what it is called with. */
+static void is_seen(void **state) {
+  (void)state;
+  assert_in_range(touched(kilobyte) - touched(nothing), 1024, 1024 + 256);
 }
 
 static struct {
@@ -67,7 +89,7 @@ static void measure(const char *name, void (*call)(void)) {
     deepest.name = name;
     deepest.depth = depth;
   }
-  assert_in_range(depth, 1, PROMISE);
+  assert_in_range(depth, 0, PROMISE); /* 0: it is a leaf, in registers */
 }
 
 /* ---- What is called --------------------------------------------------- */
@@ -471,9 +493,9 @@ static void is_path(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest
-      tests[COUNT(call_rows) + COUNT(beat_rows) + COUNT(path_rows)];
-  struct CMUnitTest *to = tests;
+  struct CMUnitTest tests[1 + COUNT(call_rows) + COUNT(beat_rows) +
+      COUNT(path_rows)] = {cmocka_unit_test(is_seen)};
+  struct CMUnitTest *to = tests + 1;
   int failed;
 
   player_configure(&p, 1);
