@@ -9,6 +9,7 @@
 # make stack      bytes of stack that each call takes, and a heartbeat
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
 # make stacks     the same on other MACHINES
+# make static     the command as one static program, by musl
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
@@ -174,6 +175,17 @@ MACHINES = armhf arm64 i386 mipsel riscv64 s390x
 machines: all $B/certs/made $B/machines/sources/made
 	+B=$B tests/machines/run $(MACHINES)
 
+# By musl, whose headers are stricter than glibc's: a warning is an error here,
+# too.
+STATIC = CC=musl-gcc BEARSSL=$B/static/bearssl \
+         CFLAGS="-Os -ffunction-sections -isystem $B/static/cmocka" \
+         LDFLAGS="-static -Wl,--gc-sections -L$B/static/cmocka"
+
+static: all $B/certs/made $B/machines/sources/made
+	+tests/machines/libraries $B/machines/sources $B/static musl-gcc ar
+	$(MAKE) B=$B/static $(STATIC) units
+	B=$B PROGRAMS=$B/static tests/run tests/machines/static.sh
+
 # Long replies, too, split at every byte.
 splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
@@ -277,4 +289,4 @@ clean:
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
         m32 memcheck coverage lint check bench stack units machines \
-        stacks clean
+        stacks static clean
