@@ -10,6 +10,7 @@
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
 # make stacks     the same on other MACHINES
 # make static     the command as one static program, by musl
+# make size       bytes of code here and on these MACHINES, and of each feature
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
@@ -284,9 +285,12 @@ stack: $B/stack/stack $B/certs/made
 stacks: all $B/certs/made $B/machines/sources/made
 	+B=$B tests/machines/run --stack $(MACHINES)
 
+size: $B/machines/sources/made
+	+B=$B tests/bench/size $(MACHINES)
+
 clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
         m32 memcheck coverage lint check bench stack units machines \
-        stacks static clean
+        stacks static size clean
