@@ -149,8 +149,13 @@ $B/lib32/made: tests/lib32
 
 LIB32 = $(abspath $B)/lib32/usr/lib/i386-linux-gnu
 
+# gcc-12-multilib does not find the headers in this folder by itself, as
+# gcc-multilib does; but that one cannot be installed beside the compilers of
+# other machines.
+M32 = -m32 -idirafter /usr/include/x86_64-linux-gnu
+
 m32: $B/lib32/made
-	$(MAKE) B=$B/m32 CFLAGS="-O2 -g -m32" \
+	$(MAKE) B=$B/m32 CFLAGS="-O2 -g $(M32)" \
 	    LDFLAGS="-L$(LIB32) -Wl,-rpath,$(LIB32)" programs
 	B=$B/m32 tests/run $(UNIT:$B/%=$B/m32/%) $(NETWORK:$B/%=$B/m32/%)
 
