@@ -30,7 +30,7 @@
  * complete program is examples/once.c.
  *
  * Memory: the library never allocates.  It works in memory of the caller's,
- * best in static storage, and no call takes more than 7 KiB of stack.  Threads:
+ * best in static storage, and no call takes more than 8 KiB of stack.  Threads:
  * there are no globals but constants.  Any number of clients may run in any
  * number of threads, as long as no two threads use the same client at the same
  * time.

@@ -20,7 +20,6 @@ printf 'eyJ%01047d\n' 1 >"$tmp/token"
 printf 'eyJ%01047d\n' 2 >"$tmp/wrong-token"
 
 # No setting of this machine may reach the clients.
-unset all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 unset NODE_OPTIONS NODE_TLS_REJECT_UNAUTHORIZED
 export NETRC=/dev/null
 

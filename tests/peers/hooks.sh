@@ -118,8 +118,9 @@ ROWS
         jq -es "any(.hook == \"good\" and .result == \"acknowledged\")" "$out" &&
         jq -es "any(.hook == \"bad\" and .message == \"exit status 3\")" "$out"'
     check 'nothing is beside the state' eval \
-        '! ls -A "$tmp/state" | grep -vxE "memory(.lock)?"'
-    check 'nobody complains' [ ! -s "$err" ]
+        '! ls -A "$tmp/state" | grep -vxE "memory(.lock|.spare)?"'
+    check 'nobody complains' eval \
+        '! grep -v "there is no such file: it starts empty" "$err"'
     finish
     check 'it ends well' ended_well
 }
@@ -509,7 +510,8 @@ until [ -s "$own" ]; do sleep 0.02; done; echo left'
 # Neither a password nor what the service manager says to the daemon.
 environment() {
     hook look 'env >"$tmp/hook.env"'
-    program look 'env >"$tmp/info.env"; echo fact'
+    program look 'env >"$tmp/info.new"; mv "$tmp/info.new" "$tmp/info.env"
+echo fact'
     serve --instruction "$(instruction look I1)"
     export https_proxy=http://user:secret@proxy.example:3128
     export HTTPS_PROXY=user:secret@proxy.example:3128
@@ -539,17 +541,6 @@ environment() {
 }
 
 # ---- All of them -----------------------------------------------------------
-
-# In a namespace that takes its mounts along.
-apart() { # SCENARIO
-    alone='unshare --mount'
-    $alone true 2>"$tmp/unshared" || alone="$alone --map-root-user"
-    if $alone true 2>"$tmp/unshared"; then
-        $alone "$0" "$1"
-        exit
-    fi
-    ok "$1 # SKIP it takes a namespace: $(cat "$tmp/unshared")"
-}
 
 if [ $# -gt 0 ]; then
     "$@"

@@ -247,7 +247,7 @@ print(*("%.3f" % chance.uniform(0.15, 0.75) for _ in range(int(sys.argv[2]))))
     check 'none that came to its end is said to be interrupted' eval \
         'echo "$falsely"; [ -z "$falsely" ]'
     check 'nothing is beside the memory' eval \
-        '! ls -A "$tmp/state" | grep -vxE "memory(.lock)?"'
+        '! ls -A "$tmp/state" | grep -vxE "memory(.lock|.spare)?"'
     check 'no life interrupted more than one' [ "$interrupted" -le "$life" ]
     echo "# note: seed $seed: $life lives, which ran $in_time instructions," \
         "the last life the rest; $most were unfinished at once;" \

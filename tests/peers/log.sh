@@ -372,7 +372,7 @@ STALE|failed|stale:
 SOON|failed|run_at cannot be read"
 LONG|failed|too long to be kept: over 4000 bytes"
 NAMELESS|failed|it cannot be read"
-UNKNOWN|failed|not supported"
+UNKNOWN|failed|not supported: no such file"
 GOOD|acknowledged|
 CUT|failed|interrupted"
 ROWS
