@@ -380,7 +380,7 @@ const char *quote(const char *text, char *out, size_t size);
 
 /* ---- clock.c ----------------------------------------------------------- */
 
-enum { STAMP_SIZE = 32 }; /* of a date and time as text, with room behind it */
+enum { STAMP_SIZE = 32 }; /* of a date and time as text */
 
 struct clock {
   int64_t floor_s;      /* Unix seconds that have passed, at least ... */

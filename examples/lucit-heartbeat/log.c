@@ -143,14 +143,18 @@ static void append(struct sink *sink, const char *text) {
 
 /* ---- Lines ------------------------------------------------------------- */
 
+enum { PREFIX_SIZE = STAMP_SIZE + 1 };
+
 /* What a line begins with: the time that the daemon goes by, in UTC, and a
  * space; "" where a line has none, since a single run is watched as it goes. */
 static const char *write_prefix(const struct daemon *d, const struct sink *sink,
-    bool is_json, char out[STAMP_SIZE]) {
+    bool is_json, char out[PREFIX_SIZE]) {
+  char stamp[STAMP_SIZE];
+
   *out = '\0';
   if (is_json || !d->log.forever || is_journal(sink->fd)) return out;
-  write_stamp(now_s(&d->clock), out);
-  return strcat(out, " ");
+  snprintf(out, PREFIX_SIZE, "%s ", write_stamp(now_s(&d->clock), stamp));
+  return out;
 }
 
 /* Says in a line of its own how much was dropped before it.  Where that cannot
@@ -173,7 +177,7 @@ static void tell_dropped(struct sink *sink, const char *prefix, bool is_json) {
 /* Begins a line of text or of JSON; returns its sink. */
 static struct sink *begin_line(
     const struct daemon *d, struct sink *sink, bool is_json) {
-  char room[STAMP_SIZE];
+  char room[PREFIX_SIZE];
   const char *prefix = write_prefix(d, sink, is_json, room);
 
   sink->is_torn = false;
