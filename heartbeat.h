@@ -209,6 +209,12 @@ typedef struct hbeat_config {
   /* The server's port, which goes into the Host field.  0: 443. */
   uint16_t port;
 
+  /* Memory for the body of one reply, which is decoded in place.  Required;
+   * HBEAT_REPLY_BUFFER_SIZE is a good size.  hbeat_close() does not wipe it; no
+   * token of a log-in stays there. */
+  char *reply_buffer;
+  size_t reply_buffer_size;
+
 #ifndef HBEAT_NO_NET
   /* The port to connect to, if it is another one.  0: `port`. */
   uint16_t address_port;
@@ -255,12 +261,6 @@ typedef struct hbeat_config {
   void *tls_buffer;
   size_t tls_buffer_size;
 #endif
-
-  /* Memory for the body of one reply, which is decoded in place.  Required;
-   * HBEAT_REPLY_BUFFER_SIZE is a good size.  hbeat_close() does not wipe it; no
-   * token of a log-in stays there. */
-  char *reply_buffer;
-  size_t reply_buffer_size;
 } hbeat_config;
 
 /* The calls of the API. */
@@ -430,7 +430,10 @@ hbeat_error hbeat_json_parse(const char *text, size_t size, hbeat_json *value);
  * returns whether there was one.  *key (may be NULL) is set to the member's
  * name, a string, or to HBEAT_JSON_NONE in an array.  To walk a container
  * twice, walk a copy of it first.  A value that is no container, or is
- * malformed, has no more elements. */
+ * malformed, has no more elements.
+ *
+ * Each call reads all of the element that it takes: to walk a text down to its
+ * innermost values takes its size times its depth. */
 bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
 
 /* Writes the text of a string to `out`, unescaped and NUL-terminated, and
@@ -472,7 +475,7 @@ typedef struct hbeat_exchange {
 
   /* The reply, and how far it came. */
   struct {
-    int state;              /* what the next byte is part of */
+    uint8_t state;          /* what the next byte is part of */
     bool tunnel;            /* it is a proxy's, to CONNECT */
     bool http10;            /* it is of HTTP/1.0 */
     bool closes;            /* its Connection says close */
@@ -589,11 +592,11 @@ hbeat_error hbeat_anchors_pem(hbeat_anchors *a, const void *pem, size_t size);
 
 /* Private: the addresses of a name. */
 typedef struct hbeat_addresses {
-  unsigned char list[8][16];   /* IPv6, or IPv4 mapped into it, to be tried */
-  unsigned char preferred[16]; /* the one of these that goes first */
   uint32_t count;              /* of the list */
   uint32_t ttl_s;              /* how long the nameserver allows to keep them */
   int64_t expires_ms;          /* when that ends, by CLOCK_MONOTONIC */
+  unsigned char list[8][16];   /* IPv6, or IPv4 mapped into it, to be tried */
+  unsigned char preferred[16]; /* the one of these that goes first */
 } hbeat_addresses;
 
 /* Private: one question to a nameserver, which may still be answered. */
@@ -626,14 +629,14 @@ typedef struct hbeat_walk {
 typedef struct hbeat_client {
   /* What is looked at all the time comes first: it is near, so that the code
    * is shorter. */
-  int state;                   /* what the next step waits for */
-  hbeat_connection connection; /* the one that the request took */
-  int64_t deadline_ms;         /* when the exchange is given up */
-  int64_t attempt_ms; /* when the present try is: an address, a nameserver */
+  uint8_t state;       /* what the next step waits for */
+  uint8_t connection;  /* the one that the request took */
+  int64_t deadline_ms; /* when the exchange is given up */
+  int64_t attempt_ms;  /* when the present try is: an address, a nameserver */
 
   /* How the last exchange ended, or HBEAT_AGAIN during one. */
   struct {
-    hbeat_error error;
+    uint8_t error;      /* an hbeat_error */
     int code;           /* errno, BearSSL's or HTTP's; 0: none */
     const char *reason; /* in a phrase; or NULL */
   } outcome;
@@ -669,8 +672,8 @@ typedef struct hbeat_client {
     bool no_such_name;       /* a nameserver said so */
     bool truncated;          /* an answer was: TCP has it whole ... */
     uint8_t truncated_by;    /* ... from this nameserver of resolv.conf */
-    hbeat_try tries[3];      /* at nameservers, that are open; newest last */
     hbeat_addresses addresses;
+    hbeat_try tries[3]; /* at nameservers, that are open; newest last */
   } lookup;
 
   hbeat_exchange x; /* the request and its reply */

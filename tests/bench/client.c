@@ -71,8 +71,7 @@ static void read_anchors(void) {
 static void open_client(void) {
   p.cfg.anchors = anchors.list;
   p.cfg.anchor_count = anchors.count;
-  if (hbeat_init(&p.client, &p.cfg) != HBEAT_OK)
-    quit(hbeat_explain(&p.client));
+  if (hbeat_init(&p.client, &p.cfg) != HBEAT_OK) quit(hbeat_explain(&p.client));
 }
 
 static void send_beat(hbeat_connection connection) {

@@ -109,7 +109,7 @@ static void fact(unsigned count) {
   hbeat_request request = beat;
 
   if (!text) quit("no memory");
-  for (size_t i = 0; i < size; i++) text[i] = (char)('a' + i % 26);
+  memset(text, 'a', size);
   text[size] = '\0';
   request.device_info = one;
   request.device_info_count = 1;
@@ -147,30 +147,37 @@ static void decode_once(void) {
 
   memcpy(buffer, BODY, sizeof BODY);
   reply.http_status = 200;
-  expect(
-      hbeat_decode(&beat, &reply, buffer, sizeof BODY - 1, &what), HBEAT_OK);
+  expect(hbeat_decode(&beat, &reply, buffer, sizeof BODY - 1, &what), HBEAT_OK);
 }
 
 static void decode(unsigned count) {
   while (count-- > 0) decode_once();
 }
 
-/* An array of what a program might put there. */
-static void parse(unsigned count) {
-  static const char element[] =
-      "{\"id\":1207,\"name\":\"lobby left\",\"on\":true,"
-      "\"at\":[1.5,-2,null]},";
+/* An array that consists of one element, again and again. */
+static void parse(const char *element, unsigned count) {
   static char text[JSON_SIZE];
+  size_t size = strlen(element);
+  size_t end = 1;
   hbeat_json value;
 
+  memset(text, ' ', sizeof text);
   text[0] = '[';
-  for (size_t i = 0; i < sizeof text - 1; i++)
-    text[1 + i] = element[i % (sizeof element - 1)];
-  size_t whole = (sizeof text - 1) / (sizeof element - 1) * (sizeof element - 1);
-  memset(text + whole, ' ', sizeof text - whole);
-  text[whole] = ']';
+  for (; end + size < sizeof text; end += size)
+    memcpy(text + end, element, size);
+  text[end - 1] = ']'; /* in the place of the last comma */
   while (count-- > 0)
     expect(hbeat_json_parse(text, sizeof text, &value), HBEAT_OK);
+}
+
+static void strings(unsigned count) {
+  parse("\"playlist-12\",", count);
+}
+
+static void objects(unsigned count) {
+  parse("{\"id\":1207,\"name\":\"lobby left\",\"on\":true,"
+        "\"at\":[1.5,-2,null]},",
+      count);
 }
 
 /* Walks through an array, so many times 100 elements. */
@@ -217,7 +224,8 @@ static const struct {
     {"push", push},
     {"push_body", push_body},
     {"decode", decode},
-    {"parse", parse},
+    {"strings", strings},
+    {"objects", objects},
     {"walk", walk},
     {"memory", memory},
 };
