@@ -672,8 +672,8 @@ typedef struct hbeat_client {
     bool no_such_name;       /* a nameserver said so */
     bool truncated;          /* an answer was: TCP has it whole ... */
     uint8_t truncated_by;    /* ... from this nameserver of resolv.conf */
+    hbeat_try tries[3];      /* at nameservers, that are open; newest last */
     hbeat_addresses addresses;
-    hbeat_try tries[3]; /* at nameservers, that are open; newest last */
   } lookup;
 
   hbeat_exchange x; /* the request and its reply */
