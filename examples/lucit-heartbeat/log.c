@@ -78,11 +78,9 @@ void begin_daemon_log(struct log *log) {
   else stop_waiting(log->err, &err);
 }
 
-/* Whether a sink has room, as far as it can be asked; one that waits is waited
- * for. */
-static bool has_room(const struct sink *sink) {
+/* Whether a sink has room, or comes to have it in this time; -1: whenever. */
+static bool has_room(const struct sink *sink, int timeout_ms) {
   struct pollfd polled = {sink->fd, POLLOUT, 0};
-  int timeout_ms = sink->kind == SINK_WAITS ? -1 : 0;
 
   return poll(&polled, 1, timeout_ms) > 0;
 }
@@ -92,18 +90,20 @@ static ssize_t write_some(
     const struct sink *sink, const char *bytes, size_t size) {
   if (sink->kind == SINK_SOCKET)
     return send(sink->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sink->kind == SINK_OWN) return write(sink->fd, bytes, size);
-  errno = EAGAIN; /* if there is no room */
-  if (!has_room(sink)) return -1;
-  if (sink->kind == SINK_POLLED && size > sink->promised_size)
-    size = sink->promised_size;
+  if (sink->kind == SINK_POLLED) {
+    errno = EAGAIN; /* if there is no room */
+    if (!has_room(sink, 0)) return -1;
+    if (size > sink->promised_size) size = sink->promised_size;
+  }
   return write(sink->fd, bytes, size);
 }
 
-/* Whether it is worth trying again at once. */
+/* Whether it is worth trying again at once.  A sink that waits may have been
+ * handed over with O_NONBLOCK. */
 static bool may_go_on(const struct sink *sink) {
   if (errno == EINTR) return true;
-  return errno == EAGAIN && sink->kind == SINK_WAITS;
+  if (errno != EAGAIN || sink->kind != SINK_WAITS) return false;
+  return has_room(sink, -1);
 }
 
 /* Writes what can be written, and returns how much that was. */
@@ -132,13 +132,24 @@ static void write_piece(struct sink *sink) {
   sink->size = 0;
 }
 
+static void append_bytes(struct sink *sink, const char *bytes, size_t size) {
+  while (size > 0) {
+    size_t room = sizeof sink->piece - sink->size;
+    size_t taken = size < room ? size : room;
+    memcpy(sink->piece + sink->size, bytes, taken);
+    sink->size += taken;
+    if (taken == room) write_piece(sink);
+    bytes += taken;
+    size -= taken;
+  }
+}
+
 static void append_byte(struct sink *sink, char c) {
-  sink->piece[sink->size++] = c;
-  if (sink->size == sizeof sink->piece) write_piece(sink);
+  append_bytes(sink, &c, 1);
 }
 
 static void append(struct sink *sink, const char *text) {
-  while (*text != '\0') append_byte(sink, *text++);
+  append_bytes(sink, text, strlen(text));
 }
 
 /* ---- Lines ------------------------------------------------------------- */

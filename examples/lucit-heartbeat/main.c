@@ -20,17 +20,19 @@ enum { STOP_MS = 1000 }; /* what a stop gives a hook, and an exchange */
 static volatile sig_atomic_t reload_is_asked;
 static volatile sig_atomic_t beat_is_asked;
 static volatile sig_atomic_t stop_is_asked;
+static volatile sig_atomic_t child_has_ended = 1; /* before, perhaps */
 
 /* A handler only notes what is asked for, and the loop does it between two
- * steps; SIGCHLD asks for nothing, and only ends the wait:
+ * steps:
  *
+ *     SIGCHLD            takes the end of a child
  *     SIGHUP             reads roots and token again
  *     SIGUSR1            sends a heartbeat now
  *     SIGTERM, SIGINT    ends the daemon
  */
 static void handle(int number) {
   switch (number) {
-  case SIGCHLD: break;
+  case SIGCHLD: child_has_ended = 1; break;
   case SIGHUP: reload_is_asked = 1; break;
   case SIGUSR1: beat_is_asked = 1; break;
   default: stop_is_asked = 1; break;
@@ -97,6 +99,13 @@ static void begin_to_stop(struct daemon *d) {
   signal_program(&d->info_program, SIGKILL);
 }
 
+/* Noted before it is done: one that ends meanwhile is noted anew. */
+static void reap_if_asked(void) {
+  if (!child_has_ended) return;
+  child_has_ended = 0;
+  reap_children();
+}
+
 /* Roots, client and token are loaded anew between two exchanges. */
 static void reload_if_asked(struct daemon *d) {
   if (!reload_is_asked || is_busy(d)) return;
@@ -148,7 +157,7 @@ static int run(struct daemon *d) {
     bool stops = stop_is_asked || d->state.is_lost;
     if (stops && d->stop_ms == 0) begin_to_stop(d);
     feed_watchdog(d);
-    reap_children();
+    reap_if_asked();
     mind_program(d, &d->hook);
     mind_program(d, &d->info_program);
     mind_leftovers(d);
