@@ -37,7 +37,10 @@ SHARED = peer loopback relay nameserver syscalls failures virtual
 NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
           $(filter-out $(SHARED:%=tests/network/%.c),\
             $(wildcard tests/network/*.c)))
-FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
+# Those that are parts of one.
+FUZZED = world server
+FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,\
+          $(filter-out $(FUZZED:%=tests/fuzz/%.c),$(wildcard tests/fuzz/*.c)))
 SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
 COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
 PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
@@ -106,7 +109,12 @@ $B/fuzz/memory: tests/unit/memory_rules.h
 $B/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h heartbeat.c heartbeat.h
 	@mkdir -p $(@D)
 	clang -std=c99 $(WARN) $(BR_INC) -O1 -g -fsanitize=fuzzer $(SANITIZE) \
-	    -I. -o $@ $< $(LDFLAGS) $(BR_LIB)
+	    -I. -o $@ $(filter %.c,$(filter-out heartbeat.c,$^)) $(LDFLAGS) \
+	    $(FUZZ_LIB) $(BR_LIB)
+
+# The client's world, and who it meets there.
+$B/fuzz/client: $(FUZZED:%=tests/fuzz/%.c) $(FUZZED:%=tests/fuzz/%.h) \
+                $(call WITH,syscalls)
 
 $B/jsonsuite: tests/vectors/jsonsuite.c $B/codec.o
 	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)
@@ -197,12 +205,12 @@ splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
 
 # An input that finds a fault stays in $B/fuzz.
-fuzz: $(FUZZERS)
+fuzz: $(FUZZERS) $B/certs/made
 	B=$B tests/run tests/fuzz/fuzz.sh
 
 FUZZ_SECONDS = 600
 
-fuzz-long: $(FUZZERS)
+fuzz-long: $(FUZZERS) $B/certs/made
 	TIME_LIMIT=0 FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
 
 $B/fleet: tests/fleet/fleet.c $B/codec.o
