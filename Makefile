@@ -112,6 +112,8 @@ $B/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h heartbeat.c heartbeat.h
 	    -I. -o $@ $(filter %.c,$(filter-out heartbeat.c,$^)) $(LDFLAGS) \
 	    $(FUZZ_LIB) $(BR_LIB)
 
+$B/fuzz/chain: FUZZ_LIB = -lcrypto
+
 # The client's world, and who it meets there.
 $B/fuzz/client: $(FUZZED:%=tests/fuzz/%.c) $(FUZZED:%=tests/fuzz/%.h) \
                 $(call WITH,syscalls)

@@ -283,7 +283,7 @@ static void note_said(const void *bytes, size_t size) {
 }
 
 static void forget_said(void) {
-  server.view.said.count = 0;
+  server.view.said.count = server.view.said.before = 0;
   server.view.overheard = 0;
 }
 
@@ -404,6 +404,7 @@ void server_expect(const void *request, size_t size) {
   server.wants_reply = false;
   server.view.whole_requests = 0;
   server.view.kept = server.fd >= 0;
+  if (!world_holds(server.fd)) server.view.said.before = server.view.said.count;
 }
 
 /* ---- Replies ---- */

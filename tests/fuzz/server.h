@@ -104,6 +104,7 @@ struct server_view {
     unsigned char bytes[1 << 16]; /* of application data, on this connection */
     size_t ends[256];             /* of its records */
     unsigned count;
+    unsigned before; /* records that the client has to find before it asks */
   } said;
 };
 const struct server_view *server_view(void);

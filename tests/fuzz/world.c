@@ -71,10 +71,18 @@ static void note(uint64_t fact) {
   world.digest = (world.digest ^ fact) * UINT64_C(0x100000001B3);
 }
 
+/* A word at a time. */
 static void note_bytes(const void *bytes, size_t size) {
   const unsigned char *at = bytes;
 
-  for (size_t i = 0; i < size; i++) note(at[i]);
+  while (size > 0) {
+    uint64_t word = 0;
+    size_t n = size < sizeof word ? size : sizeof word;
+    memcpy(&word, at, n);
+    note(word);
+    at += n;
+    size -= n;
+  }
 }
 
 uint64_t world_digest(void) {
@@ -231,6 +239,10 @@ void world_deliver(int fd, const void *bytes, size_t size) {
 
 void world_hold(int fd) {
   if (find(fd)) find(fd)->held = true;
+}
+
+bool world_holds(int fd) {
+  return find(fd) && find(fd)->held;
 }
 
 void world_release(int fd) {
@@ -589,6 +601,9 @@ static void see_random(struct call *c) {
 
 /* Whether the call was chosen to fail. */
 static bool is_failing(struct call *c) {
+  bool looks = c->name == CALL_RECV && (c->in.message.flags & MSG_PEEK);
+
+  if (looks && world.failing[c->name].error == EAGAIN) return false;
   if (world.failing[c->name].count == 0) return false;
   world.failing[c->name].count--;
   world_note_progress();

@@ -108,6 +108,7 @@ void world_deliver(int fd, const void *bytes, size_t size);
 
 /* What is delivered from here on is seen only once it is released. */
 void world_hold(int fd);
+bool world_holds(int fd);
 void world_release(int fd);
 
 /* Nothing is held, and the socket takes any number of bytes. */
@@ -124,7 +125,8 @@ void world_set_room(int fd, size_t room);
 void world_limit_reads(size_t most);
 void world_limit_writes(size_t most);
 
-/* The next `count` calls of this name fail. */
+/* The next `count` calls of this name fail; but none says falsely that there is
+ * nothing to be read where it only looks whether there is. */
 void world_fail(enum call_name name, int error, unsigned count);
 
 /* What the next connections come to; behind them, they connect soon. */
