@@ -126,10 +126,10 @@ static const struct {
     {{0x18, 0x18}, "00000101000000Z", "20491231235959Z"}};
 
 static const bytes oids[] = {BYTES_OF("\125\035\023"), /* basicConstraints */
-    BYTES_OF("\125\035\017"), /* keyUsage */
-    BYTES_OF("\125\035\045"), /* extKeyUsage */
-    BYTES_OF("\125\035\021"), /* subjectAltName */
-    BYTES_OF("\125\035\036"), /* nameConstraints */
+    BYTES_OF("\125\035\017"),                          /* keyUsage */
+    BYTES_OF("\125\035\045"),                          /* extKeyUsage */
+    BYTES_OF("\125\035\021"),                          /* subjectAltName */
+    BYTES_OF("\125\035\036"),                          /* nameConstraints */
     BYTES_OF("\125\035\016"), /* subjectKeyIdentifier */
     BYTES_OF("\125\035\043"), /* authorityKeyIdentifier */
     BYTES_OF("\125\035\040"), /* certificatePolicies */
@@ -144,8 +144,8 @@ static const bytes oids[] = {BYTES_OF("\125\035\023"), /* basicConstraints */
     BYTES_OF("\053\006\001\005\005\007\001\030"),     /* tlsfeature */
     BYTES_OF("\053\006\001\004\001\326\171\002\004\003"), /* CT poison */
     BYTES_OF("\052\003\004"),                             /* unknown */
-    BYTES_OF("\053\006\001\005\005\007\001\007"), /* sbgp-ipAddrBlock */
-    BYTES_OF("\053\006\001\005\005\007\001\010")}; /* autonomousSysNum */
+    BYTES_OF("\053\006\001\005\005\007\001\007"),         /* sbgp-ipAddrBlock */
+    BYTES_OF("\053\006\001\005\005\007\001\010")};        /* autonomousSysNum */
 
 enum {
   BASIC,
@@ -179,30 +179,22 @@ enum {
 static const struct {
   byte oid;
   bytes value;
-} values[] = {{BASIC, BYTES_OF("\060\0")},
-    {BASIC, BYTES_OF("\060\3\1\1\377")},
+} values[] = {{BASIC, BYTES_OF("\060\0")}, {BASIC, BYTES_OF("\060\3\1\1\377")},
     {BASIC, BYTES_OF("\060\6\1\1\377\2\1\0")},
     {BASIC, BYTES_OF("\060\6\1\1\377\2\1\1")},
-    {KEY_USAGE, BYTES_OF("\3\2\5\240")},
-    {KEY_USAGE, BYTES_OF("\3\2\2\4")},
+    {KEY_USAGE, BYTES_OF("\3\2\5\240")}, {KEY_USAGE, BYTES_OF("\3\2\2\4")},
     {PURPOSE_LIST, BYTES_OF("\060\012" KP("\1"))},
     {ALT_NAME, BYTES_OF("\060\017" DNS("\015", "api.lucit.app"))},
     /* These are what the usual certificates have; the others, what odd ones
      * may. */
     {BASIC, BYTES_OF("\060\3\1\1\0")},
     {BASIC, BYTES_OF("\060\6\1\1\377\2\1\377")},
-    {BASIC, BYTES_OF("\060\3\2\1\0")},
-    {BASIC, BYTES_OF("\060\3\1\1\1")},
-    {BASIC, BYTES_OF("\060\7\1\1\377\2\2\1\0")},
-    {BASIC, BYTES_OF("\4\0")},
-    {KEY_USAGE, BYTES_OF("\3\2\7\200")},
-    {KEY_USAGE, BYTES_OF("\3\2\5\040")},
-    {KEY_USAGE, BYTES_OF("\3\2\3\010")},
-    {KEY_USAGE, BYTES_OF("\3\1\0")},
-    {KEY_USAGE, BYTES_OF("\3\3\7\377\200")},
-    {KEY_USAGE, BYTES_OF("\3\2\1\2")},
-    {KEY_USAGE, BYTES_OF("\3\2\1\206")},
-    {KEY_USAGE, BYTES_OF("\3\2\6\100")},
+    {BASIC, BYTES_OF("\060\3\2\1\0")}, {BASIC, BYTES_OF("\060\3\1\1\1")},
+    {BASIC, BYTES_OF("\060\7\1\1\377\2\2\1\0")}, {BASIC, BYTES_OF("\4\0")},
+    {KEY_USAGE, BYTES_OF("\3\2\7\200")}, {KEY_USAGE, BYTES_OF("\3\2\5\040")},
+    {KEY_USAGE, BYTES_OF("\3\2\3\010")}, {KEY_USAGE, BYTES_OF("\3\1\0")},
+    {KEY_USAGE, BYTES_OF("\3\3\7\377\200")}, {KEY_USAGE, BYTES_OF("\3\2\1\2")},
+    {KEY_USAGE, BYTES_OF("\3\2\1\206")}, {KEY_USAGE, BYTES_OF("\3\2\6\100")},
     {PURPOSE_LIST, BYTES_OF("\060\012" KP("\2"))},
     {PURPOSE_LIST, BYTES_OF("\060\6\6\4\125\035\045\0")},
     {PURPOSE_LIST, BYTES_OF("\060\024" KP("\2") KP("\1"))},
@@ -223,9 +215,11 @@ static const struct {
     {ALT_NAME, BYTES_OF("\060\6\207\4\177\0\0\1")},
     {ALT_NAME, BYTES_OF("\060\0")},
     {ALT_NAME,
-        BYTES_OF("\060\035" DNS("\014", "none.example") DNS(
-            "\015", "api.lucit.app"))},
-    {ALT_NAME, BYTES_OF("\060\021\202\201\015" "api.lucit.app\5\0")},
+        BYTES_OF("\060\035" DNS("\014", "none.example")
+                DNS("\015", "api.lucit.app"))},
+    {ALT_NAME,
+        BYTES_OF("\060\021\202\201\015"
+                 "api.lucit.app\5\0")},
     {CONSTRAINTS, BYTES_OF("\060\021\240\017\060\015\202\013example.com")},
     {CONSTRAINTS, BYTES_OF("\060\017\241\015\060\013\202\011lucit.app")},
     {CONSTRAINTS, BYTES_OF("\060\017\240\015\060\013\202\011lucit.app")},
@@ -234,21 +228,15 @@ static const struct {
     {AUTHORITY_KEY, BYTES_OF("\060\6\200\4key2")},
     {AUTHORITY_KEY, BYTES_OF("\060\0")},
     {POLICIES, BYTES_OF("\060\010\060\6\6\4\125\035\040\0")},
-    {MAPPINGS, BYTES_OF("\060\0")},
-    {POLICY_LIMITS, BYTES_OF("\060\3\200\1\0")},
-    {INHIBIT_ANY, BYTES_OF("\2\1\0")},
-    {CRL_POINTS, BYTES_OF("\060\0")},
+    {MAPPINGS, BYTES_OF("\060\0")}, {POLICY_LIMITS, BYTES_OF("\060\3\200\1\0")},
+    {INHIBIT_ANY, BYTES_OF("\2\1\0")}, {CRL_POINTS, BYTES_OF("\060\0")},
     {ISSUER_ALT, BYTES_OF("\060\003" DNS("\001", "a"))},
-    {NS_TYPE, BYTES_OF("\3\2\6\100")},
-    {NS_TYPE, BYTES_OF("\3\2\7\200")},
+    {NS_TYPE, BYTES_OF("\3\2\6\100")}, {NS_TYPE, BYTES_OF("\3\2\7\200")},
     {NS_TYPE, BYTES_OF("\3\2\2\4")},
     {PROXY, BYTES_OF("\060\014\060\012\6\010\053\6\1\5\5\7\025\1")},
-    {ACCESS, BYTES_OF("\060\0")},
-    {FEATURE, BYTES_OF("\060\3\2\1\5")},
-    {POISON, BYTES_OF("\5\0")},
-    {UNKNOWN, BYTES_OF("\5\0")},
-    {IP_BLOCKS, BYTES_OF("\060\0")},
-    {AS_NUMBERS, BYTES_OF("\060\0")}};
+    {ACCESS, BYTES_OF("\060\0")}, {FEATURE, BYTES_OF("\060\3\2\1\5")},
+    {POISON, BYTES_OF("\5\0")}, {UNKNOWN, BYTES_OF("\5\0")},
+    {IP_BLOCKS, BYTES_OF("\060\0")}, {AS_NUMBERS, BYTES_OF("\060\0")}};
 
 enum {
   NO_CA,
@@ -264,22 +252,18 @@ enum {
 /* AlgorithmIdentifiers; the first is what goes with key and hash. */
 #define ECDSA(n) "\6\010\052\206\110\316\075\4\3" n
 #define PKCS(n) "\6\011\052\206\110\206\367\015\1\1" n
-static const bytes algorithms[] = {{NULL, 0},
-    BYTES_OF("\060\012" ECDSA("\2")),
-    BYTES_OF("\060\012" ECDSA("\3")),
-    BYTES_OF("\060\012" ECDSA("\4")),
+static const bytes algorithms[] = {{NULL, 0}, BYTES_OF("\060\012" ECDSA("\2")),
+    BYTES_OF("\060\012" ECDSA("\3")), BYTES_OF("\060\012" ECDSA("\4")),
     BYTES_OF("\060\014" ECDSA("\2") "\5\0"),
     BYTES_OF("\060\015" ECDSA("\2") "\2\1\1"),
     BYTES_OF("\060\011\6\7\052\206\110\316\075\4\1"),
-    BYTES_OF("\060\012" ECDSA("\1")),
-    BYTES_OF("\060\015" PKCS("\013") "\5\0"),
+    BYTES_OF("\060\012" ECDSA("\1")), BYTES_OF("\060\015" PKCS("\013") "\5\0"),
     BYTES_OF("\060\013" PKCS("\013")),
     BYTES_OF("\060\016" PKCS("\013") "\2\1\1"),
     BYTES_OF("\060\015" PKCS("\014") "\5\0"),
     BYTES_OF("\060\015" PKCS("\005") "\5\0"),
     BYTES_OF("\060\015" PKCS("\012") "\060\0"),
-    BYTES_OF("\060\5\6\3\053\145\160"),
-    BYTES_OF("\060\0")};
+    BYTES_OF("\060\5\6\3\053\145\160"), BYTES_OF("\060\0")};
 
 typedef struct extension {
   byte oid;
@@ -366,7 +350,8 @@ static extension *take_extension(certificate *c, span *in) {
   static extension none;
   byte n = control(in);
 
-  return c->extension_count > 0 ? &c->extensions[n % c->extension_count] : &none;
+  return c->extension_count > 0 ? &c->extensions[n % c->extension_count]
+                                : &none;
 }
 
 static void remove_extension(certificate *c, span *in) {
@@ -510,8 +495,8 @@ static void write_signed_part(writer *w, const certificate *c) {
   validity = begin(w, 0x30);
   append_element(w, dates[c->dates].tags[0], dates[c->dates].from,
       strlen(dates[c->dates].from));
-  append_element(
-      w, dates[c->dates].tags[1], dates[c->dates].to, strlen(dates[c->dates].to));
+  append_element(w, dates[c->dates].tags[1], dates[c->dates].to,
+      strlen(dates[c->dates].to));
   finish(w, validity);
   write_name(w, c->subject);
   append(w, public_keys[c->key], (size_t)public_key_sizes[c->key]);
@@ -581,8 +566,8 @@ static unsigned judge_by_client(void) {
   client.certs.not_for_servers = false;
   client.certs.out_of_order = false;
   client.certs.malformed = false;
-  br_x509_minimal_set_time(&client.certs.x509, (uint32_t)days,
-      (uint32_t)(shown.now_s % DAY_S));
+  br_x509_minimal_set_time(
+      &client.certs.x509, (uint32_t)days, (uint32_t)(shown.now_s % DAY_S));
   class->start_chain(x509, shown.host);
   for (byte i = 0; i < shown.count; i++) {
     span c = shown.list[i];
@@ -692,9 +677,8 @@ static STACK_OF(X509) * all_others;
 static bool has_malformed_bystander(X509 *x) {
   static const int ids[] = {NID_subject_key_identifier,
       NID_authority_key_identifier, NID_issuer_alt_name, NID_name_constraints,
-      NID_crl_distribution_points, NID_proxyCertInfo,
-      NID_sbgp_ipAddrBlock, NID_sbgp_autonomousSysNum,
-      NID_netscape_cert_type, NID_subject_alt_name};
+      NID_crl_distribution_points, NID_proxyCertInfo, NID_sbgp_ipAddrBlock,
+      NID_sbgp_autonomousSysNum, NID_netscape_cert_type, NID_subject_alt_name};
   size_t count = COUNT(ids) - (x == servers_own);
   bool found = false;
 
@@ -723,6 +707,12 @@ static bool has_rival_issuers(X509 *x) {
   return false;
 }
 
+/* A key that is none, as a point that is not on its curve.  It is the server's
+ * own: it is first used for the handshake's signature, which it never fits. */
+static bool has_no_key(X509 *x) {
+  return x == servers_own && !X509_get0_pubkey(x);
+}
+
 /* RFC 3820 wants it to be critical; then the client refuses it. */
 static bool is_proxy(X509 *x) {
   return has(x, NID_proxyCertInfo, false) && !has(x, NID_proxyCertInfo, true);
@@ -742,6 +732,7 @@ static const struct {
     {NOT_COMPARED, has_malformed_bystander,
         "BearSSL passes over what an extension says that excludes nobody"},
     {NOT_COMPARED, is_proxy, "nobody asks who signs for whom: a CA has"},
+    {NOT_COMPARED, has_no_key, "the handshake cannot succeed with it"},
     {NOT_ISSUED, names_two_algorithms,
         "BearSSL passes over the algorithm inside; the outer one verified"},
     {NOT_ISSUED, has_authority_key,
@@ -858,7 +849,8 @@ static int verify(X509 *leaf, STACK_OF(X509) * others) {
   X509_VERIFY_PARAM_set_time(p, (time_t)shown.now_s);
   X509_VERIFY_PARAM_set_auth_level(p, 2);
   X509_VERIFY_PARAM_set_hostflags(p,
-      X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+      X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+          X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   EXPECT(X509_VERIFY_PARAM_set1_host(p, shown.host, 0));
   EXPECT(X509_VERIFY_PARAM_set_purpose(p, X509_PURPOSE_SSL_SERVER));
   error = X509_verify_cert(context) == 1 ? X509_V_OK
@@ -883,17 +875,18 @@ static bool is_passed_over(void) {
 static int judge_by_openssl(void) {
   STACK_OF(X509) *others = sk_X509_new_null();
   X509 *leaf = NULL;
+  bool all = true;
   int error = X509_V_OK;
 
   for (byte i = 0; i < shown.count; i++) {
     X509 *x = parse(shown.list[i]);
     if (i == 0) leaf = x;
     else if (x) sk_X509_push(others, x);
+    all &= x != NULL;
     if (!x && !(seeks_excuses && is_passed_over())) error = NOT_PARSED;
     ERR_clear_error();
   }
-  if (error == X509_V_OK && leaf && is_compared(leaf, others))
-    error = verify(leaf, others);
+  if (all && is_compared(leaf, others)) error = verify(leaf, others);
   sk_X509_pop_free(others, X509_free);
   X509_free(leaf);
   ERR_clear_error();
@@ -949,7 +942,14 @@ static void compare(unsigned ours, int theirs) {
   fprintf(stderr, "the client says %u, OpenSSL %d (%s)\n", ours, theirs,
       theirs < 0 ? "not parsed" : X509_verify_cert_error_string(theirs));
 #ifdef DUMP
-  for (int i = 0; i < shown.count; i++) { FILE*f; char q[64]; sprintf(q,"/tmp/fz-h/d%d.der",i); f=fopen(q,"wb"); fwrite(shown.list[i].at,1,length_of(shown.list[i]),f); fclose(f);} 
+  for (int i = 0; i < shown.count; i++) {
+    FILE *f;
+    char q[64];
+    sprintf(q, "/tmp/fz-h/d%d.der", i);
+    f = fopen(q, "wb");
+    fwrite(shown.list[i].at, 1, length_of(shown.list[i]), f);
+    fclose(f);
+  }
 #endif
   abort();
 }

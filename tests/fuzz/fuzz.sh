@@ -4,7 +4,7 @@
 #
 # usage: B=DIR tests/fuzz/fuzz.sh
 #
-# The programs are in $B/fuzz.  Without more, each takes a fixed number of
+# The programs are in $B/fuzz; two of them need the keys in $B/certs.  Without more, each takes a fixed number of
 # inputs, the same in every run where addresses can be fixed.  With
 # $FUZZ_SECONDS each goes on for so long, from where the last such run ended;
 # what it finds of interest is kept in $B/fuzz/kept.  $FUZZ_TARGETS, in place
@@ -14,7 +14,8 @@
 # program takes it as its argument.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-fuzz=${B:-build}/fuzz
+export B="${B:-build}"
+fuzz=$B/fuzz
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 number=0
@@ -34,6 +35,39 @@ for file in tests/fuzz/seeds/certificates/*.pem; do
     { printf 'H~~' && cat "$fuzz/seeds/der"; } >"$fuzz/seeds/pem/$name.der"
     { printf '@@' && cat "$fuzz/seeds/der"; } >"$fuzz/seeds/cert/$name"
 done
+
+# Chains: each row of the tables of chain.c, for the server's certificate and
+# for the one above it; an extension in place of each usual one, too.
+byte() { # NUMBER
+    printf "\\$(printf %03o "$1")"
+}
+
+chain_seed() { # NAME CHANGE...: a letter or a number is a byte
+    file=$fuzz/seeds/chain/$1
+    shift
+    for part; do
+        case $part in [0-9]*) byte "$part" ;; *) printf %s "$part" ;; esac
+    done >"$fuzz/seeds/change"
+    { printf '0' && cat "$fuzz/seeds/change" && printf '\n\n'; } >"$file.leaf"
+    { printf '0\n' && cat "$fuzz/seeds/change" && printf '\n'; } >"$file.above"
+}
+
+mkdir -p "$fuzz/seeds/chain"
+for n in $(seq 0 15); do
+    for letter in v d n s k S h a A C; do
+        chain_seed "$letter.$n" "$letter" "$n"
+    done
+    chain_seed "both.$n" a "$n" A "$n"
+done
+for n in $(seq 0 66); do
+    for critical in 0 1; do
+        chain_seed "more.$n.$critical" e "$n" "$critical"
+        for other in 0 1 2 3; do
+            chain_seed "other.$n.$critical.$other" r "$other" e "$n" "$critical"
+        done
+    done
+done
+rm -f "$fuzz/seeds/change"
 
 run() { # NAME INPUTS SIZE-OF-THE-LONGEST
     name=$1 inputs=$2 longest=$3
@@ -67,4 +101,6 @@ run hosts 60000 1000
 run resolv 60000 1000
 run cert 20000 2500
 run memory 1500 1500
+run client 6000 1500
+run chain 6000 400
 echo "1..$number"

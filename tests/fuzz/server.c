@@ -427,8 +427,8 @@ static const char *const replies[] = {
     "HTTP/1.1 201 Created\r\n" DATE "Connection: close\r\n" OF(16) SUCCESS,
     "HTTP/1.1 200 OK\r\n" OF(34) "{\"ok\":true,\"token\":\"fReSh-9fReSh-9\"}",
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" OF(16) SUCCESS,
-    "HTTP/1.1 401 Unauthorized\r\n" OF(33)
-    "{\"success\":false,\"message\":\"token\"}",
+    "HTTP/1.1 401 Unauthorized\r\n" OF(
+        33) "{\"success\":false,\"message\":\"token\"}",
     "HTTP/1.1 503 Busy\r\nRetry-After: 120\r\n" DATE OF(0),
     "HTTP/1.1 408 Late\r\n" OF(0),
     "HTTP/1.1 300 Choices\r\n" OF(16) SUCCESS,
@@ -440,7 +440,8 @@ static const char *const replies[] = {
     "HTTP/1.1 200 OK\r\n" OF(4000) SUCCESS,
     "HTTP/1.1 200 OK\r\n" OF(99999999999999999999) SUCCESS,
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" SUCCESS,
-    "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nContent-Length: 17\r\n\r\n" SUCCESS,
+    "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nContent-Length: "
+    "17\r\n\r\n" SUCCESS,
     "HTTP/1.1 200 OK\r\n",
     "ICY 200 OK\r\n\r\n",
     "",
@@ -540,7 +541,7 @@ void server_answer_raw(const unsigned char *bytes, size_t size) {
 #define OF_ALIAS "\4next\300\020\0\1\0\1\0\0\0\0\0\4\300\0\2\5"
 #define ANSWER(flags, count) flags "\0\1\0" count "\0\0\0\0"
 #define WITH(flags, count, records)                                            \
-  {ANSWER(flags, count) records, sizeof(ANSWER(flags, count) records) - 1}
+  { ANSWER(flags, count) records, sizeof(ANSWER(flags, count) records) - 1 }
 
 static const struct {
   const char *bytes;

@@ -626,9 +626,7 @@ static void answer(struct call *c) {
   case CALL_READ: see_read(c); break;
   case CALL_CLOSE: see_close(c); break;
   case CALL_CLOCK: see_clock(c); break;
-  case CALL_TIME:
-    c->result = world.now_ms / 1000 + world.clock_lead_s;
-    break;
+  case CALL_TIME: c->result = world.now_ms / 1000 + world.clock_lead_s; break;
   case CALL_RANDOM: see_random(c); break;
   case CALL_IFINDEX: c->result = c->in.interface.name[0] == 'e'; break;
   case CALL_GETPEERNAME:

@@ -27,7 +27,7 @@ enum { DESCRIPTORS = 4, FIRST_DESCRIPTOR = 1000 };
 
 /* What the next connect() comes to. */
 enum connecting {
-  CONNECTS_SOON,   /* EINPROGRESS, and poll() finds it done */
+  CONNECTS_SOON, /* EINPROGRESS, and poll() finds it done */
   CONNECTS_AT_ONCE,
   CONNECTS_SLOWLY, /* after a second and a half */
   IS_INTERRUPTED,  /* EINTR, and goes on */
