@@ -713,6 +713,13 @@ static bool has_no_key(X509 *x) {
   return x == servers_own && !X509_get0_pubkey(x);
 }
 
+/* Whether the server's own certificate is a CA's, and how far, is nothing to
+ * the client: it signs no other. */
+static bool has_odd_constraints(X509 *x) {
+  bool is_odd = X509_get_extension_flags(x) & EXFLAG_INVALID;
+  return x == servers_own && is_odd && has(x, NID_basic_constraints, false);
+}
+
 /* RFC 3820 wants it to be critical; then the client refuses it. */
 static bool is_proxy(X509 *x) {
   return has(x, NID_proxyCertInfo, false) && !has(x, NID_proxyCertInfo, true);
@@ -732,6 +739,7 @@ static const struct {
     {NOT_COMPARED, has_malformed_bystander,
         "BearSSL passes over what an extension says that excludes nobody"},
     {NOT_COMPARED, is_proxy, "nobody asks who signs for whom: a CA has"},
+    {NOT_COMPARED, has_odd_constraints, "it signs no other certificate"},
     {NOT_COMPARED, has_no_key, "the handshake cannot succeed with it"},
     {NOT_ISSUED, names_two_algorithms,
         "BearSSL passes over the algorithm inside; the outer one verified"},

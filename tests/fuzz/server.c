@@ -9,7 +9,8 @@
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 enum { INBOX = 1 << 16, FILE_MAX = 1 << 15, CHAIN_MAX = 4 };
-enum { SESSIONS = 8, QUERIES = 8, QUERY_MAX = 288, DNS_HEADER = 12 };
+enum { SESSIONS = 8, QUERIES = 8, QUERY_MAX = 288 };
+enum { DNS_HEADER = 12, FLAGS_AND_COUNTS = DNS_HEADER - 2 }; /* behind the id */
 enum { FLIPS = 4, RECORD_MAX = 16384 };
 
 /* ---- Identities ---- */
@@ -513,7 +514,7 @@ static void take_tcp_queries(int fd, const unsigned char *bytes, size_t size) {
 
 /* Sends an answer to the oldest query: what stands in its place is asked for
  * again, then comes what is given. */
-static void answer_query(const unsigned char flags_and_counts[8],
+static void answer_query(const unsigned char flags_and_counts[FLAGS_AND_COUNTS],
     const unsigned char *records, size_t size) {
   unsigned char out[2 + QUERY_MAX + 1024];
   struct query q = server.queries[0];
@@ -524,14 +525,14 @@ static void answer_query(const unsigned char flags_and_counts[8],
   out[0] = (unsigned char)(whole >> 8);
   out[1] = (unsigned char)whole;
   memcpy(out + prefix, q.bytes, q.size);
-  memcpy(out + prefix + 2, flags_and_counts, 8);
+  memcpy(out + prefix + 2, flags_and_counts, FLAGS_AND_COUNTS);
   if (size > 0) memcpy(out + prefix + q.size, records, size);
   world_deliver(q.fd, out, prefix + whole);
 }
 
 void server_answer_raw(const unsigned char *bytes, size_t size) {
-  if (server.query_count == 0 || size < 8) return;
-  answer_query(bytes, bytes + 8, size - 8);
+  if (server.query_count == 0 || size < FLAGS_AND_COUNTS) return;
+  answer_query(bytes, bytes + FLAGS_AND_COUNTS, size - FLAGS_AND_COUNTS);
 }
 
 /* A record for the name of the question: a pointer, type, class, time, data. */
