@@ -630,7 +630,8 @@ static bool has_authority_key(X509 *x) {
 }
 
 static bool is_for_any_purpose(X509 *x) {
-  return X509_get_extended_key_usage(x) & XKU_ANYEKU;
+  bool names_any = X509_get_extended_key_usage(x) & XKU_ANYEKU;
+  return has(x, NID_ext_key_usage, false) && names_any;
 }
 
 static bool is_of_netscape(X509 *x) {
@@ -780,10 +781,9 @@ static const struct {
 /* What OpenSSL cannot parse and BearSSL passes over: it is what a CA that we
  * trust has signed, and says nothing of host, dates, purpose or key. */
 static const char *const passed_over[] = {
-    "Field=signature, Type=X509_CINF",
-    "Field=issuer, Type=X509_CINF",
-    "Field=subject, Type=X509_CINF",
-    "Field=serialNumber, Type=X509_CINF",
+    "Field=signature, Type=X509_CINF", "Field=issuer, Type=X509_CINF",
+    "Field=subject, Type=X509_CINF", "Field=serialNumber, Type=X509_CINF",
+    "Field=object, Type=X509_EXTENSION", /* of one that is not critical */
 };
 
 /* ---- OpenSSL's verdict ---- */
@@ -819,7 +819,10 @@ static int see_error(int ok, X509_STORE_CTX *context) {
   int error = X509_STORE_CTX_get_error(context);
 
   if (ok || !seeks_excuses) return ok;
-  for (int n = 0; n < sk_X509_num(all); n++)
+  if (error != X509_V_ERR_PERMITTED_VIOLATION &&
+      error != X509_V_ERR_EXCLUDED_VIOLATION)
+    return is_excused_by(error, X509_STORE_CTX_get_current_cert(context));
+  for (int n = 0; n < sk_X509_num(all); n++) /* one above sets the limit */
     if (is_excused_by(error, sk_X509_value(all, n))) return 1;
   return 0;
 }
