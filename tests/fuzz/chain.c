@@ -634,6 +634,13 @@ static bool is_for_any_purpose(X509 *x) {
   return has(x, NID_ext_key_usage, false) && names_any;
 }
 
+/* keyUsage has nonRepudiation in the place of digitalSignature. */
+static bool signs_documents(X509 *x) {
+  uint32_t usage = X509_get_key_usage(x);
+
+  return (usage & KU_NON_REPUDIATION) && !(usage & KU_DIGITAL_SIGNATURE);
+}
+
 static bool is_of_netscape(X509 *x) {
   return has(x, NID_netscape_cert_type, false);
 }
@@ -764,6 +771,8 @@ static const struct {
         "who has its issuer's name may still be signed by another"},
     {X509_V_ERR_INVALID_PURPOSE, is_for_any_purpose,
         "any purpose is that of servers, too: RFC 5280 section 4.2.1.12"},
+    {X509_V_ERR_INVALID_PURPOSE, signs_documents,
+        "to BearSSL, a key that may sign documents may sign handshakes"},
     {X509_V_ERR_INVALID_PURPOSE, is_of_netscape,
         "Netscape's types are no part of RFC 5280"},
     {X509_V_ERR_PROXY_CERTIFICATES_NOT_ALLOWED, is_proxy,
