@@ -9,7 +9,7 @@
  * text; texts are text; the deadline is kept; a request goes out once, or twice
  * where a kept connection died, and is the right one; a success is what a
  * trusted server has said, byte for byte; nobody goes round in circles; and
- * behind a close all is wiped, and no descriptor is left.  */
+ * behind a close all is wiped, and no descriptor is left. */
 #include "fuzz.h"
 #include "server.h"
 
@@ -116,7 +116,7 @@ static void act_say_nothing(void) {
   server_seal(IS_DATA, NULL, 0);
 }
 
-/* A head, and zeros without end. */
+/* More than a record or a reply may hold: no HTTP, but much of it. */
 static void act_say_much(void) {
   static const byte much[16384];
   server_seal(IS_DATA, much, 64u * next_byte());

@@ -144,6 +144,7 @@ static struct {
   /* What comes next. */
   unsigned identity, version;
   uint16_t suite;
+  bool begins_deaf;
 
   /* Sessions. */
   const br_ssl_session_cache_class *cache;
@@ -271,10 +272,12 @@ void server_write(const void *bytes, size_t size) {
   put(bytes, size);
 }
 
+/* What comes behind a close_notify nobody hears. */
 static void note_said(const void *bytes, size_t size) {
   struct server_said *s = &server.view.said;
   size_t end = s->count > 0 ? s->ends[s->count - 1] : 0;
 
+  if (server.view.closed) return;
   if (size > sizeof s->bytes - end || s->count == COUNT(s->ends)) {
     server.view.overheard += (unsigned)size;
     return;
@@ -380,7 +383,7 @@ static void work(void) {
 }
 
 void server_be_deaf(bool deaf) {
-  server.deaf = deaf;
+  server.deaf = server.begins_deaf = deaf;
   work();
 }
 
@@ -395,7 +398,8 @@ void server_close(void) {
 void server_expect(const void *request, size_t size) {
   bool deaf = server.deaf;
 
-  server_be_deaf(false);
+  server.deaf = false;
+  work();
   server.deaf = deaf;
   if (server.expected_at > 0 && server.expected_at < server.expected_size)
     server.half_request = true;
@@ -487,8 +491,6 @@ static void drop_query(unsigned n) {
       (server.query_count - n) * sizeof *server.queries);
 }
 
-/* Queries over TCP come behind their sizes, in one write or in several: bytes
- * are gathered in the query that is not whole. */
 static void take_query(int fd, const unsigned char *bytes, size_t size) {
   struct query *q = &server.queries[server.query_count];
 
@@ -500,10 +502,12 @@ static void take_query(int fd, const unsigned char *bytes, size_t size) {
   server.query_count++;
 }
 
+/* Queries over TCP come behind their sizes.  One that comes in pieces is not
+ * answered. */
 static void take_tcp_queries(int fd, const unsigned char *bytes, size_t size) {
   while (size > 2) {
     size_t n = (size_t)(bytes[0] << 8 | bytes[1]);
-    if (n > size - 2) return; /* it came in pieces: it is not answered */
+    if (n > size - 2) return;
     take_query(fd, bytes + 2, n);
     if (server.query_count > 0)
       server.queries[server.query_count - 1].over_tcp = true;
@@ -609,7 +613,7 @@ static void meet_client(int fd, uint16_t port) {
   server.tunnel_wanted = port == SERVER_PROXY_PORT;
   server.tunnel_asked = false;
   server.crlfs = 0;
-  server.deaf = false;
+  server.deaf = server.begins_deaf;
   server.inbox_at = server.inbox_end = 0;
   server.half_request = false;
   server.wants_reply = false;
@@ -659,6 +663,7 @@ void server_begin(void) {
   server.identity = 0;
   server.version = 0;
   server.suite = 0;
+  server.begins_deaf = false;
   server.cache = &cache_class;
   server.memory = REMEMBERS;
   server.session_count = server.held_sessions;

@@ -67,7 +67,8 @@ void server_flip(unsigned at, unsigned char bits);
 /* close_notify. */
 void server_close(void);
 
-/* Does not look at what comes, from here on / any more. */
+/* Does not look at what comes, from here on, nor on the next connections; or
+ * does again. */
 void server_be_deaf(bool deaf);
 
 /* The connection in hand; -1: none. */
