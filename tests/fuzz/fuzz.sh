@@ -101,6 +101,6 @@ run hosts 60000 1000
 run resolv 60000 1000
 run cert 20000 2500
 run memory 1500 1500
-run client 6000 1500
-run chain 6000 400
+run client 3000 1500
+run chain 3000 400
 echo "1..$number"

@@ -388,10 +388,10 @@ void server_be_deaf(bool deaf) {
 }
 
 void server_close(void) {
-  if (server.fd < 0 || server.tunnel_wanted) return;
-  br_ssl_engine_close(&server.tls.eng);
-  server.view.closed = true;
-  work();
+  static const unsigned char close_notify[] = {1, 0};
+
+  /* BearSSL's engine would keep silent where it has failed before. */
+  server_seal(IS_ALERT, close_notify, sizeof close_notify);
 }
 
 /* What came before this exchange belongs to the one before. */
