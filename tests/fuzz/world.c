@@ -330,6 +330,7 @@ void world_idle_ms(int64_t ms) {
 
 void world_stop_waiting(void) {
   world.stops = true;
+  world_note_progress();
 }
 
 /* The time until this one is over passes, or the time until the descriptor is
