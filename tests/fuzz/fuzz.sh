@@ -4,8 +4,9 @@
 #
 # usage: B=DIR tests/fuzz/fuzz.sh
 #
-# The programs are in $B/fuzz; two of them need the keys in $B/certs.  Without more, each takes a fixed number of
-# inputs, the same in every run where addresses can be fixed.  With
+# The programs are in $B/fuzz; two of them need the keys in $B/certs.  Without
+# more, each takes a fixed number of inputs, the same in every run where
+# addresses can be fixed.  With
 # $FUZZ_SECONDS each goes on for so long, from where the last such run ended;
 # what it finds of interest is kept in $B/fuzz/kept.  $FUZZ_TARGETS, in place
 # of all, names some of them.
