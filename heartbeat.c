@@ -70,7 +70,7 @@
 
 #include "heartbeat.h"
 
-#if !defined HBEAT_VERSION_NUMBER || HBEAT_VERSION_NUMBER != 300
+#if !defined HBEAT_VERSION_NUMBER || HBEAT_VERSION_NUMBER != 400
 #error "heartbeat.h is of another version than heartbeat.c: copy both"
 #endif
 

@@ -120,7 +120,7 @@ does_not_link() {
 }
 
 other_version() {
-    changed heartbeat.h 'VERSION_NUMBER [0-9]*' 'VERSION_NUMBER 299' || return
+    changed heartbeat.h 'VERSION_NUMBER [0-9]*' 'VERSION_NUMBER 399' || return
     does_not_link "$1" "$work/changed" --
 }
 
@@ -144,7 +144,7 @@ every_call_is_renamed() {
         done
     $CC -std=c99 -c -o "$work/library.o" heartbeat.c || return
     nm -g --defined-only "$work/library.o" | awk '{ print $3 }' >"$work/symbols"
-    [ -s "$work/symbols" ] && ! grep -vE '^hbeat_[a-z_]*_300_net$' \
+    [ -s "$work/symbols" ] && ! grep -vE '^hbeat_[a-z_]*_400_net$' \
         "$work/symbols"
 }
 
@@ -156,7 +156,7 @@ header_of_another_version() { # PATTERN REPLACEMENT
 
 check "every call is renamed" every_call_is_renamed
 check "a header of another version" \
-    header_of_another_version 'VERSION_NUMBER [0-9]*' 'VERSION_NUMBER 299'
+    header_of_another_version 'VERSION_NUMBER [0-9]*' 'VERSION_NUMBER 399'
 check "a header without a version" \
     header_of_another_version '^#define HBEAT_VERSION_NUMBER.*' ''
 

@@ -49,7 +49,7 @@ version_is_in_the_changelog() {
     grep -q "^## $version " CHANGELOG.md
 }
 
-# 0.3.0 is 300, in the header and in the file that asks for that header.
+# 0.4.0 is 400, in the header and in the file that asks for that header.
 version_is_a_number() {
     number=$(sed -n 's/^#define HBEAT_VERSION "\(.*\)"/\1/p' heartbeat.h |
         awk -F. '{ print $1 * 10000 + $2 * 100 + $3 }')
@@ -113,6 +113,8 @@ check "the sizes are those of this build" sizes_are_true
 check "the tests of the service are there" \
     tests_are_there 'As a service' 'On a bad' tests/peers
 check "the tests of the network are there" \
-    tests_are_there 'On a bad' 'What it takes' tests/network
+    tests_are_there 'On a bad' 'What it survives' tests/network
+check "the tests of what it survives are there" \
+    tests_are_there 'What it survives' 'What it takes' tests
 check "the peaks are those of the fleet" peaks_are_the_fleet_s
 end_checks
