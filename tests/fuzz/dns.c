@@ -3,7 +3,7 @@
  * the whole message is the input. */
 #include "fuzz.h"
 
-enum { IPV6 = 1, BARE = 2, FULL = 4, NAME = 8 };
+enum { IPV6 = 1, BARE = 2, FULL = 4, NAMES = 8 };
 
 enum { ID = 0x1234, MESSAGE_MAX = 4096 };
 
@@ -94,7 +94,7 @@ static void check_addresses(
 
 static size_t query_of(byte kind, byte query[DNS_QUERY_MAX]) {
   unsigned type = kind & IPV6 ? TYPE_AAAA : TYPE_A;
-  return dns_query(query, ID, names[kind / NAME % COUNT(names)], type);
+  return dns_query(query, ID, names[kind / NAMES % COUNT(names)], type);
 }
 
 static dns_answer answer_to(hbeat_addresses *a, span message, byte kind) {
