@@ -275,8 +275,10 @@ static void call_keep(void) {
   keep();
 }
 
-/* Another store turns up, with what an earlier life or another device left. */
+/* Another store turns up, with what an earlier life or another device left.  It
+ * takes long to look at what came of that: so it is rare. */
 static void call_merge(void) {
+  if (dice(6) > 0) return;
   hbeat_memory *found = memory(sizeof *found);
   hbeat_memory *kept = memory(sizeof *kept);
   if (disk.is_used && dice(2) == 0) *kept = disk.bytes;
