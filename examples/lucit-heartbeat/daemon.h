@@ -34,6 +34,7 @@
 
 #include "heartbeat.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -251,6 +252,16 @@ enum lock_result {
                       write and run nothing until it can */
 };
 
+/* The bytes of STATE.lock that are locked.  Locks are a process's own: a keeper
+ * has none of its daemon's. */
+enum lock_byte {
+  DAEMONS_BYTE, /* by the daemon, alone */
+  KEEPERS_BYTE  /* by all keepers together, as readers */
+};
+
+/* A lock of such a byte, for fcntl(). */
+struct flock lock_of(enum lock_byte byte, short type);
+
 /* Locks the state, or makes sure that it still is locked. */
 enum lock_result lock_state(struct daemon *d);
 
@@ -374,6 +385,9 @@ void mend_surrogates(char *json, size_t size);
 
 /* The same for the parameters of a reply, where they lie in d->body. */
 void mend_parameters(struct daemon *d);
+
+/* Whether a byte continues a character of UTF-8. */
+bool is_continuation(char c);
 
 /* Writes a string of JSON, or as much of it as fits; returns it. */
 const char *quote(const char *text, char *out, size_t size);

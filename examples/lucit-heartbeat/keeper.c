@@ -53,22 +53,9 @@ static void sleep_ms(int64_t ms) {
 
 /* ---- The lock ---------------------------------------------------------- */
 
-/* The daemon's own lock is on the first byte.  Locks are a process's own: a
- * child has none of its parent's. */
-static struct flock keepers_lock(short type) {
-  struct flock lock;
-
-  memset(&lock, 0, sizeof lock);
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = 1;
-  lock.l_len = 1;
-  return lock;
-}
-
 /* Whether a keeper holds its lock. */
 static bool keeper_lives(const struct daemon *d) {
-  struct flock lock = keepers_lock(F_WRLCK);
+  struct flock lock = lock_of(KEEPERS_BYTE, F_WRLCK);
 
   return fcntl(d->state_lock, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
@@ -288,7 +275,7 @@ static bool is_left(const struct keeper *k) {
  * or errno. */
 static int start(
     struct daemon *d, struct keeper *k, const struct charge *charge) {
-  struct flock lock = keepers_lock(F_RDLCK);
+  struct flock lock = lock_of(KEEPERS_BYTE, F_RDLCK);
   pid_t keeper = getpid();
   int failure[2];
 

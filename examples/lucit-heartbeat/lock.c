@@ -20,15 +20,22 @@ static bool is_in_place(int fd, const char *path) {
   return own.st_dev == there.st_dev && own.st_ino == there.st_ino;
 }
 
+struct flock lock_of(enum lock_byte byte, short type) {
+  struct flock lock;
+
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return lock;
+}
+
 /* What already is locked stays so. */
 static enum lock_result lock_descriptor(int fd) {
-  struct flock first_byte;
+  struct flock daemons = lock_of(DAEMONS_BYTE, F_WRLCK);
 
-  memset(&first_byte, 0, sizeof first_byte);
-  first_byte.l_type = F_WRLCK;
-  first_byte.l_whence = SEEK_SET;
-  first_byte.l_len = 1;
-  if (fcntl(fd, F_SETLK, &first_byte) == 0) return LOCK_HELD;
+  if (fcntl(fd, F_SETLK, &daemons) == 0) return LOCK_HELD;
   if (errno == EACCES || errno == EAGAIN) return LOCK_BY_ANOTHER;
   return LOCK_IMPOSSIBLE;
 }

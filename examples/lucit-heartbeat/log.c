@@ -204,8 +204,7 @@ static void end_line(struct sink *sink) {
 
 /* ---- Characters -------------------------------------------------------- */
 
-/* Whether a byte continues a character of UTF-8. */
-static bool is_continuation(char c) {
+bool is_continuation(char c) {
   return ((unsigned char)c & 0xC0) == 0x80;
 }
 

@@ -108,11 +108,6 @@ bool start_program(struct daemon *d, struct program *p, const char *path,
 
 /* ---- What it prints ---------------------------------------------------- */
 
-/* Whether a byte continues a character of UTF-8. */
-static bool is_continuation(char c) {
-  return ((unsigned char)c & 0xC0) == 0x80;
-}
-
 /* A line is whole.  Of one that fills the room the last character may be cut:
  * that is left out. */
 static void end_line(
