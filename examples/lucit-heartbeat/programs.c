@@ -65,7 +65,9 @@ static void open_stream(struct stream *stream, int fd) {
   stream->size = 0;
 }
 
-/* The ends that are the program's and its keeper's are closed here. */
+/* The child becomes the keeper, and does not come back.  The ends that are the
+ * program's and its keeper's are closed here: else nobody would ever see the
+ * end of what the program prints, or of its keeper. */
 bool start_program(struct daemon *d, struct program *p, const char *path,
     const char *input, const struct variable *variables, size_t count) {
   int ends[ENDS] = {-1, -1, -1, -1, -1, -1, -1, -1};
