@@ -131,7 +131,8 @@ static bool log_in(struct daemon *d) {
   hbeat_request login = {.call = HBEAT_LOGIN};
 
   if (!path) return false;
-  const char *why = read_secret(path, b->secret, &login.login_secret);
+  const char *why = "it is no regular file";
+  if (is_regular(path)) why = read_secret(path, b->secret, &login.login_secret);
   if (why) {
     complain(d, "--secret-file %s: %s: no log-in", path, why);
     return false;
@@ -170,8 +171,10 @@ static bool mend_token(struct daemon *d) {
 bool beats_go_on(const struct daemon *d) {
   const struct beats *b = &d->beats;
   bool hook_runs = d->hook.state != PROGRAM_NONE;
+  bool hook_waits = d->job.state == JOB_READY && d->job.shortage != 0;
 
-  return b->beats_left > 0 || hook_runs || b->remedy != REMEDY_NONE;
+  if (hook_runs || hook_waits) return true;
+  return b->beats_left > 0 || b->remedy != REMEDY_NONE;
 }
 
 void schedule_beat(struct daemon *d, hbeat_error e) {

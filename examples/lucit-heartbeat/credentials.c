@@ -25,8 +25,10 @@ static const char *load_anchors(struct daemon *d) {
   static char pem[PEM_SIZE];
   hbeat_anchors a = {
       .arena = d->arenas[d->arena], .arena_size = sizeof *d->arenas};
-  ssize_t size = read_file(d->options.ca, pem, sizeof pem);
+  bool may_wait = d->cfg.anchor_count == 0; /* at the start */
 
+  if (!may_wait && !is_regular(d->options.ca)) return "it is no regular file";
+  ssize_t size = read_file(d->options.ca, pem, sizeof pem);
   if (size < 0) return strerror(errno);
   if (size == sizeof pem) return "it is too long, less than 1 MiB is read";
   switch (hbeat_anchors_pem(&a, pem, (size_t)size)) {
@@ -154,6 +156,11 @@ static void load_token(struct daemon *d, bool first) {
   char phrase[WHY_SIZE];
 
   find_token(d);
+  if (!first && o->token_file && !is_regular(d->token_place.path)) {
+    refuse_file(
+        d, first, "--token-file", o->token_file, "it is no regular file");
+    return;
+  }
   if (first && o->token_file)
     note_secret(d, "--token-file", d->token_place.path);
   if (first) note_secret(d, "--secret-file", o->secret_file);
@@ -186,7 +193,8 @@ bool read_newer_token(struct daemon *d) {
   char token[TOKEN_SIZE];
   char phrase[WHY_SIZE];
 
-  if (!d->options.token_file || read_token(d, token, phrase)) return false;
+  if (!d->options.token_file || !is_regular(d->token_place.path)) return false;
+  if (read_token(d, token, phrase)) return false;
   if (strcmp(token, d->token) == 0) return false;
   memcpy(d->token, token, strlen(token) + 1);
   return true;

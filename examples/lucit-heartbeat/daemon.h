@@ -153,6 +153,10 @@ void find_proxy(struct daemon *d);
 
 /* ---- files.c ----------------------------------------------------------- */
 
+/* Whether a path is that of a regular file.  Only such a one is read while the
+ * loop runs: a pipe without a writer would hold it. */
+bool is_regular(const char *path);
+
 /* Reads at most `size` bytes; returns their number, or -1 with errno. */
 ssize_t read_file(const char *path, void *out, size_t size);
 
@@ -281,6 +285,7 @@ struct state {
   struct place place;      /* of its file */
   struct identity left_as; /* what was read or written there last */
   hbeat_memory left;       /* what that holds */
+  hbeat_memory handed;     /* what the texts of the last instruction are in */
   bool is_loaded;          /* the start is over: what is read now is merged */
   bool is_lost;            /* another process has the lock: the end */
   bool was_replaced;       /* another file was read since a job was taken */
@@ -303,7 +308,7 @@ enum lock_result load_state(struct daemon *d);
 bool check_state(struct daemon *d);
 
 /* Takes the next instruction that is due, as hbeat_memory_due(), once that is
- * written down. */
+ * written down.  Its texts live until the next one is taken. */
 bool take_due(struct daemon *d, int64_t time_s, const hbeat_limits *limits,
     hbeat_instruction *i);
 
@@ -498,7 +503,8 @@ enum end_kind {
 struct program_end {
   enum end_kind kind;
   int code;
-  bool late;     /* its time was over, or it printed too much */
+  bool late;     /* it was told to end: its time was over, or it printed too
+                    much.  (A keeper says so of any signal.) */
   bool too_long; /* it printed more than was taken, and then ended by itself */
 };
 
@@ -532,8 +538,8 @@ struct program {
   /* Its time is over, or it printed too much; NULL: nothing is to be done. */
   void (*late)(struct daemon *d);
 
-  /* It has ended, and all of its process group with it; or it cannot be ended,
-   * or was not even started. */
+  /* It has ended, and all of its process group with it (but for a keeper that
+   * was killed); or it cannot be ended, or was not even started. */
   void (*end)(struct daemon *d, const struct program_end *end);
 
   enum program_state state;

@@ -17,6 +17,12 @@ enum { LINKS_MAX = 40 }; /* on the way to a file, as Linux has it */
 
 /* ---- Reading ----------------------------------------------------------- */
 
+bool is_regular(const char *path) {
+  struct stat s;
+
+  return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
 /* A file may be larger than there is room: then the room is full. */
 ssize_t read_and_close(int fd, void *out, size_t size) {
   char *to = out;

@@ -135,7 +135,9 @@ bool read_kept_end(struct daemon *d, struct kept_end *kept) {
 void forget_kept_end(struct daemon *d) {
   char path[PATH_SIZE];
 
-  if (!d->end_is_kept || d->memory.changed) return;
+  bool is_needed = d->memory.changed || d->state.read_error != 0;
+
+  if (!d->end_is_kept || is_needed) return;
   unlink(end_path(d, path));
   d->end_is_kept = false;
 }
@@ -207,12 +209,13 @@ enum keeper_state {
 
 struct keeper {
   enum keeper_state state;
-  int64_t next_ms;  /* when the state's time is over */
-  bool interrupts;  /* nobody but the keeper itself asked for SIGKILL */
-  int daemon;       /* a socket; -1: it is gone */
-  int failure;      /* has errno where exec() failed */
-  pid_t pid;        /* of the program, and its process group */
-  sigset_t waiting; /* the signal mask while it waits */
+  int64_t next_ms;    /* when the state's time is over */
+  bool interrupts;    /* nobody but the keeper itself asked for SIGKILL */
+  bool was_signalled; /* by the daemon */
+  int daemon;         /* a socket; -1: it is gone */
+  int failure;        /* has errno where exec() failed */
+  pid_t pid;          /* of the program, and its process group */
+  sigset_t waiting;   /* the signal mask while it waits */
 };
 
 /* One function changes the state; states only go on. */
@@ -263,11 +266,11 @@ static void close_others(
   }
 }
 
-/* Whether the daemon is gone. */
+/* Whether the daemon is gone, whatever it has sent before. */
 static bool is_left(const struct keeper *k) {
-  char byte;
+  struct pollfd polled = {k->daemon, POLLIN, 0};
 
-  return recv(k->daemon, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  return poll(&polled, 1, 0) > 0 && (polled.revents & POLLHUP) != 0;
 }
 
 /* Starts the program.  With the lock held it is asked once more whether the
@@ -305,7 +308,7 @@ static void hear_daemon(struct keeper *k) {
     change_state(k, KEEPER_IS_LEFT, GRACE_MS);
     return;
   }
-  kill(-k->pid, number);
+  k->was_signalled = kill(-k->pid, number) == 0;
   if (number == SIGKILL) change_state(k, KEEPER_KILLS, STUCK_MS);
 }
 
@@ -375,6 +378,7 @@ void keep_program(struct daemon *d, const struct charge *charge) {
   shut_out_signals(&k);
   end.code = start(d, &k, charge);
   if (end.code == 0) keep(&k, &end);
+  end.late = k.was_signalled;
   bool interrupted = k.interrupts && end.kind == END_KILLED;
   bool has_run = end.kind != END_UNSTARTED;
   if (charge->is_hook && has_run && !interrupted) keep_end(d, &end);

@@ -237,22 +237,25 @@ static void end_stream(
 }
 
 /* Hears how it ended.  A keeper that was killed has nothing to say: the program
- * was killed with it.  False: it has not ended. */
+ * itself was killed with it, where the system can do that.  False: it has not
+ * ended. */
 static bool hear_end(struct program *p, struct program_end *end) {
   ssize_t n = recv(p->keeper, end, sizeof *end, MSG_DONTWAIT);
 
   if (n == (ssize_t)sizeof *end) return true;
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  *end = (struct program_end){.kind = END_KILLED, .code = SIGKILL};
+  *end =
+      (struct program_end){.kind = END_KILLED, .code = SIGKILL, .late = true};
   return true;
 }
 
+/* One that came to its end before it was told to was not late. */
 static void end_program(
     struct daemon *d, struct program *p, struct program_end *end) {
   end_stream(d, p, &p->out);
   end_stream(d, p, &p->err);
   close_end(&p->keeper);
-  end->late = p->state == PROGRAM_IS_ENDED;
+  end->late = end->late && p->state == PROGRAM_IS_ENDED;
   end->too_long = p->too_long;
   p->state = PROGRAM_NONE;
   p->end(d, end);

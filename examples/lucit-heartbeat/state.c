@@ -179,10 +179,21 @@ static bool look(struct daemon *d) {
   return true;
 }
 
+/* The lock could not be had at the start: what belongs to a start with it is
+ * done now. */
+static void begin_with_lock(struct daemon *d) {
+  await_keepers(d);
+  recall_end(d);
+}
+
 bool check_state(struct daemon *d) {
+  bool had_lock = d->state_lock >= 0;
+
   if (d->state.is_lost) return false;
   switch (lock_state(d)) {
-  case LOCK_HELD: break;
+  case LOCK_HELD:
+    if (!had_lock) begin_with_lock(d);
+    break;
   case LOCK_BY_ANOTHER: lose_state(d); return false;
   case LOCK_IMPOSSIBLE: complain_of_writing(d, ".lock"); return false;
   }
@@ -207,23 +218,28 @@ void save_state(struct daemon *d) {
 }
 
 /* One that was taken, and cannot be written down, waits again: a file that says
- * it ran may yet appear. */
+ * it ran may yet appear.  One that has appeared meanwhile is merged anew then.
+ * The texts are those of a copy, for a merge moves what is in the memory. */
 bool take_due(struct daemon *d, int64_t time_s, const hbeat_limits *limits,
     hbeat_instruction *i) {
+  struct state *state = &d->state;
+
   memset(i, 0, sizeof *i);
   i->run_at_s = HBEAT_NONE;
-  if (d->state.write_error == 0) save_state(d);
+  if (state->write_error == 0) save_state(d);
   if (d->memory.changed) return false;
   hbeat_memory before = d->memory;
-  bool due = hbeat_memory_due(&d->memory, time_s, limits, i);
+  state->handed = d->memory;
+  state->was_replaced = false;
+  bool due = hbeat_memory_due(&state->handed, time_s, limits, i);
+  d->memory = state->handed;
   save_state(d);
-  if (due && d->memory.changed) {
-    d->memory = before;
-    i->run_at_s = HBEAT_NONE;
-    return false;
-  }
-  if (due) d->state.was_replaced = false;
-  return due;
+  if (!due || !d->memory.changed) return due;
+  d->memory = before;
+  if (state->was_replaced) state->left_as = (struct identity){.exists = false};
+  if (state->was_replaced) memset(&state->left, 0, sizeof state->left);
+  i->run_at_s = HBEAT_NONE;
+  return false;
 }
 
 /* ---- The start --------------------------------------------------------- */

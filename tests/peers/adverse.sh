@@ -337,6 +337,23 @@ done; printf x"
     check 'it ends well' ended_well
 }
 
+# A token that comes out of a pipe once: nobody writes there any more when the
+# daemon is told to read its files again.
+token_from_pipe() {
+    mkfifo "$tmp/pipe"
+    cat "$tmp/token" >"$tmp/pipe" &
+    serve
+    launch --token-file "$tmp/pipe"
+    beats 1
+    kill -s HUP "$daemon"
+    check 'heartbeats go on behind SIGHUP' beats 3
+    check '... which is told' await said 'it is no regular file'
+    fail 401
+    check '... and behind a token that is refused' beats 2
+    finish
+    check 'it ends well' ended_well
+}
+
 # An info command that no signal ends, for it is being traced.
 traced() {
     cat >"$tmp/stuck" <<PYTHON
@@ -670,6 +687,7 @@ blocked
 blocked_signals
 broken_pipe
 last_words
+token_from_pipe
 silent_hook
 lost_failure
 lost_ack
