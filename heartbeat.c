@@ -1589,6 +1589,7 @@ static hbeat_error end_head(hbeat_exchange *x) {
  * semicolon (RFC 9112 section 7.1). */
 static hbeat_error chunk_line(hbeat_exchange *x, span line) {
   const byte *start = line.at;
+  bool blank = true;
 
   for (; line.at < line.end && hex_value(*line.at) >= 0; line.at++) {
     if (x->in.body_left >> 60 != 0)
@@ -1596,7 +1597,7 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
     x->in.body_left = x->in.body_left << 4 | (unsigned)hex_value(*line.at);
   }
   if (line.at == start) return bad_http(x, "a chunk without size");
-  while (scan_either(&line, ' ', '\t')) continue;
+  while (blank) blank = scan_either(&line, ' ', '\t');
   if (line.at < line.end && *line.at != ';')
     return bad_http(x, "a malformed chunk size");
   if (line.at >= line.end && line_is_full(x)) /* who knows what follows */
