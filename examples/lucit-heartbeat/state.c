@@ -259,10 +259,21 @@ bool find_state(struct daemon *d) {
   return false;
 }
 
+/* Removes what a killed run has left half written: version 0.3 the state, a
+ * keeper how its hook ended. */
+static void sweep(const struct state *state) {
+  static const char *const suffixes[] = {".new", ".end.new"};
+  char path[PATH_SIZE];
+
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+    snprintf(path, sizeof path, "%s%s", state->place.path, suffixes[i]);
+    unlink(path);
+  }
+}
+
 /* Without a lock the state is read all the same: it has the time. */
 enum lock_result load_state(struct daemon *d) {
   struct state *state = &d->state;
-  char old[PATH_SIZE];
   struct stat s;
 
   hbeat_memory_load(&d->memory, "", 0, NULL);
@@ -270,8 +281,7 @@ enum lock_result load_state(struct daemon *d) {
   if (lock == LOCK_BY_ANOTHER) return lock;
   if (lock == LOCK_IMPOSSIBLE) complain_of_writing(d, ".lock");
   else await_keepers(d);
-  snprintf(old, sizeof old, "%s.new", state->place.path);
-  if (lock == LOCK_HELD) unlink(old); /* of a killed run of version 0.3 */
+  if (lock == LOCK_HELD) sweep(state);
   if (lstat(state->place.path, &s) != 0 && errno == ENOENT)
     note(d, "--state %s: there is no such file: it starts empty",
         d->options.state);

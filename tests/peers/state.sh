@@ -643,7 +643,7 @@ left_overs() {
     head -c 5000 /dev/zero >"session.00$dead"
     mkdir session.4194304
     cd "$OLDPWD" || return
-    : >"$state.new"
+    : >"$state.new" >"$state.end.new"
     : >"$state.old"
     launch --session "$tmp/tls/session"
     beats 2
@@ -654,7 +654,7 @@ left_overs() {
             session. "session.$$" "session.00$dead" session.20991231 \
             session.4194304 "session.$dead.old" session.old | sort |
             diff - "$tmp/is"'
-    check 'so is the state of an older version that was not finished' eval '
+    check 'so is what was not finished beside the state' eval '
         [ "$(ls "$tmp/state" | xargs)" = \
             "memory memory.lock memory.old memory.spare" ]'
 }
