@@ -132,7 +132,7 @@ static bool log_in(struct daemon *d) {
 
   if (!path) return false;
   const char *why = "it is no regular file";
-  if (is_regular(path)) why = read_secret(path, b->secret, &login.login_secret);
+  if (!may_hold(path)) why = read_secret(path, b->secret, &login.login_secret);
   if (why) {
     complain(d, "--secret-file %s: %s: no log-in", path, why);
     return false;

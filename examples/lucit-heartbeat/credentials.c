@@ -27,7 +27,7 @@ static const char *load_anchors(struct daemon *d) {
       .arena = d->arenas[d->arena], .arena_size = sizeof *d->arenas};
   bool may_wait = d->cfg.anchor_count == 0; /* at the start */
 
-  if (!may_wait && !is_regular(d->options.ca)) return "it is no regular file";
+  if (!may_wait && may_hold(d->options.ca)) return "it is no regular file";
   ssize_t size = read_file(d->options.ca, pem, sizeof pem);
   if (size < 0) return strerror(errno);
   if (size == sizeof pem) return "it is too long, less than 1 MiB is read";
@@ -156,7 +156,7 @@ static void load_token(struct daemon *d, bool first) {
   char phrase[WHY_SIZE];
 
   find_token(d);
-  if (!first && o->token_file && !is_regular(d->token_place.path)) {
+  if (!first && o->token_file && may_hold(d->token_place.path)) {
     refuse_file(
         d, first, "--token-file", o->token_file, "it is no regular file");
     return;
@@ -193,7 +193,7 @@ bool read_newer_token(struct daemon *d) {
   char token[TOKEN_SIZE];
   char phrase[WHY_SIZE];
 
-  if (!d->options.token_file || !is_regular(d->token_place.path)) return false;
+  if (!d->options.token_file || may_hold(d->token_place.path)) return false;
   if (read_token(d, token, phrase)) return false;
   if (strcmp(token, d->token) == 0) return false;
   memcpy(d->token, token, strlen(token) + 1);

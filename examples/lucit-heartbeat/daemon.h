@@ -153,9 +153,9 @@ void find_proxy(struct daemon *d);
 
 /* ---- files.c ----------------------------------------------------------- */
 
-/* Whether a path is that of a regular file.  Only such a one is read while the
- * loop runs: a pipe without a writer would hold it. */
-bool is_regular(const char *path);
+/* Whether a path is that of a pipe or the like, which is not read while the loop
+ * runs: without a writer it would hold it. */
+bool may_hold(const char *path);
 
 /* Reads at most `size` bytes; returns their number, or -1 with errno. */
 ssize_t read_file(const char *path, void *out, size_t size);

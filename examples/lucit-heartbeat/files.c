@@ -17,10 +17,10 @@ enum { LINKS_MAX = 40 }; /* on the way to a file, as Linux has it */
 
 /* ---- Reading ----------------------------------------------------------- */
 
-bool is_regular(const char *path) {
+bool may_hold(const char *path) {
   struct stat s;
 
-  return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+  return stat(path, &s) == 0 && !S_ISREG(s.st_mode);
 }
 
 /* A file may be larger than there is room: then the room is full. */
