@@ -999,7 +999,7 @@ static int64_t read_api_time(const char *text) {
 #define HTTPS_PORT 443
 
 enum { HOST_MAX = 253, LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4 */
-enum { OWNERSIZE = 256 };                /* room for a host, and zeros */
+enum { NAME_SIZE = 256 };                /* room for a host, and zeros */
 
 /* The length of the label at the front of a host's name, or 0 where there is
  * none: letters, digits, hyphens within, and underscores. */
@@ -2933,14 +2933,14 @@ enum {
 
 enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, CLASS_IN = 1 };
 
-enum { RCODE_OK = 0, RCODE_OWNERERROR = 3 };
+enum { RCODE_OK = 0, RCODE_NAME_ERROR = 3 };
 
 /* A host's name as names are compared: lower case, without its last dot, and
  * zeros behind it. */
-static void plain_name(const char *host, char name[OWNERSIZE]) {
+static void plain_name(const char *host, char name[NAME_SIZE]) {
   size_t size = host_length(host);
 
-  memset(name, 0, OWNERSIZE);
+  memset(name, 0, NAME_SIZE);
   for (size_t i = 0; i < size; i++) name[i] = (char)to_lower(host[i]);
 }
 
@@ -3057,7 +3057,7 @@ typedef enum dns_answer {
   DNS_STRAY,      /* no answer to this query */
   DNS_TRUNCATED,  /* too long for a datagram: TCP has it whole */
   DNS_USELESS,    /* malformed, or the server failed */
-  DNS_OWNERERROR, /* the name does not exist */
+  DNS_NAME_ERROR, /* the name does not exist */
   DNS_GOOD        /* the addresses, if there are any, are taken */
 } dns_answer;
 
@@ -3075,7 +3075,7 @@ static dns_answer dns_header(
   if (header[2] & 2) return DNS_TRUNCATED;
   switch (header[3] & 15) {
   case RCODE_OK: return DNS_GOOD;
-  case RCODE_OWNERERROR: return DNS_OWNERERROR;
+  case RCODE_NAME_ERROR: return DNS_NAME_ERROR;
   default: return DNS_USELESS;
   }
 }
@@ -3919,8 +3919,8 @@ enum walk_level {
   TBS_FIELD,   /* issuer, validity, subject and others, and [3] */
   EXTENSIONS,
   EXTENSION,
-  RESTFIELD, /* extnID, critical, extnValue */
-  PURPOSES,  /* in the extnValue of extendedKeyUsage */
+  EXTENSION_FIELD, /* extnID, critical, extnValue */
+  PURPOSES,        /* in the extnValue of extendedKeyUsage */
   PURPOSE,
   WALK_LEVELS = PURPOSE
 };
@@ -3996,7 +3996,7 @@ static void see_content(hbeat_client *c) {
 
   if (w->level == PURPOSE) {
     if (der_is_for_servers(kept)) w->for_servers = true;
-  } else if (w->level == RESTFIELD) {
+  } else if (w->level == EXTENSION_FIELD) {
     if (w->state == IN_KEPT) w->is_usage = der_is(kept, &oid_usage);
   } else if (w->level == TBS_FIELD) {
     if (w->field == ISSUER) w->issuer_sum = w->name_sum;
@@ -4019,7 +4019,7 @@ static void leave_levels(hbeat_client *c) {
 
   while (w->level > 0 && w->at >= w->ends[w->level - 1]) {
     w->level--;
-    if (w->level == RESTFIELD && !w->for_servers)
+    if (w->level == EXTENSION_FIELD && !w->for_servers)
       c->certs.not_for_servers = true;
     if (w->level == SIGNED_PART) w->state = WALK_OVER;
   }
@@ -4052,7 +4052,7 @@ static int state_of_field(hbeat_walk *w, byte tag) {
 static int state_of_content(hbeat_walk *w, byte tag) {
   switch (w->level) {
   case TBS_FIELD: return state_of_field(w, tag);
-  case RESTFIELD:
+  case EXTENSION_FIELD:
     if (tag == DER_OID) return IN_KEPT;
     return tag == DER_OCTET_STRING && w->is_usage ? IN_HEADER : IN_PASSED;
   case PURPOSE: return tag == DER_OID ? IN_KEPT : WALK_OVER;
@@ -4087,7 +4087,7 @@ static void end_header(hbeat_client *c, byte tag, uint32_t size) {
   }
   w->ends[w->level] = w->at + size;
   w->level++;
-  if (w->level == RESTFIELD) w->is_usage = false;
+  if (w->level == EXTENSION_FIELD) w->is_usage = false;
   if (w->level == PURPOSES) w->for_servers = false;
   leave_levels(c);
 }
@@ -4702,7 +4702,7 @@ static bool is_awaited(const hbeat_client *c, const hbeat_try *t) {
 static size_t make_query(const hbeat_client *c, const hbeat_try *t,
     unsigned family, byte out[DNS_QUERY_MAX]) {
   bool v4 = family == WANT_A;
-  char name[OWNERSIZE];
+  char name[NAME_SIZE];
 
   plain_name(target(c), name);
   return dns_query(out, t->ids[v4], name, v4 ? TYPE_A : TYPE_AAAA);
@@ -4839,7 +4839,7 @@ static void leave_try(hbeat_client *c) {
 static void look_up(hbeat_client *c) {
   hbeat_addresses *a = &c->lookup.addresses;
   word_reader w;
-  char name[OWNERSIZE];
+  char name[NAME_SIZE];
   byte ip[16];
 
   c->lookup.tried = 0;
@@ -4867,11 +4867,11 @@ static void look_up(hbeat_client *c) {
 /* Notes what an answer to a try changes. */
 static void learn_answer(
     hbeat_client *c, hbeat_try *t, unsigned family, dns_answer answer) {
-  bool settled = answer == DNS_GOOD || answer == DNS_OWNERERROR;
+  bool settled = answer == DNS_GOOD || answer == DNS_NAME_ERROR;
 
   t->families_unanswered &= (uint8_t)~family;
   if (settled) c->lookup.families_wanted &= (uint8_t)~family;
-  if (answer == DNS_OWNERERROR) c->lookup.no_such_name = true;
+  if (answer == DNS_NAME_ERROR) c->lookup.no_such_name = true;
 }
 
 /* Takes a nameserver's message, if it answers a query of this try's. */
@@ -5345,7 +5345,7 @@ static void begin_tls(hbeat_client *c) {
   br_ssl_client_context *context = &c->tls.context;
   int64_t now_s = certificate_time(c);
   byte random[32];
-  char name[OWNERSIZE];
+  char name[NAME_SIZE];
 
   clear_link(c);
   c->tls.handshake_size = 0;
@@ -5829,7 +5829,7 @@ static void session_digest(
     const hbeat_client *c, const byte *session, byte digest[br_sha256_SIZE]) {
   uint64_t anchors = sum_of_anchors(c);
   br_sha256_context sha;
-  char host[OWNERSIZE];
+  char host[NAME_SIZE];
 
   plain_name(c->cfg.host, host);
   br_sha256_init(&sha);
@@ -5881,7 +5881,7 @@ bool hbeat_session_load(hbeat_client *c, const void *in, size_t size) {
 
 /* ==== Explain =========================================================== */
 
-enum { SENTENCE_MAX = 36, SHOWN_OWNERMAX = 60, REASON_MAX = 64 };
+enum { SENTENCE_MAX = 36, SHOWN_NAME_MAX = 60, REASON_MAX = 64 };
 
 typedef enum code_kind { HTTP_CODE, ERRNO_CODE, BEARSSL_CODE } code_kind;
 
@@ -5918,14 +5918,14 @@ static code_kind kind_of_code(hbeat_error e) {
  * with a host in it, a reason, a code, and the name that the certificate is
  * for. */
 ASSERT(the_longest_text_fits,
-    SENTENCE_MAX + SHOWN_OWNERMAX + sizeof ": " + REASON_MAX +
+    SENTENCE_MAX + SHOWN_NAME_MAX + sizeof ": " + REASON_MAX +
             sizeof " (BearSSL 65535)" + sizeof ": it is for " +
-            SHOWN_OWNERMAX <=
+            SHOWN_NAME_MAX <=
         HBEAT_EXPLAIN_SIZE);
 
 /* A name of any origin: its beginning, and nothing that moves a terminal. */
 static void put_name(sink *s, const char *name) {
-  for (int i = 0; i < SHOWN_OWNERMAX && name[i] != '\0'; i++)
+  for (int i = 0; i < SHOWN_NAME_MAX && name[i] != '\0'; i++)
     put(s, name[i] > ' ' && name[i] < 0x7F ? name + i : "?", 1);
 }
 
