@@ -131,8 +131,7 @@ static bool log_in(struct daemon *d) {
   hbeat_request login = {.call = HBEAT_LOGIN};
 
   if (!path) return false;
-  const char *why = "it is no regular file";
-  if (!may_hold(path)) why = read_secret(path, b->secret, &login.login_secret);
+  const char *why = read_secret(path, b->secret, &login.login_secret, false);
   if (why) {
     complain(d, "--secret-file %s: %s: no log-in", path, why);
     return false;

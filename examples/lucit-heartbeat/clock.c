@@ -37,8 +37,16 @@ int64_t now_ms(void) {
   return ms_of(&t);
 }
 
-/* The same, but it counts while the box is suspended, too; where there is no
- * such clock it is the same. */
+struct timespec time_until(int64_t at_ms) {
+  int64_t left_ms = at_ms - now_ms();
+
+  if (left_ms < 0) left_ms = 0;
+  return (struct timespec){.tv_sec = (time_t)(left_ms / 1000),
+      .tv_nsec = (long)(left_ms % 1000 * 1000000)};
+}
+
+/* The monotonic clock, but it counts while the box is suspended, too; where
+ * there is no such clock it is the same. */
 static int64_t boot_ms(void) {
 #ifdef CLOCK_BOOTTIME
   struct timespec t;

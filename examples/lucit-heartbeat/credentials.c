@@ -88,23 +88,24 @@ bool check_token_file(struct daemon *d) {
 
 /* Reads the token, from its file or else the environment.  Returns NULL, or why
  * there is none that can be used. */
-static const char *read_token(
-    struct daemon *d, char token[TOKEN_SIZE], char why[WHY_SIZE]) {
+static const char *read_token(struct daemon *d, char token[TOKEN_SIZE],
+    char why[WHY_SIZE], bool may_wait) {
   const char *path = d->token_place.path;
   const char *given = getenv("LUCIT_TOKEN");
   const char *unread = NULL;
 
   *token = '\0';
-  if (d->options.token_file) unread = read_text(path, token, TOKEN_SIZE);
+  if (d->options.token_file)
+    unread = read_text(path, token, TOKEN_SIZE, may_wait);
   else if (given && strlen(given) >= TOKEN_SIZE) unread = "it is too long";
   else if (given) memcpy(token, given, strlen(given) + 1);
   return unread ? unread : check_token(token, why);
 }
 
 /* What is no secret, but half of one, does not stay in memory. */
-const char *read_secret(
-    const char *path, char out[SECRET_SIZE], const char **secret) {
-  const char *why = read_text(path, out, SECRET_SIZE);
+const char *read_secret(const char *path, char out[SECRET_SIZE],
+    const char **secret, bool may_wait) {
+  const char *why = read_text(path, out, SECRET_SIZE, may_wait);
 
   if (why) return why;
   char *end = out + strcspn(out, "\r\n");
@@ -129,7 +130,7 @@ static void refuse_file(struct daemon *d, bool first, const char *option,
 static void check_secret(struct daemon *d, bool is_needed) {
   const char *path = d->options.secret_file;
   const char *secret;
-  const char *why = read_secret(path, d->beats.secret, &secret);
+  const char *why = read_secret(path, d->beats.secret, &secret, true);
 
   memset(d->beats.secret, 0, sizeof d->beats.secret);
   if (!why) return;
@@ -156,15 +157,10 @@ static void load_token(struct daemon *d, bool first) {
   char phrase[WHY_SIZE];
 
   find_token(d);
-  if (!first && o->token_file && may_hold(d->token_place.path)) {
-    refuse_file(
-        d, first, "--token-file", o->token_file, "it is no regular file");
-    return;
-  }
   if (first && o->token_file)
     note_secret(d, "--token-file", d->token_place.path);
   if (first) note_secret(d, "--secret-file", o->secret_file);
-  const char *why = read_token(d, token, phrase);
+  const char *why = read_token(d, token, phrase, first);
   if (first && o->secret_file) check_secret(d, why != NULL);
   else if (first && why) refuse_token(d, why);
   else if (why && o->token_file)
@@ -193,8 +189,8 @@ bool read_newer_token(struct daemon *d) {
   char token[TOKEN_SIZE];
   char phrase[WHY_SIZE];
 
-  if (!d->options.token_file || may_hold(d->token_place.path)) return false;
-  if (read_token(d, token, phrase)) return false;
+  if (!d->options.token_file || read_token(d, token, phrase, false))
+    return false;
   if (strcmp(token, d->token) == 0) return false;
   memcpy(d->token, token, strlen(token) + 1);
   return true;

@@ -40,6 +40,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum {
   EXIT_USAGE = 2,      /* wrong options; the same ones will be wrong again */
@@ -153,8 +154,8 @@ void find_proxy(struct daemon *d);
 
 /* ---- files.c ----------------------------------------------------------- */
 
-/* Whether a path is that of a pipe or the like, which is not read while the loop
- * runs: without a writer it would hold it. */
+/* Whether a path is that of a pipe or the like, which is not read while the
+ * loop runs: without a writer it would hold it. */
 bool may_hold(const char *path);
 
 /* Reads at most `size` bytes; returns their number, or -1 with errno. */
@@ -163,9 +164,9 @@ ssize_t read_file(const char *path, void *out, size_t size);
 /* The same of a descriptor, which is closed; -1 is none, with errno. */
 ssize_t read_and_close(int fd, void *out, size_t size);
 
-/* Reads a text without the line end that editors leave.  Returns NULL, or why
- * there is none. */
-const char *read_text(const char *path, char *out, size_t size);
+/* Reads a text without the line end that editors leave; out of a pipe only where
+ * it may wait, which the loop never may.  Returns NULL, or why there is none. */
+const char *read_text(const char *path, char *out, size_t size, bool may_wait);
 
 /* Writes all of it to the disk; false with errno. */
 bool write_and_sync(int fd, const void *bytes, size_t size);
@@ -210,9 +211,10 @@ void note_readers(struct daemon *d, const char *option, const char *path);
 /* ---- credentials.c ----------------------------------------------------- */
 
 /* Reads what a log-in needs, two lines, into `out`: the API token, which stands
- * there, and *secret.  Returns NULL, or why it cannot. */
-const char *read_secret(
-    const char *path, char out[SECRET_SIZE], const char **secret);
+ * there, and *secret; `may_wait` as for read_text().  Returns NULL, or why it
+ * cannot. */
+const char *read_secret(const char *path, char out[SECRET_SIZE],
+    const char **secret, bool may_wait);
 
 /* Whether log-ins can replace the token's file, if there are any; complains
  * where not. */
@@ -410,6 +412,9 @@ struct clock {
 
 /* CLOCK_MONOTONIC. */
 int64_t now_ms(void);
+
+/* How long it is until a time of that clock; nothing where that has come. */
+struct timespec time_until(int64_t at_ms);
 
 /* The floor before the server tells the time: when this file was compiled, a
  * day less, wherever that was. */

@@ -45,11 +45,13 @@ ssize_t read_file(const char *path, void *out, size_t size) {
 }
 
 /* Editors and echo end a text with a line end, which is none of a secret. */
-const char *read_text(const char *path, char *out, size_t size) {
-  ssize_t n = read_file(path, out, size);
+const char *read_text(const char *path, char *out, size_t size, bool may_wait) {
+  bool reads = may_wait || !may_hold(path);
+  ssize_t n = reads ? read_file(path, out, size) : 0;
   const char *why = NULL;
 
-  if (n < 0) why = strerror(errno);
+  if (!reads) why = "it is no regular file";
+  else if (n < 0) why = strerror(errno);
   else if ((size_t)n >= size) why = "the file is too long"; /* with its NUL */
   else if (memchr(out, '\0', (size_t)n)) why = "it is no text: it has a NUL";
   if (why) n = 0;

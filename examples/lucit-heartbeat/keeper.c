@@ -134,7 +134,6 @@ bool read_kept_end(struct daemon *d, struct kept_end *kept) {
 /* A later file goes by the same name. */
 void forget_kept_end(struct daemon *d) {
   char path[PATH_SIZE];
-
   bool is_needed = d->memory.changed || d->state.read_error != 0;
 
   if (!d->end_is_kept || is_needed) return;
@@ -315,12 +314,8 @@ static void hear_daemon(struct keeper *k) {
 /* Waits for the daemon, the program's end, or the end of the state's time. */
 static void wait_for_more(const struct keeper *k) {
   struct pollfd polled = {k->daemon, POLLIN, 0};
-  int64_t left_ms = k->next_ms - now_ms();
-  struct timespec left;
+  struct timespec left = time_until(k->next_ms);
 
-  if (left_ms < 0) left_ms = 0;
-  left.tv_sec = (time_t)(left_ms / 1000);
-  left.tv_nsec = (long)(left_ms % 1000 * 1000000);
   ppoll(&polled, 1, k->state == KEEPER_LISTENS ? NULL : &left, &k->waiting);
 }
 

@@ -80,14 +80,10 @@ static void wait_for_more(struct daemon *d) {
       {hook->err.fd, POLLIN, 0}, {hook->keeper, POLLIN, 0},
       {info->out.fd, POLLIN, 0}, {info->err.fd, POLLIN, 0},
       {info->keeper, POLLIN, 0}, {w.fd, w.events, 0}};
-  struct timespec left;
 
   if (is_busy(d)) wake_at(d, w.fd < 0 ? 0 : now_ms() + w.timeout_ms);
   if (d->stop_ms != 0) wake_at(d, d->stop_ms);
-  int64_t left_ms = d->wake_ms - now_ms();
-  if (left_ms < 0) left_ms = 0;
-  left.tv_sec = (time_t)(left_ms / 1000);
-  left.tv_nsec = (long)(left_ms % 1000 * 1000000);
+  struct timespec left = time_until(d->wake_ms);
   ppoll(polled, sizeof polled / sizeof *polled, &left, &d->usual_mask);
 }
 

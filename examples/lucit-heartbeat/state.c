@@ -179,11 +179,18 @@ static bool look(struct daemon *d) {
   return true;
 }
 
-/* The lock could not be had at the start: what belongs to a start with it is
- * done now. */
+/* The state has just been locked: no hook of an earlier daemon lives on, and
+ * what killed runs have left half written goes: version 0.3 the state, a keeper
+ * how its hook ended. */
 static void begin_with_lock(struct daemon *d) {
+  static const char *const suffixes[] = {".new", ".end.new"};
+  char path[PATH_SIZE];
+
   await_keepers(d);
-  recall_end(d);
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+    snprintf(path, sizeof path, "%s%s", d->state.place.path, suffixes[i]);
+    unlink(path);
+  }
 }
 
 bool check_state(struct daemon *d) {
@@ -192,7 +199,9 @@ bool check_state(struct daemon *d) {
   if (d->state.is_lost) return false;
   switch (lock_state(d)) {
   case LOCK_HELD:
-    if (!had_lock) begin_with_lock(d);
+    if (had_lock) break;
+    begin_with_lock(d); /* which could not be had at the start */
+    recall_end(d);
     break;
   case LOCK_BY_ANOTHER: lose_state(d); return false;
   case LOCK_IMPOSSIBLE: complain_of_writing(d, ".lock"); return false;
@@ -236,8 +245,10 @@ bool take_due(struct daemon *d, int64_t time_s, const hbeat_limits *limits,
   save_state(d);
   if (!due || !d->memory.changed) return due;
   d->memory = before;
-  if (state->was_replaced) state->left_as = (struct identity){.exists = false};
-  if (state->was_replaced) memset(&state->left, 0, sizeof state->left);
+  if (state->was_replaced) {
+    state->left_as = (struct identity){.exists = false};
+    memset(&state->left, 0, sizeof state->left);
+  }
   i->run_at_s = HBEAT_NONE;
   return false;
 }
@@ -259,18 +270,6 @@ bool find_state(struct daemon *d) {
   return false;
 }
 
-/* Removes what a killed run has left half written: version 0.3 the state, a
- * keeper how its hook ended. */
-static void sweep(const struct state *state) {
-  static const char *const suffixes[] = {".new", ".end.new"};
-  char path[PATH_SIZE];
-
-  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-    snprintf(path, sizeof path, "%s%s", state->place.path, suffixes[i]);
-    unlink(path);
-  }
-}
-
 /* Without a lock the state is read all the same: it has the time. */
 enum lock_result load_state(struct daemon *d) {
   struct state *state = &d->state;
@@ -280,8 +279,7 @@ enum lock_result load_state(struct daemon *d) {
   enum lock_result lock = lock_state(d);
   if (lock == LOCK_BY_ANOTHER) return lock;
   if (lock == LOCK_IMPOSSIBLE) complain_of_writing(d, ".lock");
-  else await_keepers(d);
-  if (lock == LOCK_HELD) sweep(state);
+  else begin_with_lock(d);
   if (lstat(state->place.path, &s) != 0 && errno == ENOENT)
     note(d, "--state %s: there is no such file: it starts empty",
         d->options.state);

@@ -1069,7 +1069,7 @@ static void test_secret(void **state) {
   if (size > 0) expect_int("written", write(fd, row->text, size), (int)size);
   close(fd);
   if (!row->text) unlink(path);
-  const char *why = read_secret(path, room, &secret);
+  const char *why = read_secret(path, room, &secret, true);
   if (row->text) unlink(path);
   if (!row->why) {
     expect_text("why not", why, NULL);
