@@ -113,6 +113,7 @@ $B/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h heartbeat.c heartbeat.h
 	    $(FUZZ_LIB) $(BR_LIB)
 
 $B/fuzz/chain: FUZZ_LIB = -lcrypto
+$B/fuzz/chain $B/fuzz/client: tests/fuzz/certs.h
 
 # The client's world, and who it meets there.
 $B/fuzz/client: $(FUZZED:%=tests/fuzz/%.c) $(FUZZED:%=tests/fuzz/%.h) \

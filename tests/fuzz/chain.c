@@ -13,6 +13,7 @@
  * Keys come from the folder `certs` below the one that the environment names as
  * B, by default `build`. */
 #include "fuzz.h"
+#include "certs.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -972,25 +973,11 @@ static void compare(unsigned ours, int theirs) {
 
 /* ---- Runs ---- */
 
-static size_t read_file(const char *name, const char *type, byte *text) {
-  const char *b = getenv("B");
-  char path[512];
-  size_t size;
-  FILE *f;
-
-  snprintf(path, sizeof path, "%s/certs/%s.%s", b ? b : "build", name, type);
-  f = fopen(path, "rb");
-  EXPECT(f); /* make's target for certs has it */
-  size = fread(text, 1, FILE_MAX, f);
-  fclose(f);
-  return size;
-}
-
 static void load_keys(void) {
   static byte text[FILE_MAX];
 
   for (int i = 0; i < KEYS; i++) {
-    size_t size = read_file(key_names[i], "key", text);
+    size_t size = read_cert_file(key_names[i], "key", text, sizeof text);
     BIO *in = BIO_new_mem_buf(text, (int)size);
     keys[i] = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
     EXPECT(keys[i]);
@@ -1001,7 +988,7 @@ static void load_keys(void) {
 
 static void load_root(void) {
   static byte text[FILE_MAX], arena[2048];
-  size_t size = read_file("ca", "pem", text);
+  size_t size = read_cert_file("ca", "pem", text, sizeof text);
   BIO *in = BIO_new_mem_buf(text, (int)size);
   byte *at = root_der;
 

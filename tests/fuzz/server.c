@@ -1,5 +1,6 @@
 #define _DEFAULT_SOURCE
 #include "server.h"
+#include "certs.h"
 
 #include <bearssl.h>
 #include <stdio.h>
@@ -49,21 +50,6 @@ static void give_up(const char *why, const char *about) {
   abort();
 }
 
-static size_t read_file(
-    const char *name, const char *type, char text[FILE_MAX]) {
-  const char *b = getenv("B");
-  char path[512];
-  size_t size;
-  FILE *f;
-
-  snprintf(path, sizeof path, "%s/certs/%s.%s", b ? b : "build", name, type);
-  f = fopen(path, "rb");
-  if (!f) give_up("run make's target for certs: cannot open", path);
-  size = fread(text, 1, FILE_MAX, f);
-  fclose(f);
-  return size;
-}
-
 static void append(void *to, const void *bytes, size_t size) {
   struct identity *i = to;
 
@@ -75,7 +61,8 @@ static void append(void *to, const void *bytes, size_t size) {
 /* Decodes the objects of a PEM file behind what is there already. */
 static void decode(struct identity *i, const char *name, const char *type) {
   static char text[FILE_MAX];
-  size_t size = read_file(name, type, text), at = 0, start = i->size;
+  size_t size = read_cert_file(name, type, text, sizeof text), at = 0,
+         start = i->size;
   bool is_key = strcmp(type, "key") == 0;
   br_pem_decoder_context pem;
 

@@ -1017,17 +1017,23 @@ static void a_session_ends_with_its_certificate(void **state) {
   hbeat_close(&p.client);
 }
 
+/* Opens a player whose first beat has left it a connection and a session. */
+static void open_to_keeper(struct player *p) {
+  static const struct peer_script keeps = {.memory = PEER_REMEMBERS};
+
+  clock_s = PEER_TIME_S;
+  server_port = peer_start(&keeps);
+  open_player(p);
+  good_beat(p, 'n');
+}
+
 /* RFC 5246 section 7.2.2: what ended in a fatal alert is not resumed. */
 static void a_session_that_failed_is_not_offered(void **state) {
-  static const struct peer_script keeps = {.memory = PEER_REMEMBERS};
   static struct player p;
   unsigned char saved[HBEAT_SESSION_SIZE];
 
   (void)state;
-  clock_s = PEER_TIME_S;
-  server_port = peer_start(&keeps);
-  open_player(&p);
-  good_beat(&p, 'n');
+  open_to_keeper(&p);
   wire.spoils = true;
   beat(&p, HBEAT_ERR_TLS, 'k');
   assert_false(hbeat_session_save(&p.client, saved));
@@ -1036,15 +1042,11 @@ static void a_session_that_failed_is_not_offered(void **state) {
 }
 
 static void a_kept_connection_makes_no_session_young(void **state) {
-  static const struct peer_script keeps = {.memory = PEER_REMEMBERS};
   static struct player p;
   unsigned char saved[HBEAT_SESSION_SIZE];
 
   (void)state;
-  clock_s = PEER_TIME_S;
-  server_port = peer_start(&keeps);
-  open_player(&p);
-  good_beat(&p, 'n');
+  open_to_keeper(&p);
   clock_s += DAY_S + 60;
   good_beat(&p, 'k');
   assert_true(hbeat_session_save(&p.client, saved));

@@ -194,8 +194,8 @@ session_of_the_future() {
     check '... and the new one is' [ "$(first_connection)" = resumed ]
 }
 
-# The clock is said to be right, but it was later than that already.
-contradiction() {
+# A state has an instruction whose time has come, and the server is gone.
+remember_an_instruction() {
     hook play 'echo done'
     serve --instruction "$(instruction play I1 [] "$(at -60)")"
     bare --token-file "$tmp/token" --state "$state"
@@ -203,6 +203,11 @@ contradiction() {
     finish
     stop "$server"
     : >"$out"
+}
+
+# The clock is said to be right, but it was later than that already.
+contradiction() {
+    remember_an_instruction
     touch "$tmp/vouched"
     clock_is_ahead -30
     launch
@@ -214,13 +219,7 @@ contradiction() {
 
 # The real adjtimex(), whatever it says: the daemon agrees with it.
 real_kernel() {
-    hook play 'echo done'
-    serve --instruction "$(instruction play I1 [] "$(at -60)")"
-    bare --token-file "$tmp/token" --state "$state"
-    beats 2
-    finish
-    stop "$server"
-    : >"$out"
+    remember_an_instruction
     launch
     await outcomes_are 3
     cat >"$tmp/adjtimex.py" <<'PYTHON'
