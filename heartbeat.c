@@ -160,7 +160,9 @@ static bool is_digit(int c) {
 }
 
 static bool is_letter(int c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  byte letter = (byte)((c | 0x20) - 'a'); /* its place in the alphabet */
+
+  return letter <= 'z' - 'a';
 }
 
 /* A set of ASCII: bit c % 32 of word c / 32 is 1 if it has c. */
@@ -201,20 +203,6 @@ static bool same_word(const char *text, size_t size, const char *word) {
 static const char *nth_text(const char *list, size_t n) {
   for (; n > 0; n--) list += strlen(list) + 1;
   return list;
-}
-
-/* In a list of names, which is to be searched, each stands behind its length
- * instead, as in a DNS message: so most are passed over without a look. */
-
-/* The number of a name in a list, or how many the list has where it is none. */
-static size_t find_name(const char *list, const char *name, size_t size) {
-  size_t n = 0;
-
-  for (; *list != '\0'; list += 1 + *list) {
-    if ((size_t)*list == size && memcmp(list + 1, name, size) == 0) break;
-    n++;
-  }
-  return n;
 }
 
 /* Writes a number in decimal, as a string. */
@@ -389,19 +377,27 @@ static bool is_missing(const char *text) {
 #define BYTES(b) ((size_t)-1 / 0xFF * (b))
 
 /* How many bytes at the front are ASCII, not below `low`, and neither of two
- * others.  A word at a time: that is five times as fast as a byte at a time,
- * and long texts are all that a request is made of. */
+ * others; on big-endian machines one less, at times, than there are.  A word at
+ * a time: that is five times as fast as a byte at a time, and long texts are
+ * all that a request is made of. */
 static inline size_t run_length(span in, byte low, byte other, byte another) {
+  byte stops[sizeof(size_t)];
   const byte *at = in.at;
   size_t word = 0;
+  size_t n = 0;
 
-  while ((size_t)(in.end - at) >= sizeof word) {
+  for (size_t words = length_of(in) / sizeof word; words > 0; words--) {
     memcpy(&word, at, sizeof word);
-    /* In each difference a byte that stops the run sets its highest bit. */
-    size_t stops = word | (word - BYTES(low)) |
-        ((word ^ BYTES(other)) - BYTES(1)) |
+    /* In each difference a byte that stops the run sets its highest bit.  What
+     * it borrows of a neighbour may set that one's, too. */
+    word |= (word - BYTES(low)) | ((word ^ BYTES(other)) - BYTES(1)) |
         ((word ^ BYTES(another)) - BYTES(1));
-    if ((stops & BYTES(0x80)) != 0) break;
+    word &= BYTES(0x80);
+    if (word != 0) {
+      memcpy(stops, &word, sizeof stops);
+      while (stops[n] == 0) n++;
+      return (size_t)(at - in.at) + n;
+    }
     at += sizeof word;
   }
   while (
@@ -662,8 +658,21 @@ size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
   return length;
 }
 
-/* The number of a member's name in a list of names, or how many the list has
- * where it is none. */
+/* In a list of names, which is to be searched, each stands behind its length,
+ * as in a DNS message: so most are passed over without a look. */
+
+/* The number of a name in a list, or how many the list has where it is none. */
+static size_t find_name(const char *list, const char *name, size_t size) {
+  size_t n = 0;
+
+  for (; *list != '\0'; list += 1 + *list) {
+    if ((size_t)*list == size && memcmp(list + 1, name, size) == 0) break;
+    n++;
+  }
+  return n;
+}
+
+/* The same of the name of a member. */
 static size_t find_member(const char *names, const hbeat_json *name) {
   const char *inside = name->text + 1;
   size_t size = name->size - 2;
@@ -1162,8 +1171,7 @@ static const char *form_of(const hbeat_request *r, enum request_part part) {
     return r->call == HBEAT_LOGIN ? "" : "\r\nAuthorization: Bearer %t";
   case FIELDS_PART:
     return "\r\nAppIdV3: %a"
-           "\r\nUser-Agent: heartbeat/" HBEAT_VERSION
-           "\r\nAccept: application/json"
+           "\r\nUser-Agent: heartbeat/" HBEAT_VERSION "\r\nAccept: application/json"
            "\r\nContent-Type: application/json"
            "\r\nContent-Length: %l\r\n\r\n";
   case BODY_PART: return body_form(r);
@@ -1225,8 +1233,9 @@ static void take_piece(hbeat_exchange *x) {
     x->out.next = value_of(x, form[1]);
     x->out.left = form[1] == 'h' ? x->out.host_size : strlen(x->out.next);
   } else {
+    const char *value = strchr(form, '%');
     x->out.next = form;
-    x->out.left = strcspn(form, "%");
+    x->out.left = value ? (size_t)(value - form) : strlen(form);
     x->out.form += x->out.left;
   }
 }
@@ -1238,6 +1247,12 @@ static void rewind_request(hbeat_exchange *x) {
 
 static bool request_is_out(const hbeat_exchange *x) {
   return !x->out.next;
+}
+
+/* Whether there is a piece, or what is left of one: goes on to it. */
+static bool find_piece(hbeat_exchange *x) {
+  while (x->out.left == 0 && !request_is_out(x)) take_piece(x);
+  return x->out.left > 0;
 }
 
 /* Writes what fits of the present piece, a run of bytes or one escaped
@@ -1265,11 +1280,7 @@ size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
   byte *to = out;
   size_t done = 0;
 
-  while (!request_is_out(x) && done < size) {
-    if (x->out.left == 0) {
-      take_piece(x);
-      continue;
-    }
+  while (done < size && find_piece(x)) {
     size_t n = pull_some(x, to ? to + done : NULL, size - done);
     if (n == 0) break;
     done += n;
@@ -1434,15 +1445,18 @@ static void retry_after_field(hbeat_exchange *x, const char *value) {
     x->in.retry_date_s = read_http_date(value);
 }
 
-/* Moves past the name of a field, and puts it into lower case (RFC 9110 section
- * 5.1).  Letters go first, since names are made of little else. */
-static char *end_of_name(char *name) {
+/* The length of the name of a field (RFC 9110 section 5.1) in front of a NUL
+ * or whatever else ends it.  Letters go first, since names are made of little
+ * else. */
+static size_t name_length(const char *text) {
   /* Letters, digits and !#$%&'*+-.^_`|~ (RFC 9110 section 5.6.2). */
   static const ascii_set token = {0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF};
+  const byte *name = (const byte *)text;
+  size_t size = 0;
 
-  for (;; name++) {
-    if (is_letter(*name)) *name = (char)(*name | 0x20);
-    else if (!is_in_set((byte)*name, token)) return name;
+  for (;; size++) {
+    if (is_letter(name[size])) continue;
+    if (!is_in_set(name[size], token)) return size;
   }
 }
 
@@ -1464,24 +1478,41 @@ static bool line_is_full(const hbeat_exchange *x) {
 
 /* The fields that count. */
 enum field_name {
-  FIELD_CONNECTION,
+  FIELD_OTHER,
   FIELD_DATE,
+  FIELD_CONNECTION,
   FIELD_RETRY_AFTER,
   FIELD_LENGTH,
-  FIELD_CODING,
   FIELD_ENCODING,
-  FIELD_CHALLENGE,
-  FIELDS
+  FIELD_CODING,
+  FIELD_CHALLENGE
 };
 
-/* In that order, each behind its length. */
-static const char field_names[] =
-    "\012connection\004date\013retry-after\016content-length"
-    "\021transfer-encoding\020content-encoding\022proxy-authenticate";
+/* Which field a name belongs to.  No two of them are equally long, so that
+ * there is one at most to compare it with. */
+static enum field_name find_field(const char *name, size_t size) {
+  static const char names[][sizeof "proxy-authenticate"] = {"date",
+      "connection", "retry-after", "content-length", "content-encoding",
+      "transfer-encoding", "proxy-authenticate"};
+  static const byte by_size[] = {
+      [4] = FIELD_DATE,
+      [10] = FIELD_CONNECTION,
+      [11] = FIELD_RETRY_AFTER,
+      [14] = FIELD_LENGTH,
+      [16] = FIELD_ENCODING,
+      [17] = FIELD_CODING,
+      [18] = FIELD_CHALLENGE,
+  };
+  enum field_name field = FIELD_OTHER;
+
+  if (size < COUNT(by_size)) field = (enum field_name)by_size[size];
+  if (field == FIELD_OTHER) return FIELD_OTHER;
+  return same_word(name, size, names[field - 1]) ? field : FIELD_OTHER;
+}
 
 /* Takes a field that is whole. */
 static hbeat_error whole_field(
-    hbeat_exchange *x, size_t field, const char *value) {
+    hbeat_exchange *x, enum field_name field, const char *value) {
   switch (field) {
   case FIELD_CONNECTION: connection_field(x, value); break;
   case FIELD_DATE: x->reply->server_time_s = read_http_date(value); break;
@@ -1489,7 +1520,8 @@ static hbeat_error whole_field(
   case FIELD_LENGTH: return length_field(x, value);
   case FIELD_CODING: return coding_field(x, value);
   case FIELD_ENCODING: encoding_field(x, value); break;
-  default: break;
+  case FIELD_CHALLENGE:
+  case FIELD_OTHER: break;
   }
   return HBEAT_AGAIN;
 }
@@ -1498,7 +1530,7 @@ static hbeat_error whole_field(
  * what frames the body must not be guessed; and a Connection of that length may
  * hold a close. */
 static hbeat_error cut_field(
-    hbeat_exchange *x, size_t field, const char *value) {
+    hbeat_exchange *x, enum field_name field, const char *value) {
   if (field == FIELD_LENGTH || field == FIELD_CODING)
     return bad_http(x, "a field of framing is too long");
   if (field == FIELD_CONNECTION) {
@@ -1512,15 +1544,14 @@ static hbeat_error cut_field(
  * nothing. */
 static hbeat_error field_line(hbeat_exchange *x) {
   bool may_be_cut = line_is_full(x);
-  char *name_end = end_of_name(x->line);
-  size_t name_size = (size_t)(name_end - x->line);
+  size_t name_size = name_length(x->line);
 
-  if (name_size == 0 || *name_end != ':')
+  if (name_size == 0 || x->line[name_size] != ':')
     return bad_http(x, "a malformed field");
   if (x->in.state == TRAILER_LINE) return HBEAT_AGAIN;
-  size_t field = find_name(field_names, x->line, name_size);
-  if (field == FIELDS) return HBEAT_AGAIN;
-  const char *value = trim_value(x, name_end + 1);
+  enum field_name field = find_field(x->line, name_size);
+  if (field == FIELD_OTHER) return HBEAT_AGAIN;
+  const char *value = trim_value(x, x->line + name_size + 1);
   if (x->in.tunnel) {
     if (field == FIELD_CHALLENGE) challenge_field(x, value);
     return HBEAT_AGAIN;
@@ -1731,7 +1762,9 @@ static bool is_given(const hbeat_json *member) {
 static const char *take_text(const hbeat_json *value) {
   if (value->type != HBEAT_JSON_STRING) return NULL;
   char *text = unconst(value->text + 1);
-  hbeat_json_string(value, text, value->size);
+  size_t size = value->size - 2;
+  text[size] = '\0'; /* in the place of its closing quote */
+  if (memchr(text, '\\', size)) hbeat_json_string(value, text, size + 1);
   return text;
 }
 
