@@ -74,10 +74,10 @@ static void expect_request(
   snprintf(line, sizeof line, "POST /api/v3/%s HTTP/1.1\r\n", target);
   if (strncmp(head, line, strlen(line)) != 0)
     fail_msg("no \"%s\" in: %s", target, head);
-  snprintf(line, sizeof line, "\r\nAuthorization: Bearer %s\r\n", bearer);
+  snprintf(line, sizeof line, "\r\nAuthorization:Bearer %s\r\n", bearer);
   if (bearer ? !strstr(head, line) : strstr(head, "Authorization") != NULL)
     fail_msg("wanted the token %s in: %s", bearer, head);
-  assert_non_null(strstr(head, "\r\nAppIdV3: LCUID-LAP-"));
+  assert_non_null(strstr(head, "\r\nAppIdV3:LCUID-LAP-"));
   assert_int_equal(peer_log()->body_size, strlen(body));
   assert_int_equal(peer_log()->body_sum, peer_sum(0, body, strlen(body)));
 }

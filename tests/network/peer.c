@@ -357,8 +357,8 @@ static bool read_head(struct line *l) {
     br_ssl_engine_recvapp_ack(&l->tls.eng, 1);
   } while (
       l->head_size < 4 || strcmp(l->head + l->head_size - 4, "\r\n\r\n") != 0);
-  length = strstr(l->head, "Content-Length: ");
-  l->body_left = length ? strtoul(length + 16, NULL, 10) : 0;
+  length = strstr(l->head, "Content-Length:");
+  l->body_left = length ? strtoul(length + 15, NULL, 10) : 0;
   for (size = 0; size < sizeof shared_log->head; size++)
     shared_log->head[size] = l->head[size];
   shared_log->head[size - 1] = 0;

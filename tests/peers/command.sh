@@ -264,10 +264,10 @@ version=$(sed 's/.* //' "$out")
 
 request() { # HOST BODY
     printf 'POST /api/v3/analytics/lightning-devices/%s/heartbeat ' "$device"
-    printf 'HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer [redacted]\r\n' "$1"
-    printf 'AppIdV3: %s\r\nUser-Agent: heartbeat/%s\r\n' "$app" "$version"
-    printf 'Accept: application/json\r\nContent-Type: application/json\r\n'
-    printf 'Content-Length: %s\r\n\r\n%s\n' "${#2}" "$2"
+    printf 'HTTP/1.1\r\nHost:%s\r\nAuthorization:Bearer [redacted]\r\n' "$1"
+    printf 'AppIdV3:%s\r\nUser-Agent:hbeat/%s\r\n' "$app" "$version"
+    printf 'Accept:application/json\r\nContent-Type:application/json\r\n'
+    printf 'Content-Length:%s\r\n\r\n%s\n' "${#2}" "$2"
 }
 
 # --dry-run prints exactly this, byte for byte, and a line end behind it.

@@ -37,7 +37,7 @@ def read_request(conn):
             return None
         data += piece
     head, body = data.split(b"\r\n\r\n", 1)
-    left = int(re.search(rb"\r\nContent-Length: (\d+)", head)[1]) - len(body)
+    left = int(re.search(rb"\r\nContent-Length: ?(\d+)", head)[1]) - len(body)
     while left > 0:
         piece = conn.recv(65536)
         data += piece

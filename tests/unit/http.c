@@ -1826,7 +1826,7 @@ static void test_token_in_use(void **state) {
     expect_error("its reply", hbeat_push(&x, wire, size, &used), HBEAT_OK);
     expect_error("a beat", hbeat_begin(&x, &cfg, &beat, &reply), HBEAT_OK);
     for (size = 0; (n = hbeat_pull(&x, request + size, 16)) > 0;) size += n;
-    sprintf(field, "\r\nAuthorization: Bearer %s\r\n", TOKENS[i]);
+    sprintf(field, "\r\nAuthorization:Bearer %s\r\n", TOKENS[i]);
     expect_true("the new token is sent", strstr(request, field) != NULL);
   }
 }

@@ -12,16 +12,16 @@
 #define LCUID "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3"
 #define SECRET "s-e-c-r-e-t"
 
-#define BEARER "Authorization: Bearer " TOKEN "\r\n"
+#define BEARER "Authorization:Bearer " TOKEN "\r\n"
 
 /* A whole request; `length` is its Content-Length. */
 #define REQUEST(path, host, authorization, length, body)                       \
   "POST /api/v3/" path " HTTP/1.1\r\n"                                         \
-  "Host: " host "\r\n" authorization "AppIdV3: " APP "\r\n"                    \
-  "User-Agent: heartbeat/" HBEAT_VERSION "\r\n"                                \
-  "Accept: application/json\r\n"                                               \
-  "Content-Type: application/json\r\n"                                         \
-  "Content-Length: " length "\r\n\r\n" body
+  "Host:" host "\r\n" authorization "AppIdV3:" APP "\r\n"                      \
+  "User-Agent:hbeat/" HBEAT_VERSION "\r\n"                                     \
+  "Accept:application/json\r\n"                                                \
+  "Content-Type:application/json\r\n"                                          \
+  "Content-Length:" length "\r\n\r\n" body
 
 /* A heartbeat, for a host and port; a report; a log-in. */
 #define BEAT(host, length, body)                                               \
@@ -313,7 +313,7 @@ static void parse_body(size_t size, hbeat_json *first, hbeat_json *second) {
   body += 4;
   body_size = size - (size_t)(body - request);
   expect_int("one Content-Length",
-      sscanf(strstr(request, "Content-Length: "), "Content-Length: %zu\r\n",
+      sscanf(strstr(request, "Content-Length:"), "Content-Length:%zu\r\n",
           &length),
       1);
   expect_int("Content-Length", (int64_t)length, (int64_t)body_size);
@@ -902,7 +902,7 @@ static void test_long_token(void **state) {
     in_hand("a long token", token, SIZES[i]);
     expect_error("the start", hbeat_begin(&x, &cfg, &beat, &reply), HBEAT_OK);
     request[pull_all(&x, request, sizeof request, 100)] = '\0';
-    sprintf(expected, "\r\nAuthorization: Bearer %s\r\nAppIdV3: ", token);
+    sprintf(expected, "\r\nAuthorization:Bearer %s\r\nAppIdV3:", token);
     expect_true("it is there whole", strstr(request, expected) != NULL);
   }
 }
