@@ -3740,37 +3740,46 @@ static void base64_values(byte values[256]) {
   for (byte i = 0; i < 64; i++) values[(byte)base64[i]] = i;
 }
 
+/* Decodes four digits to three bytes; false where that is not what they are. */
+static inline bool read_group(
+    const byte *at, const byte values[256], byte *out) {
+  uint32_t a = values[at[0]];
+  uint32_t b = values[at[1]];
+  uint32_t c = values[at[2]];
+  uint32_t d = values[at[3]];
+  uint32_t bits = a << 18 | b << 12 | c << 6 | d;
+
+  if (((a | b | c | d) & NO_DIGIT) != 0) return false;
+  out[0] = (byte)(bits >> 16);
+  out[1] = (byte)(bits >> 8);
+  out[2] = (byte)bits;
+  return true;
+}
+
 /* Decodes groups of four digits, with white space between but not in them, as
- * long as there are such and room for them.  Returns the number of bytes.  A
- * digit at a time would take three times as long. */
-APART static size_t read_groups(
-    span *in, const byte values[256], byte *out, size_t room) {
-  const byte *at = in->at;
+ * long as there are such.  Returns the number of bytes.  A digit at a time
+ * would take three times as long. */
+APART static size_t read_groups(span *in, const byte values[256], byte *out) {
+  span text = *in;
   size_t size = 0;
 
-  while (in->end - at >= 4 && room - size >= 3) {
-    unsigned a = values[at[0]];
-    unsigned b = values[at[1]];
-    unsigned c = values[at[2]];
-    unsigned d = values[at[3]];
-    if (((a | b | c | d) & NO_DIGIT) == 0) {
-      out[size++] = (byte)(a << 2 | b >> 4);
-      out[size++] = (byte)(b << 4 | c >> 2);
-      out[size++] = (byte)(c << 6 | d);
-      at += 4;
-    } else if (is_space(*at)) {
-      at++;
+  while (length_of(text) >= 4) {
+    if (read_group(text.at, values, out + size)) {
+      text.at += 4;
+      size += 3;
+    } else if (is_space(*text.at)) {
+      text.at++;
     } else {
       break;
     }
   }
-  in->at = at;
+  in->at = text.at;
   return size;
 }
 
-/* Decodes base64 with white space anywhere.  Returns the number of bytes; 0
- * where the text is none, and more than `room` where they do not fit. */
-static size_t read_base64(span in, byte *out, size_t room) {
+/* Decodes base64 with white space anywhere, to less than it is long.  Returns
+ * the number of bytes; 0 where the text is none. */
+static size_t read_base64(span in, byte *out) {
   /* Bits behind the last whole byte, by the digits that came, modulo 4. */
   static const byte unused_bits[4] = {0, 6, 4, 2};
   byte values[256];
@@ -3790,9 +3799,8 @@ static size_t read_base64(span in, byte *out, size_t room) {
     bits = bits << 6 | values[c];
     digits = (digits + 1) % 4;
     if (digits == 1) continue; /* six bits make no byte yet */
-    if (size >= room) return room + 1;
     out[size++] = (byte)(bits >> unused_bits[digits]);
-    if (digits == 0) size += read_groups(&in, values, out + size, room - size);
+    if (digits == 0) size += read_groups(&in, values, out + size);
   }
   return padding <= 2 && (digits + padding) % 4 == 0 ? size : 0;
 }
@@ -3848,8 +3856,9 @@ static hbeat_error add_anchor(hbeat_anchors *a, pem_label label, span text) {
   arena_gap gap = gap_of(a);
   br_x509_trust_anchor ta;
   br_x509_pkey *key = &ta.pkey;
-  size_t size = read_base64(text, gap.at, gap.size);
 
+  if (length_of(text) > gap.size) return HBEAT_ERR_TOO_BIG;
+  size_t size = read_base64(text, gap.at);
   if (size > gap.size / 2) return HBEAT_ERR_TOO_BIG;
   span der = span_of(gap.at, size);
   bool usable = der_certificate(&der, &ta);
