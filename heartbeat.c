@@ -377,9 +377,9 @@ static bool is_missing(const char *text) {
 #define BYTES(b) ((size_t)-1 / 0xFF * (b))
 
 /* How many bytes at the front are ASCII, not below `low`, and neither of two
- * others; on big-endian machines one less, at times, than there are.  A word at
- * a time: that is five times as fast as a byte at a time, and long texts are
- * all that a request is made of. */
+ * others; on big-endian machines less, at times, than there are.  A word at a
+ * time: that is five times as fast as a byte at a time, and long texts are all
+ * that a request is made of. */
 static inline size_t run_length(span in, byte low, byte other, byte another) {
   byte stops[sizeof(size_t)];
   const byte *at = in.at;
@@ -389,7 +389,7 @@ static inline size_t run_length(span in, byte low, byte other, byte another) {
   for (size_t words = length_of(in) / sizeof word; words > 0; words--) {
     memcpy(&word, at, sizeof word);
     /* In each difference a byte that stops the run sets its highest bit.  What
-     * it borrows of a neighbour may set that one's, too. */
+     * it borrows of the bytes above it may set theirs, too. */
     word |= (word - BYTES(low)) | ((word ^ BYTES(other)) - BYTES(1)) |
         ((word ^ BYTES(another)) - BYTES(1));
     word &= BYTES(0x80);
@@ -3850,8 +3850,9 @@ typedef enum pem_label {
 static const char pem_labels[] =
     "\0CERTIFICATE-----\0X509 CERTIFICATE-----\0TRUSTED CERTIFICATE-----";
 
-/* Adds an anchor of a certificate's text.  The certificate may fill half of the
- * gap: then what is kept of it, which is less, cannot overlap it. */
+/* Adds an anchor of a certificate's text, which may be as long as the gap: it
+ * decodes to less.  The certificate may fill half of the gap: then what is kept
+ * of it, which is less, cannot overlap it. */
 static hbeat_error add_anchor(hbeat_anchors *a, pem_label label, span text) {
   arena_gap gap = gap_of(a);
   br_x509_trust_anchor ta;
