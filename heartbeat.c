@@ -1155,8 +1155,8 @@ static const char *body_form(const hbeat_request *r) {
   return r->response_data ? "{\"response_data\":%r}" : "{}";
 }
 
-/* The form of a part.  Without the white space that a field may have in front of
- * its value (RFC 9112 section 5) more heartbeats fit one segment of TCP. */
+/* The form of a part.  Without the white space that a field may have before its
+ * value (RFC 9112 section 5) more heartbeats fit one segment of TCP. */
 static const char *form_of(const hbeat_request *r, enum request_part part) {
   static const char paths[] =
       "analytics/lightning-devices/%d/heartbeat\0"
