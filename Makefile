@@ -29,7 +29,7 @@ BR_LIB = -lbearssl
 endif
 COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
 
-EXAMPLES = $B/once $B/lucit-heartbeat $B/lucitd $B/own_transport
+EXAMPLES = $B/once $B/anchors $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
        $B/command/parts
 # Those that are no tests, but parts of several.
