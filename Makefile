@@ -11,6 +11,7 @@
 # make stacks     the same on other MACHINES
 # make static     the command as one static program, by musl
 # make size       bytes of code here and on these MACHINES, and of each feature
+# make sbom       the bill of materials, CycloneDX: $B/heartbeat.cdx.json
 #
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
@@ -41,7 +42,7 @@ NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
 FUZZED = world server
 FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,\
           $(filter-out $(FUZZED:%=tests/fuzz/%.c),$(wildcard tests/fuzz/*.c)))
-SCRIPTS = tests/readme.sh $(wildcard tests/peers/*.sh)
+SCRIPTS = tests/readme.sh tests/sbom.sh $(wildcard tests/peers/*.sh)
 COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
 PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
 SOURCES = heartbeat.h heartbeat.c $(PROGRAMS) \
@@ -304,9 +305,13 @@ stacks: all $B/certs/made $B/machines/sources/made
 size: $B/machines/sources/made
 	+B=$B tests/bench/size $(MACHINES)
 
+sbom:
+	@mkdir -p $B
+	tests/sbom >$B/heartbeat.cdx.json
+
 clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
         m32 memcheck coverage lint check bench stack units machines \
-        stacks static size clean
+        stacks static size sbom clean
