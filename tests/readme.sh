@@ -104,6 +104,39 @@ tests_are_there() { # HEADING NEXT-HEADING FOLDER
     done <"$work/tests"
 }
 
+# What stands in backquotes, of a text.
+quoted() { # FILE
+    grep -o '`[^`]*`' "$1" | tr -d '`'
+}
+
+# Files and folders that a text names: those with a slash or an ending.
+files_are_there() { # FILE
+    quoted "$1" | grep -E '^\.?[a-z_/.-]+(/|/run|\.(c|h|sh|md))$|^Makefile$' |
+        sort -u >"$work/files"
+    [ "$(wc -l <"$work/files")" -ge 15 ] || return
+    while read -r file; do
+        [ -e "$file" ] || [ -e "tests/$file" ] ||
+            [ -e "examples/lucit-heartbeat/$file" ] ||
+            { echo "there is no $file"; return 1; }
+    done <"$work/files"
+}
+
+# Goals of make that a text names.
+goals_are_there() { # FILE
+    quoted "$1" | sed -n 's/^make \([a-z0-9-]*\).*/\1/p' | sort -u >"$work/goals"
+    [ -s "$work/goals" ] || return
+    while read -r goal; do
+        grep -q "^$goal:" Makefile || { echo "no goal $goal"; return 1; }
+    done <"$work/goals"
+}
+
+# Each folder of tests, and each example, has its place in the house.
+house_is_whole() {
+    for place in examples/*.c tests/*/; do
+        grep -qF "\`$place\`" CONTRIBUTING.md || { echo "$place"; return 1; }
+    done
+}
+
 check "the example compiles" example_compiles
 check "the header's example compiles" header_example_compiles
 check "the table of errors is the library's" errors_are_the_library_s
@@ -116,5 +149,11 @@ check "the tests of the network are there" \
     tests_are_there 'On a bad' 'What it survives' tests/network
 check "the tests of what it survives are there" \
     tests_are_there 'What it survives' 'What it takes' tests
+for text in SECURITY.md CONTRIBUTING.md; do
+    check "the files of $text are there" files_are_there $text
+    check "the goals of $text are there" goals_are_there $text
+done
+check "CONTRIBUTING.md knows every folder" house_is_whole
+check "the goals of README.md are there" goals_are_there README.md
 check "the peaks are those of the fleet" peaks_are_the_fleet_s
 end_checks
