@@ -4,6 +4,7 @@
 # make check      all tests in all builds, and the analysers
 # make fuzz-long  the fuzzers, for FUZZ_SECONDS (600) each
 # make fleet      a million devices for a day, simulated
+# make pictures   the client's states and an instruction's life, drawn
 # make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      instructions and system calls, beside curl
 # make stack      bytes of stack that each call takes, and a heartbeat
@@ -225,6 +226,29 @@ fleet: $B/fleet
 	ARGUMENT=$B/fleet.svg tests/run $B/fleet
 	cmp $B/fleet.svg tests/fleet/fleet.svg
 
+# Each is the library, too.  What the first one sees, it sees at the ends of the
+# library's functions.
+$B/pictures/%.o: tests/pictures/%.c tests/pictures/draw.h heartbeat.c \
+                 heartbeat.h tests/fuzz/client.c $(wildcard tests/fuzz/*.h)
+	@mkdir -p $(@D)
+	clang -std=c99 $(WARN) $(BR_INC) -O1 -I. $(SEEN) -c -o $@ $<
+
+$B/pictures/client.o: SEEN = -finstrument-functions
+
+$B/pictures/client: $B/pictures/client.o $(FUZZED:%=tests/fuzz/%.c) \
+                    $(call WITH,syscalls)
+	clang -std=c99 $(WARN) $(BR_INC) -O1 -I. -o $@ $(filter %.c %.o,$^) \
+	    $(LDFLAGS) $(BR_LIB)
+
+$B/pictures/memory: $B/pictures/memory.o
+	clang -o $@ $^ $(LDFLAGS)
+
+# The drawings in the tree are what they draw now.
+pictures: $B/pictures/client $B/pictures/memory $B/certs/made
+	B=$B ARGUMENT=$B/pictures tests/run $B/pictures/client $B/pictures/memory
+	cmp $B/pictures/client.svg tests/pictures/client.svg
+	cmp $B/pictures/memory.svg tests/pictures/memory.svg
+
 # What of heartbeat.c the C tests reach.
 coverage:
 	$(MAKE) B=$B/coverage CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage programs
@@ -270,7 +294,7 @@ lint:
 	clang++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ \
 	    -fsyntax-only heartbeat.h
 
-check: lint test splits fuzz fleet clang sanitized m32 memcheck stack
+check: lint test splits fuzz fleet pictures clang sanitized m32 memcheck stack
 
 bench: all $B/certs/made
 	tests/bench/run $B
@@ -312,6 +336,6 @@ sbom:
 clean:
 	rm -rf $B
 
-.PHONY: all demo programs test suite splits fuzz fuzz-long fleet clang sanitized \
-        m32 memcheck coverage lint check bench stack units machines \
+.PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures clang \
+        sanitized m32 memcheck coverage lint check bench stack units machines \
         stacks static size sbom clean
