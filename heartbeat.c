@@ -19,7 +19,8 @@
  *     IDLE                 is started            LOOKUP; LOOK if a connection
  *                                                was kept
  *     LOOK                 is it still good?     SENDING; LOOKUP if it is not
- *     LOOKUP               finds addresses       OPEN; LOOKUP_UDP to ask
+ *     LOOKUP               finds addresses       OPEN; LOOKUP_UDP to ask, or
+ *                                                LOOKUP_TCP_OUT (use-vc)
  *     LOOKUP_UDP           awaits answers        OPEN; LOOKUP_TCP_OUT if one
  *                                                was truncated; LOOKUP_UDP to
  *                                                ask the next nameserver;
@@ -31,9 +32,13 @@
  *                                                is a proxy; OPEN if it failed
  *     TUNNEL               awaits the proxy      HANDSHAKE_OUT; OPEN
  *     HANDSHAKE_OUT, _IN   speaks TLS            SENDING; OPEN if the server
- *                                                said nothing
+ *                                                said nothing; LAST_WORDS if a
+ *                                                write fails
  *     SENDING, RECEIVING   request and reply     IDLE; LOOKUP, once, if a kept
- *                                                connection turns out dead
+ *                                                connection turns out dead;
+ *                                                LAST_WORDS if a write fails
+ *     LAST_WORDS           reads what had come   IDLE; LOOKUP; OPEN
+ *                          before that
  *
  * From every state an error and the deadline lead to IDLE.  A client is UNFIT
  * before hbeat_init() and behind hbeat_close().
