@@ -5,7 +5,8 @@
  * carries out instructions.  main.c has the loop: it waits in one place, until
  * the time that wake_at() was told last, a signal, or something to read.
  *
- *     options.c    the command line
+ *     options.c    the options, on the command line and in a file
+ *     config.c     that file
  *     numbers.c    its numbers and times
  *     proxy.c      the proxy, from there or the environment
  *     files.c      files in general: reading, replacing, where a path leads
@@ -61,6 +62,7 @@ enum {
   TOKEN_SIZE = 16384,         /* today's have 1,100 bytes */
   SECRET_SIZE = 2048,         /* of a token and a secret for log-ins */
   BODY_SIZE = 262144,         /* the largest reply */
+  CONFIG_SIZE = 65536,        /* of the file of --config, and a NUL */
   ARENA_SIZE = 262144         /* room for four hundred roots */
 };
 
@@ -74,8 +76,14 @@ struct number {
   int64_t value;    /* the default where it was not given */
 };
 
-/* The command line, as it was given; NULL where it was not. */
+enum { OPTIONS_MAX = 48 };
+
+/* The options, as they were given; NULL where they were not. */
 struct options {
+  const char *config;
+  size_t config_lines[OPTIONS_MAX]; /* of the file, that each came from; 0: the
+                                       command line's, or not given */
+  bool config_is_secret;            /* a proxy's password is in it */
   const char *device;
   const char *app;
   const char *lightning_version;
@@ -104,8 +112,12 @@ struct options {
   const char *help;
 };
 
-/* Takes the command line, or ends the process. */
+/* Takes the command line, and the file that it names, or ends the process. */
 void parse_options(struct daemon *d, int argc, char **argv);
+
+/* Takes an option of the file, from this line, or ends the process.  A `value`
+ * of NULL: there is none. */
+void take_line(struct daemon *d, const char *name, char *value, size_t line);
 
 int print_help(void);
 
@@ -122,6 +134,15 @@ void refuse_argument(struct daemon *d, const char *reason)
  * `name`, and sets *port if there is one; or ends the process. */
 const char *split_port(struct daemon *d, const char *text, const char *option,
     char name[VALUE_SIZE], uint16_t *port);
+
+/* ---- config.c ---------------------------------------------------------- */
+
+/* Takes the options of the file of --config, or ends the process. */
+void read_config(struct daemon *d);
+
+/* Notes who else may write that file, which decides what runs, and who may read
+ * it if it has a password. */
+void note_config(struct daemon *d);
 
 /* ---- numbers.c --------------------------------------------------------- */
 
@@ -788,6 +809,7 @@ struct daemon {
   char body[BODY_SIZE];
   char facts_error[MESSAGE_SIZE + 16];
   const char *facts[LIST_SIZE + INFO_LINES + 1];
+  char config[CONFIG_SIZE];    /* the file of --config, which options are in */
   char site[VALUE_SIZE];       /* the host */
   char address[VALUE_SIZE];    /* --connect */
   char proxy_url[VALUE_SIZE];  /* the proxy's URL, then the login in it */

@@ -289,6 +289,7 @@ static int heartbeats(struct daemon *d) {
 
   configure(d);
   if (o->dry_run) return dry_run(d);
+  note_config(d);
   check_hooks(d);
   find_session(d);
   if (!find_state(d) || !check_token_file(d)) return EXIT_FILE;

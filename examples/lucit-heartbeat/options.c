@@ -1,8 +1,12 @@
-/* The command line.
+/* The options, from the command line and from the file of --config.
  *
  * One table has all options: what kind each is, where its value is kept, which
  * numbers it takes, and what the help says of it.  Numbers and times are read
- * here; configure() in main.c makes a configuration of the rest. */
+ * here; configure() in main.c makes a configuration of the rest.
+ *
+ * The file comes first, wherever --config stands, and the command line is taken
+ * over it: so its values count, and its texts come behind the file's.  An
+ * option that came from the file keeps its line, which an error names. */
 #include "daemon.h"
 
 #include <inttypes.h>
@@ -13,6 +17,8 @@
 #define ROOTS "/etc/ssl/certs/ca-certificates.crt" /* Debian's */
 
 enum option_kind {
+  ACTION,   /* takes no value, and says what to do: it is in no file */
+  SOURCE,   /* takes a file that is read, and is in none itself */
   SWITCH,   /* takes no value */
   ONE,      /* takes a value; the last one counts */
   MANY,     /* takes a value, and may be repeated */
@@ -52,6 +58,11 @@ struct option {
  * was in milliseconds before there were units, and scripts rely on it. */
 
 static const struct option table[] = {
+    {"Configuration", "--config", SOURCE, AT(config), "FILE",
+        "has options, one a line, without their dashes;\n"
+        "those of the command line count before them",
+        NO_RANGE},
+
     {"Identity", "--device", ONE, AT(device), "LCUID", "the device; required",
         NO_RANGE},
     {NULL, "--app", ONE, AT(app), "LCUID", "the app; required", NO_RANGE},
@@ -131,23 +142,48 @@ static const struct option table[] = {
 
     {"Output", "--json", SWITCH, AT(json), "",
         "a line of JSON for each heartbeat and each hook", NO_RANGE},
-    {NULL, "--dry-run", SWITCH, AT(dry_run), "",
+
+    {"Instead of heartbeats", "--dry-run", ACTION, AT(dry_run), "",
         "prints the request without the token; sends nothing", NO_RANGE},
-    {NULL, "--decode", ONE, AT(decode), "FILE",
+    {NULL, "--decode", SOURCE, AT(decode), "FILE",
         "decodes a reply's body (-: standard input)", NO_RANGE},
-    {NULL, "--version", SWITCH, AT(version), "", "prints the version",
+    {NULL, "--version", ACTION, AT(version), "", "prints the version",
         NO_RANGE},
-    {NULL, "--help", SWITCH, AT(help), "", "prints this; also -h", NO_RANGE},
-    {NULL, "-h", SWITCH, AT(help), "", NULL, NO_RANGE},
+    {NULL, "--help", ACTION, AT(help), "", "prints this; also -h", NO_RANGE},
+    {NULL, "-h", ACTION, AT(help), "", NULL, NO_RANGE},
 };
 
 enum { OPTIONS = sizeof table / sizeof *table };
 
-/* The option of this name, or NULL. */
-static const struct option *find_option(const char *name) {
-  for (size_t i = 0; i < OPTIONS; i++)
-    if (strcmp(name, table[i].name) == 0) return &table[i];
+typedef char each_has_a_line[(int)OPTIONS <= (int)OPTIONS_MAX ? 1 : -1];
+
+/* The option of a name of this size, or NULL. */
+static const struct option *find_option(const char *name, size_t size) {
+  for (size_t i = 0; i < OPTIONS; i++) {
+    const char *other = table[i].name;
+    if (strlen(other) == size && memcmp(name, other, size) == 0)
+      return &table[i];
+  }
   return NULL;
+}
+
+/* The same of a name without its dashes, as it stands in a file. */
+static const struct option *find_bare_option(const char *name) {
+  for (size_t i = 0; i < OPTIONS; i++) {
+    const char *other = table[i].name;
+    if (strncmp(other, "--", 2) == 0 && strcmp(name, other + 2) == 0)
+      return &table[i];
+  }
+  return NULL;
+}
+
+static bool takes_no_value(const struct option *option) {
+  return option->kind == SWITCH || option->kind == ACTION;
+}
+
+/* Whether it may stand in a file. */
+static bool is_lasting(const struct option *option) {
+  return option->kind != ACTION && option->kind != SOURCE;
 }
 
 /* Whether its value is kept as a struct number. */
@@ -220,24 +256,53 @@ static const char **text_of(struct options *o, const struct option *option) {
   return (const char **)(void *)((char *)o + option->offset);
 }
 
+/* The line of the file that an option came from; 0: it did not. */
+static size_t *line_of(struct options *o, const struct option *option) {
+  return &o->config_lines[option - table];
+}
+
+/* An option as it is called where it came from. */
+static const char *bare_name(struct options *o, const struct option *option) {
+  return *line_of(o, option) == 0 ? option->name : option->name + 2;
+}
+
+enum { PLACE_SIZE = VALUE_SIZE + 64 };
+
+/* Writes where an option came from, and its name there: "--count", or
+ * "/etc/kiosk.conf:7: count"; returns `out`. */
+static const char *write_place(
+    struct options *o, const struct option *option, char out[PLACE_SIZE]) {
+  const char *name = bare_name(o, option);
+  size_t line = *line_of(o, option);
+
+  if (line == 0) snprintf(out, PLACE_SIZE, "%s", name);
+  else snprintf(out, PLACE_SIZE, "%s:%zu: %s", o->config, line, name);
+  return out;
+}
+
 /* The value that was given for an option, as far as a log may show it: NULL
  * where there is none, or where it may hold a password. */
-static const char *shown_value(struct options *o, const char *name) {
-  const struct option *option = find_option(name);
+static const char *shown_value(struct options *o, const struct option *option) {
+  bool is_text = option->kind == ONE || option->kind == SOURCE;
   const char *value = NULL;
 
-  if (option && is_numeric(option)) value = number_of(o, option)->text;
-  else if (option && option->kind == ONE) value = *text_of(o, option);
+  if (is_numeric(option)) value = number_of(o, option)->text;
+  else if (is_text) value = *text_of(o, option);
   return value && !strchr(value, '@') ? value : NULL;
 }
 
-/* "--count 0: why"; without the value where that is not shown. */
+/* "--count 0: why"; without the value where that is not shown.  What is no
+ * option is a variable. */
 void refuse_value(struct daemon *d, const char *name, const char *why) {
-  const char *value = shown_value(&d->options, name);
+  const struct option *option = find_option(name, strlen(name));
+  char place[PLACE_SIZE];
 
-  if (!value) die(d, EXIT_USAGE, "%s: %s", name, why);
+  if (!option) die(d, EXIT_USAGE, "%s: %s", name, why);
+  const char *value = shown_value(&d->options, option);
+  write_place(&d->options, option, place);
+  if (!value) die(d, EXIT_USAGE, "%s: %s", place, why);
   if (*value == '\0') value = "\"\"";
-  die(d, EXIT_USAGE, "%s %s: %s", name, value, why);
+  die(d, EXIT_USAGE, "%s %s: %s", place, value, why);
 }
 
 /* What the library refuses: the member that it names, and the option that the
@@ -296,19 +361,24 @@ static void refuse_number(struct daemon *d, const struct option *option) {
   refuse_value(d, option->name, why);
 }
 
-/* A word that is no option.  Only what looks like the name of one is shown: any
- * other may be a secret that stands in the wrong place.  `last` is the option
- * before it, or NULL. */
-static void refuse_word(
-    struct daemon *d, const char *word, int place, const struct option *last) {
+/* Whether a text looks like the name of an option, and may be shown: any other
+ * may be a secret that stands in the wrong place. */
+static bool is_name(const char *text, size_t size) {
   static const char letters[] = "-abcdefghijklmnopqrstuvwxyz";
   enum { SHOWN_MAX = 32 };
-  char hint[80] = "see --help";
-  bool is_name = *word == '-' && word[strspn(word, letters)] == '\0';
 
-  if (is_name && strlen(word) <= SHOWN_MAX)
-    die(d, EXIT_USAGE, "unknown option %s: see --help", word);
-  if (last && last->kind == SWITCH)
+  return size <= SHOWN_MAX && strspn(text, letters) >= size;
+}
+
+/* A word that is no option.  `last` is the option before it, or NULL. */
+static void refuse_word(
+    struct daemon *d, const char *word, int place, const struct option *last) {
+  size_t size = strcspn(word, "=");
+  char hint[80] = "see --help";
+
+  if (*word == '-' && is_name(word, size))
+    die(d, EXIT_USAGE, "unknown option %.*s: see --help", (int)size, word);
+  if (last && takes_no_value(last))
     snprintf(hint, sizeof hint, "%s takes no value", last->name);
   else if (last)
     snprintf(hint, sizeof hint, "%s takes one %s%s", last->name, last->argument,
@@ -317,7 +387,21 @@ static void refuse_word(
       hint);
 }
 
-/* ---- The words of the command line ------------------------------------- */
+/* A line of a file that does not begin with an option. */
+static void refuse_name(struct daemon *d, const char *name, size_t line) {
+  const char *path = d->options.config;
+  size_t size = strlen(name);
+
+  if (find_option(name, size))
+    die(d, EXIT_USAGE, "%s:%zu: %s stands without its dashes here", path, line,
+        name);
+  if (is_name(name, size))
+    die(d, EXIT_USAGE, "%s:%zu: there is no option \"%s\"", path, line, name);
+  die(d, EXIT_USAGE,
+      "%s:%zu: its first word is no option: a line is NAME VALUE", path, line);
+}
+
+/* ---- Values that are taken --------------------------------------------- */
 
 /* Keeps a number, or ends the process where it is out of the option's range. */
 static void take_number(
@@ -358,35 +442,42 @@ static void hide_password(struct daemon *d, char *url) {
   if (at) memset(url, '*', (size_t)(at - url));
 }
 
-/* Keeps the value of an option that is no switch.  What may be repeated may be
- * of any length; all others are copied to places of VALUE_SIZE. */
+/* Keeps the value of an option that takes one.  What may be repeated may be of
+ * any length; all others are copied to places of VALUE_SIZE. */
 static void take_value(
     struct daemon *d, const struct option *option, char *value) {
   bool fits = option->kind == MANY || strlen(value) < VALUE_SIZE;
+  char place[PLACE_SIZE];
 
   if (!fits)
     die(d, EXIT_USAGE, "%s: its value is too long, %d bytes at most",
-        option->name, VALUE_SIZE - 1);
+        write_place(&d->options, option, place), VALUE_SIZE - 1);
   if (option->kind == MANY) add_text(d, option, value);
   else if (is_numeric(option)) take_number(d, option, value);
   else *text_of(&d->options, option) = value;
   if (option->kind == SECRET) hide_password(d, value);
 }
 
-/* Takes an option; returns how many words it takes.  Its value is what stands
- * behind an =, or else the next word; NULL where there is no such thing. */
-static int take_option(
-    struct daemon *d, const struct option *option, char *value, char *next) {
-  if (option->kind == SWITCH) {
-    if (value) die(d, EXIT_USAGE, "%s takes no value", option->name);
-    *text_of(&d->options, option) = option->name;
-    return 1;
+/* Takes an option with its value, or NULL, of the command line, or of a line of
+ * the file if that is not 0. */
+static void take_option(
+    struct daemon *d, const struct option *option, char *value, size_t line) {
+  struct options *o = &d->options;
+  char place[PLACE_SIZE];
+
+  *line_of(o, option) = line;
+  write_place(o, option, place);
+  if (takes_no_value(option)) {
+    if (value) die(d, EXIT_USAGE, "%s takes no value", place);
+    *text_of(o, option) = option->name;
+    return;
   }
-  if (!value && !next)
-    die(d, EXIT_USAGE, "%s: its value is missing: %s %s", option->name,
-        option->name, option->argument);
-  take_value(d, option, value ? value : next);
-  return value ? 1 : 2;
+  if (!value)
+    die(d, EXIT_USAGE, "%s: its value is missing: %s %s", place,
+        bare_name(o, option), option->argument);
+  bool has_password = option->kind == SECRET && strchr(value, '@');
+  if (line != 0 && has_password) o->config_is_secret = true;
+  take_value(d, option, value);
 }
 
 /* What counts where an option is not given. */
@@ -398,19 +489,76 @@ static void set_defaults(struct options *o) {
       number_of(o, &table[i])->value = table[i].range.usual;
 }
 
-/* Word by word; the value of an option is cut off its name at the =. */
+/* ---- Lines of the file ------------------------------------------------- */
+
+/* What stands there twice is a mistake: which of the two is meant? */
+void take_line(struct daemon *d, const char *name, char *value, size_t line) {
+  const struct option *option = find_bare_option(name);
+  const char *path = d->options.config;
+
+  if (!option) {
+    refuse_name(d, name, line);
+    return;
+  }
+  size_t before = *line_of(&d->options, option);
+  if (!is_lasting(option))
+    die(d, EXIT_USAGE, "%s:%zu: %s belongs on the command line", path, line,
+        name);
+  if (before != 0 && option->kind != MANY)
+    die(d, EXIT_USAGE, "%s:%zu: %s stands in line %zu already", path, line,
+        name, before);
+  take_option(d, option, value, line);
+}
+
+/* ---- Words of the command line ----------------------------------------- */
+
+/* An option, as it stands on the command line. */
+struct given {
+  const struct option *option; /* NULL: there is none of this name */
+  char *value;    /* behind an =, or the next word; NULL: there is none */
+  int word_count; /* how many it takes */
+};
+
+/* Reads the option that the next words are. */
+static struct given read_words(char **words) {
+  size_t size = strcspn(words[0], "=");
+  struct given given = {.word_count = 1};
+
+  given.option = find_option(words[0], size);
+  if (!given.option) return given;
+  if (words[0][size] == '=') {
+    given.value = words[0] + size + 1;
+  } else if (!takes_no_value(given.option)) {
+    given.value = words[1];
+    given.word_count = 2;
+  }
+  return given;
+}
+
+/* Finds the file of --config, whatever else is wrong there; NULL: none. */
+static const char *find_config(int argc, char **argv) {
+  struct given given;
+  const char *path = NULL;
+
+  for (int i = 1; i < argc; i += given.word_count) {
+    given = read_words(argv + i);
+    if (given.option && given.option->offset == AT(config)) path = given.value;
+  }
+  return path;
+}
+
 void parse_options(struct daemon *d, int argc, char **argv) {
   const struct option *last = NULL;
-  int i = 1;
+  struct given given;
 
   set_defaults(&d->options);
-  while (i < argc) {
-    char *value = strchr(argv[i], '=');
-    if (value) *value++ = '\0';
-    const struct option *option = find_option(argv[i]);
-    if (!option) refuse_word(d, argv[i], i, last);
-    i += take_option(d, option, value, argv[i + 1]);
-    last = option;
+  d->options.config = find_config(argc, argv);
+  if (d->options.config) read_config(d);
+  for (int i = 1; i < argc; i += given.word_count) {
+    given = read_words(argv + i);
+    if (!given.option) refuse_word(d, argv[i], i, last);
+    else take_option(d, given.option, given.value, 0);
+    last = given.option;
   }
 }
 

@@ -115,24 +115,17 @@ static const struct line_row {
   const char *error; /* part of what it says; NULL: all is well */
 } LINES[] = {
     {.name = "no option"},
-    {.name = "a value behind an =",
-        .words = {"--device=a"},
-        .device = "a",
-        .shown = "--device"},
+    {.name = "a value behind an =", .words = {"--device=a"}, .device = "a"},
     {.name = "a value in the next word",
         .words = {"--device", "a"},
         .device = "a"},
     {.name = "a value with an = in it",
         .words = {"--device=a=b"},
-        .device = "a=b",
-        .shown = "--device"},
+        .device = "a=b"},
     {.name = "a value that looks like an option",
         .words = {"--device", "--app"},
         .device = "--app"},
-    {.name = "an empty value",
-        .words = {"--device="},
-        .device = "",
-        .shown = "--device"},
+    {.name = "an empty value", .words = {"--device="}, .device = ""},
     {.name = "the last of two counts",
         .words = {"--device", "a", "--device", "b"},
         .device = "b"},
@@ -150,7 +143,7 @@ static const struct line_row {
     {.name = "a password is kept, and goes out of sight",
         .words = {"--proxy=http://user:password@proxy:1"},
         .proxy_url = "http://user:password@proxy:1",
-        .shown = "--proxy"},
+        .shown = "--proxy=********************@proxy:1"},
     {.name = "an unknown option",
         .words = {"--devise", "a"},
         .error = "unknown option --devise: see --help\n"},
@@ -229,10 +222,7 @@ static void test_line(void **state) {
     expect_text("a fact", d.options.info[i], row->info[i]);
   if (shown) expect_text("the word", line_argv[1], shown);
   for (int i = 1; line_argv[i]; i++) {
-    const char *word = line_argv[i];
-    const char *behind = word + strlen(word) + 1; /* the = */
-    expect_true("no password", !strstr(word, "password"));
-    if (row->proxy_url) expect_true("none behind", !strstr(behind, "password"));
+    expect_true("no password", !strstr(line_argv[i], "password"));
   }
 }
 
@@ -260,6 +250,251 @@ static void test_full_list(void **state) {
   expect_words(repeat_info, &fits, NULL);
   expect_words(
       repeat_info, &too_many, "--info: it is given more than 16383 times\n");
+}
+
+/* ---- The file of --config ----------------------------------------------- */
+
+/* A file, the command line beside it, and what is kept of both. */
+static const struct config_row {
+  const char *name;
+  const char *text;
+  size_t size;
+  size_t filled_to;             /* with more of its last value; 0: as it is */
+  const char *words[WORDS - 2]; /* before --config FILE, or ... */
+  bool config_first;            /* ... behind it */
+  const char *device;
+  const char *info[4];
+  bool json;
+  int64_t interval_ms; /* 0: the default */
+  const char *proxy_url;
+  bool is_secret;
+  const char *error; /* behind the file's path; NULL: all is well */
+} CONFIGS[] = {
+    {.name = "an empty file", TEXT("")},
+    {.name = "an option", TEXT("device a\n"), .device = "a"},
+    {.name = "no line end behind the last", TEXT("device a"), .device = "a"},
+    {.name = "line ends of Windows",
+        TEXT("device a\r\njson\r\n"),
+        .device = "a",
+        .json = true},
+    {.name = "a CR behind the last", TEXT("device a\r"), .device = "a"},
+    {.name = "a byte order mark",
+        TEXT("\xef\xbb\xbf"
+             "device a\n"),
+        .device = "a"},
+    {.name = "a byte order mark alone", TEXT("\xef\xbb\xbf")},
+    {.name = "half of one",
+        TEXT("\xef\xbb"
+             "device a\n"),
+        .error = ":1: its first word is no option: a line is NAME VALUE\n"},
+    {.name = "blanks everywhere",
+        TEXT(" \tdevice \t a \t\n \t json\t \n"),
+        .device = "a",
+        .json = true},
+    {.name = "blanks, quotes and a # in a value",
+        TEXT("info  a \t b # c 'd' \"e\" \\n \n"),
+        .info = {"a \t b # c 'd' \"e\" \\n"}},
+    {.name = "comments, and lines with nothing",
+        TEXT("# device b\n\n \t \n  # json\n#\ndevice a\n\r\n"),
+        .device = "a"},
+    {.name = "a time", TEXT("interval 5m\n"), .interval_ms = 300000},
+    {.name = "one that may be repeated",
+        TEXT("info a\ninfo b\ninfo a\n"),
+        .info = {"a", "b", "a"}},
+    {.name = "a value that looks like an option",
+        TEXT("device --app\n"),
+        .device = "--app"},
+    {.name = "a value with an = in it", TEXT("device a=b\n"), .device = "a=b"},
+    {.name = "a fact of a kilobyte",
+        TEXT("info " A_KILOBYTE "\n"),
+        .info = {A_KILOBYTE}},
+    {.name = "a password is kept, and makes the file a secret",
+        TEXT("proxy http://user:password@proxy:1\n"),
+        .proxy_url = "http://user:password@proxy:1",
+        .is_secret = true},
+    {.name = "a proxy without one does not",
+        TEXT("proxy http://proxy:1\n"),
+        .proxy_url = "http://proxy:1"},
+
+    {.name = "the command line counts",
+        TEXT("device a\ninterval 5m\n"),
+        .words = {"--device", "b", "--interval=2m"},
+        .device = "b",
+        .interval_ms = 120000},
+    {.name = "the command line counts, behind --config, too",
+        TEXT("device a\ninterval 5m\n"),
+        .words = {"--device", "b", "--interval=2m"},
+        .config_first = true,
+        .device = "b",
+        .interval_ms = 120000},
+    {.name = "its texts come behind the file's",
+        TEXT("info a\ninfo b\n"),
+        .words = {"--info", "c"},
+        .info = {"a", "b", "c"}},
+    {.name = "a proxy of the command line: the file's password stays one",
+        TEXT("proxy http://user:password@proxy:1\n"),
+        .words = {"--proxy", "other"},
+        .proxy_url = "other",
+        .is_secret = true},
+    {.name = "--config as a value names no file",
+        TEXT("device a\n"),
+        .words = {"--info", "--config", "--info=none"},
+        .device = "a",
+        .info = {"--config", "none"}},
+
+    {.name = "an unknown option",
+        TEXT("device a\n\ndevcie b\n"),
+        .error = ":3: there is no option \"devcie\"\n"},
+    {.name = "an unknown option of the letter h",
+        TEXT("h\n"),
+        .error = ":1: there is no option \"h\"\n"},
+    {.name = "dashes",
+        TEXT("--device a\n"),
+        .error = ":1: --device stands without its dashes here\n"},
+    {.name = "an = for white space",
+        TEXT("device=a\n"),
+        .error = ":1: its first word is no option: a line is NAME VALUE\n"},
+    {.name = "a word that is no option, which may be a secret",
+        TEXT("secret7 a\n"),
+        .error = ":1: its first word is no option: a line is NAME VALUE\n"},
+    {.name = "a long word, too",
+        TEXT("secretsecretsecretsecretsecretsecre\n"),
+        .error = ":1: its first word is no option: a line is NAME VALUE\n"},
+    {.name = "no value",
+        TEXT("json\ndevice \t\n"),
+        .error = ":2: device: its value is missing: device LCUID\n"},
+    {.name = "a value where none belongs",
+        TEXT("json yes\n"),
+        .error = ":1: json takes no value\n"},
+    {.name = "a number that is none",
+        TEXT("\ncount many\n"),
+        .error = ":2: count many: it must be a whole number from 1 to"
+                 " 999999999\n"},
+    {.name = "a number that the command line overrides is still wrong",
+        TEXT("count 0\n"),
+        .words = {"--count", "1"},
+        .error = ":1: count 0: it must be"},
+    {.name = "a time with a comment behind it",
+        TEXT("interval 1m # often\n"),
+        .error = ":1: interval 1m # often: it must be a time"},
+    {.name = "one option twice",
+        TEXT("device a\njson\ndevice a\n"),
+        .error = ":3: device stands in line 1 already\n"},
+    {.name = "a switch twice",
+        TEXT("json\njson\n"),
+        .error = ":2: json stands in line 1 already\n"},
+    {.name = "another file",
+        TEXT("config /etc/other\n"),
+        .error = ":1: config belongs on the command line\n"},
+    {.name = "help", TEXT("help\n"), .error = ":1: help belongs on the"},
+    {.name = "version",
+        TEXT("version\n"),
+        .error = ":1: version belongs on the"},
+    {.name = "decode",
+        TEXT("decode -\n"),
+        .error = ":1: decode belongs on the"},
+    {.name = "dry-run",
+        TEXT("dry-run\n"),
+        .error = ":1: dry-run belongs on the"},
+    {.name = "a value of a kilobyte",
+        TEXT("device " A_KILOBYTE "\n"),
+        .error = ":1: device: its value is too long, 1023 bytes at most\n"},
+    {.name = "a NUL in a value",
+        TEXT("json\ndevice a\0b\n"),
+        .error = ":2: it is no text: it has a NUL\n"},
+    {.name = "a NUL behind all",
+        TEXT("device a\n\0"),
+        .error = ":2: it is no text: it has a NUL\n"},
+    {.name = "a NUL in a comment",
+        TEXT("#\0\n"),
+        .error = ":1: it is no text: it has a NUL\n"},
+    {.name = "UTF-16",
+        TEXT("\xff\xfe"
+             "d\0e\0v\0i\0c\0e\0 \0a\0\n\0"),
+        .error = ":1: it is no text: it has a NUL\n"},
+    {.name = "line ends of an old Macintosh",
+        TEXT("info a\rdevice b\r"),
+        .error = ":1: it has a CR that no LF follows\n"},
+    {.name = "two CRs",
+        TEXT("device a\r\r\n"),
+        .error = ":1: it has a CR that no LF follows\n"},
+    {.name = "as long as it may be, and one line",
+        TEXT("info "),
+        .filled_to = CONFIG_SIZE - 1},
+    {.name = "a byte more",
+        TEXT("info "),
+        .filled_to = CONFIG_SIZE,
+        .error = ": it is too long, 65535 bytes at most\n"},
+    {.name = "a mebibyte on one line",
+        TEXT("info "),
+        .filled_to = 1 << 20,
+        .error = ": it is too long, 65535 bytes at most\n"},
+};
+
+static char config_path[] = "/tmp/lucit-config-XXXXXX";
+
+/* Parses "--config FILE" with the other words before it, or behind it. */
+static void parse_config(const void *from) {
+  const struct config_row *row = from;
+  static char option[] = "--config";
+  int argc = 1;
+
+  line_argv[0] = line_words[0];
+  if (row->config_first) {
+    line_argv[argc++] = option;
+    line_argv[argc++] = config_path;
+  }
+  for (size_t i = 0; i < COUNT(row->words) && row->words[i]; i++) {
+    strcpy(line_words[argc], row->words[i]);
+    line_argv[argc] = line_words[argc];
+    argc++;
+  }
+  if (!row->config_first) {
+    line_argv[argc++] = option;
+    line_argv[argc++] = config_path;
+  }
+  line_argv[argc] = NULL;
+  fresh();
+  parse_options(&d, argc, line_argv);
+}
+
+/* Writes the file. */
+static void make_config(const struct config_row *row) {
+  strcpy(strrchr(config_path, '-'), "-XXXXXX");
+  FILE *file = fdopen(mkstemp(config_path), "w");
+  if (!file) abort();
+  fwrite(row->text, 1, row->size, file);
+  for (size_t i = row->size; i < row->filled_to; i++) putc('x', file);
+  if (fclose(file) != 0) abort();
+}
+
+static void test_config(void **state) {
+  const struct config_row *row = *state;
+  const char *proxy_url = row->proxy_url ? row->proxy_url : "";
+  int64_t interval_ms = row->interval_ms != 0 ? row->interval_ms : MINUTE;
+
+  in_hand(row->name, row->text, row->size);
+  make_config(row);
+  expect_words(parse_config, row, row->error);
+  if (!row->error) parse_config(row);
+  unlink(config_path);
+  if (row->error) {
+    expect_true("no secret", !strstr(row->error, "secret"));
+    return;
+  }
+  expect_text("the device", d.options.device, row->device);
+  expect_true("the switch", (d.options.json != NULL) == row->json);
+  expect_int("the interval", d.options.interval.value, interval_ms);
+  expect_text("the proxy", d.proxy_url, proxy_url);
+  expect_true("a secret", d.options.config_is_secret == row->is_secret);
+  if (row->filled_to != 0) {
+    size_t filling = strspn(d.options.info[0], "x");
+    expect_int(
+        "a long fact", (int64_t)filling, (int64_t)(row->filled_to - row->size));
+    return;
+  }
+  for (size_t i = 0; i < COUNT(row->info); i++)
+    expect_text("a fact", d.options.info[i], row->info[i]);
 }
 
 /* ---- Numbers and times -------------------------------------------------- */
@@ -1956,6 +2191,7 @@ static void test_job(void **state) {
 int main(void) {
   cases_add_rows(test_line, LINES);
   cases_add("a list has an end", test_full_list, NULL);
+  cases_add_rows(test_config, CONFIGS);
   cases_add_rows(test_time, TIMES);
   cases_add_rows(test_whole, WHOLES);
   cases_add_rows(test_written, WRITTEN);
