@@ -68,6 +68,7 @@ static bool log_line(struct daemon *d, const char *line) {
 
 /* The info command gets no time to say farewell: its work is to print. */
 void init_beats(struct daemon *d) {
+  d->beats.last_clock_offset_s = HBEAT_NONE;
   init_program(&d->info_program);
   d->info_program.limit_ms = INFO_LIMIT_S * 1000;
   d->info_program.first_signal = SIGKILL;
@@ -107,18 +108,18 @@ static void begin(
 /* The last error is told once. */
 hbeat_request make_beat(struct daemon *d) {
   const struct options *o = &d->options;
-  char *last_error = d->log.last_error;
+  struct log *log = &d->log;
   size_t n = 0;
 
   for (size_t i = 0; o->info[i]; i++) d->facts[n++] = o->info[i];
   for (size_t i = 0; i < d->info.line_count; i++)
     d->facts[n++] = d->info.lines[i];
-  if (*last_error != '\0') {
-    snprintf(
-        d->facts_error, sizeof d->facts_error, "last error: %s", last_error);
+  if (log->last_error_is_new) {
+    snprintf(d->facts_error, sizeof d->facts_error, "last error: %s",
+        log->last_error);
     d->facts[n++] = d->facts_error;
   }
-  *last_error = '\0';
+  log->last_error_is_new = false;
   return (hbeat_request){.lightning_version = o->lightning_version,
       .device_info = d->facts,
       .device_info_count = n};
@@ -277,12 +278,19 @@ static void end_beat(struct daemon *d, hbeat_error e) {
   b->ended_s = now_s(&d->clock);
   b->last_error = e;
   b->last_http_status = d->reply.http_status;
+  b->last_connection = d->reply.connection;
+  b->last_clock_offset_s = d->reply.clock_offset_s;
   if (e == HBEAT_OK && none_waits(&d->reply.instruction))
     b->last_unlearnt = HBEAT_OK;
-  if (e != HBEAT_OK) {
+  if (e == HBEAT_OK) {
+    b->succeeded_s = b->ended_s;
+    b->failed_in_a_row = 0;
+  } else {
+    char error[HBEAT_EXPLAIN_SIZE + 32];
+    snprintf(error, sizeof error, "%s: %s", hbeat_error_name(e), detail);
+    remember_error(d, error);
+    b->failed_in_a_row++;
     b->exit_status = 1;
-    snprintf(d->log.last_error, sizeof d->log.last_error, "%s: %s",
-        hbeat_error_name(e), detail);
   }
   b->first_beat_ended = true;
   b->remedy = REMEDY_NONE;
@@ -380,6 +388,7 @@ void end_exchange(struct daemon *d, hbeat_error e) {
   enum exchange_kind kind = d->exchange.kind;
 
   d->exchange.kind = EXCHANGE_NONE;
+  b->exchanges_ended++;
   b->last_went_well = was_accepted(d, e);
   if (e == HBEAT_OK && d->reply.clock_offset_s != HBEAT_NONE)
     set_clock(&d->clock, d->reply.server_time_s);

@@ -18,6 +18,7 @@
  *     log.c        what is printed
  *     clock.c      the time, and who vouches for it
  *     random.c     random bits, so that no two devices keep step
+ *     status.c     the file of --status-file
  *     systemd.c    readiness, status and the watchdog
  *     programs.c   a program that is run, and what it prints
  *     keeper.c     the process between the daemon and a program
@@ -106,6 +107,7 @@ struct options {
   struct number max_wait;           /* in milliseconds; 0: no limit */
   const char *ack_first[LIST_SIZE]; /* up to a NULL */
   const char *json;
+  const char *status_file;
   const char *dry_run;
   const char *decode;
   const char *version;
@@ -200,6 +202,13 @@ bool sync_folder_of(const char *path);
 bool replace_file(
     const char *path, const char *beside, const void *bytes, size_t size);
 
+/* Writes the path of a file beside, which is this process's alone: several may
+ * replace one file.  Returns it. */
+const char *path_beside(const char *path, char beside[PATH_SIZE]);
+
+/* Removes such files of processes that were killed, of `size_max` bytes. */
+void sweep_beside(const char *path, off_t size_max);
+
 /* Where a path leads. */
 struct place {
   char path[VALUE_SIZE];   /* its links followed */
@@ -263,6 +272,9 @@ struct session {
 /* Finds the session's file; complains where it cannot be kept, and takes the
  * option back. */
 void find_session(struct daemon *d);
+
+/* Removes what killed runs have left beside it. */
+void sweep_session(const struct daemon *d);
 
 void load_session(struct daemon *d);
 
@@ -378,7 +390,9 @@ struct log {
   struct sink sinks[2];
   struct sink *out;
   struct sink *err;              /* may be the same */
-  char last_error[MESSAGE_SIZE]; /* is told in the next heartbeat, too */
+  char last_error[MESSAGE_SIZE]; /* "": there was none */
+  int64_t last_error_s;          /* when that was */
+  bool last_error_is_new;        /* the next heartbeat tells it */
 };
 
 void init_log(struct log *log);
@@ -394,6 +408,9 @@ void note(struct daemon *d, const char *format, ...)
 void complain(struct daemon *d, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Remembers an error as the last one. */
+void remember_error(struct daemon *d, const char *text);
+
 /* Writes a line to standard error, and ends the process with this status. */
 void die(struct daemon *d, int status, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
@@ -406,6 +423,9 @@ void print_hook(struct daemon *d, bool well, const char *message);
 
 /* Prints a report that was accepted. */
 void print_report(struct daemon *d, const hbeat_request *report);
+
+/* Prints how it goes, as the line of --status-file; false with errno. */
+bool print_status(const struct daemon *d, int fd, bool runs);
 
 /* Makes lone halves of surrogate pairs in a text of JSON U+FFFD: the grammar of
  * JSON lets them through, but many a parser does not. */
@@ -685,6 +705,9 @@ void next_job(struct daemon *d);
  * never will be. */
 void end_asking(struct daemon *d, bool accepted, bool settled);
 
+/* How many reports wait to be sent. */
+size_t count_reports(const hbeat_memory *memory);
+
 /* The daemon ends: what was acknowledged and has not run has failed. */
 void abandon_job(struct daemon *d);
 
@@ -724,18 +747,23 @@ enum remedy {
 
 struct beats {
   hbeat_policy policy;
-  int64_t beats_left;        /* where it does not go on for ever */
-  int64_t next_ms;           /* when the next heartbeat is due */
-  int64_t begun_ms;          /* when the last one began, or else 0 */
-  int64_t ended_s;           /* when the last one ended, or else 0 */
-  uint32_t failures;         /* in a row */
-  bool first_beat_ended;     /* no hook runs before: its Date sets the clock */
-  enum remedy remedy;        /* for the heartbeat under way */
-  bool last_went_well;       /* the last exchange, of whatever kind */
-  bool may_report;           /* since the last heartbeat nothing has failed */
-  hbeat_error last_error;    /* of the last heartbeat ... */
-  int last_http_status;      /* ... or 0 */
-  hbeat_error last_unlearnt; /* why an instruction was not; OK: each was */
+  int64_t beats_left;       /* where it does not go on for ever */
+  int64_t next_ms;          /* when the next heartbeat is due */
+  int64_t begun_ms;         /* when the last one began, or else 0 */
+  int64_t ended_s;          /* when the last one ended, or else 0 */
+  int64_t succeeded_s;      /* when the last one that went well ended, or 0 */
+  uint32_t failures;        /* in a row, for the schedule: SIGHUP forgives */
+  uint32_t failed_in_a_row; /* since succeeded_s */
+  uint32_t exchanges_ended; /* of any kind */
+  bool first_beat_ended;    /* no hook runs before: its Date sets the clock */
+  enum remedy remedy;       /* for the heartbeat under way */
+  bool last_went_well;      /* the last exchange, of whatever kind */
+  bool may_report;          /* since the last heartbeat nothing has failed */
+  hbeat_error last_error;   /* of the last heartbeat ... */
+  int last_http_status;     /* ... or 0 */
+  hbeat_connection last_connection;
+  int64_t last_clock_offset_s; /* or HBEAT_NONE */
+  hbeat_error last_unlearnt;   /* why an instruction was not; OK: each was */
   int exit_status;
   char secret[SECRET_SIZE]; /* two lines, while a log-in is under way */
 };
@@ -769,6 +797,30 @@ void next_exchange(struct daemon *d);
 /* Takes the outcome of the exchange under way. */
 void end_exchange(struct daemon *d, hbeat_error e);
 
+/* ---- status.c ---------------------------------------------------------- */
+
+struct status_file {
+  struct place place;
+  int write_error; /* the errno that was told last; 0: all is well */
+
+  /* What it was written for last. */
+  bool is_written;
+  uint32_t exchanges_ended;
+  uint32_t jobs_ended;
+  enum job_state job_state;
+  int64_t next_ms;
+};
+
+/* Finds the file of --status-file, and what the last run has left in it;
+ * complains where it cannot be kept, and takes the option back. */
+void find_status_file(struct daemon *d);
+
+/* Replaces it where something has changed. */
+void write_status_file(struct daemon *d);
+
+/* Replaces it once more: the process ends. */
+void end_status_file(struct daemon *d);
+
 /* ---- The daemon -------------------------------------------------------- */
 
 struct daemon {
@@ -789,6 +841,7 @@ struct daemon {
   struct info info;
   struct program info_program;
   struct job job;
+  uint32_t jobs_ended;
   struct program hook;
   bool end_is_kept;         /* a hook's end is beside the state, too */
   int leftovers[LEFTOVERS]; /* outputs of programs that have ended; -1: none */
@@ -798,6 +851,7 @@ struct daemon {
   int64_t stop_ms;     /* when it ends at the latest; 0: no signal came */
   int64_t watchdog_ms; /* when the watchdog is to be fed */
   struct status told;
+  struct status_file status_file;
   sigset_t usual_mask; /* the signal mask that the process was started with */
   int state_lock;      /* descriptor of STATE.lock; -1: none */
 

@@ -7,6 +7,7 @@
  * the file that they lead to is replaced, never a link. */
 #include "daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -109,6 +110,44 @@ bool replace_file(
   unlink(beside);
   errno = error;
   return false;
+}
+
+/* ---- Files beside ------------------------------------------------------ */
+
+enum { PID_MAX = 1 << 22 }; /* Linux gives no process a higher number */
+
+const char *path_beside(const char *path, char beside[PATH_SIZE]) {
+  snprintf(beside, PATH_SIZE, "%s.%ld", path, (long)getpid());
+  return beside;
+}
+
+/* Whether a name is that of a file, a dot and the number of a process that does
+ * not live: a run that was killed has left it. */
+static bool is_left_over(const char *name, const char *file) {
+  size_t size = strlen(file);
+  int64_t pid;
+
+  if (strncmp(name, file, size) != 0 || name[size] != '.') return false;
+  if (!read_whole(name + size + 1, &pid) || pid <= 0) return false;
+  if (pid > PID_MAX) return false;
+  return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+void sweep_beside(const char *path, off_t size_max) {
+  char folder[PATH_SIZE];
+  const char *slash = strrchr(path, '/');
+  const char *file = slash ? slash + 1 : path;
+  struct stat s;
+
+  DIR *files = opendir(folder_of(path, folder));
+  if (!files) return;
+  int fd = dirfd(files);
+  for (struct dirent *e = readdir(files); e && fd >= 0; e = readdir(files)) {
+    if (!is_left_over(e->d_name, file)) continue;
+    if (fstatat(fd, e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (S_ISREG(s.st_mode) && s.st_size <= size_max) unlinkat(fd, e->d_name, 0);
+  }
+  closedir(files);
 }
 
 /* ---- Where a path leads ------------------------------------------------ */

@@ -38,6 +38,7 @@ static void end_job(
   forget_kept_end(d);
   if (d->beats.last_went_well && !job->timed) d->beats.may_report = true;
   job->state = JOB_NONE;
+  d->jobs_ended++;
   wake_at(d, 0); /* for the next one */
 }
 
@@ -112,6 +113,23 @@ static const char *say_how(const struct program_end *end, char how[HOW_SIZE]) {
   case END_UNSTARTED: snprintf(how, HOW_SIZE, "it did not run"); break;
   }
   return how;
+}
+
+/* ---- Reports ----------------------------------------------------------- */
+
+/* They are counted in a copy, for their order is to stay. */
+size_t count_reports(const hbeat_memory *memory) {
+  hbeat_memory copy = *memory;
+  char first[LCUID_SIZE] = "";
+  hbeat_request report;
+  size_t count = 0;
+
+  while (hbeat_memory_report(&copy, &report)) {
+    if (strcmp(report.instruction, first) == 0) break;
+    if (count == 0) snprintf(first, sizeof first, "%s", report.instruction);
+    count++;
+  }
+  return count;
 }
 
 /* ---- A hook that ended without a daemon -------------------------------- */

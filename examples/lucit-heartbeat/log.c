@@ -289,13 +289,23 @@ void note(struct daemon *d, const char *format, ...) {
   va_end(values);
 }
 
+void remember_error(struct daemon *d, const char *text) {
+  struct log *log = &d->log;
+
+  snprintf(log->last_error, sizeof log->last_error, "%s", text);
+  log->last_error_s = now_s(&d->clock);
+  log->last_error_is_new = true;
+}
+
 /* The error is remembered even where nobody reads the log. */
 void complain(struct daemon *d, const char *format, ...) {
+  char line[MESSAGE_SIZE];
   va_list values;
 
   va_start(values, format);
-  write_line(d, d->log.last_error, format, values);
+  write_line(d, line, format, values);
   va_end(values);
+  remember_error(d, line);
 }
 
 /* Nothing was begun that would have to be ended. */
@@ -617,4 +627,64 @@ void print_report(struct daemon *d, const hbeat_request *report) {
     if (why) say(out, " %q", why);
   }
   end_line(out);
+}
+
+/* ---- The line of --status-file ----------------------------------------- */
+
+/* A time, or a number of HTTP, which is not 0 where there is one. */
+static int64_t if_any(int64_t number) {
+  return number != 0 ? number : HBEAT_NONE;
+}
+
+/* When the next heartbeat is due. */
+static int64_t next_beat_s(const struct daemon *d, bool runs) {
+  int64_t wait_ms = d->beats.next_ms - now_ms();
+
+  if (!runs || !beats_go_on(d)) return HBEAT_NONE;
+  return now_s(&d->clock) + (wait_ms > 0 ? wait_ms / SECOND : 0);
+}
+
+static void print_last_beat(const struct daemon *d, struct sink *out) {
+  const struct beats *b = &d->beats;
+  const char *result = NULL;
+
+  if (b->ended_s != 0) result = hbeat_error_name(b->last_error);
+  say(out,
+      ",'last_success_s':%n,'failures':%n,'last_beat_s':%n,'result':%q,"
+      "'http_status':%n,'connection':%q,'clock_offset_s':%n",
+      if_any(b->succeeded_s), (int64_t)b->failed_in_a_row, if_any(b->ended_s),
+      result, if_any(b->last_http_status), connections[b->last_connection],
+      b->last_clock_offset_s);
+}
+
+static void print_last_error(const struct log *log, struct sink *out) {
+  const char *error = *log->last_error != '\0' ? log->last_error : NULL;
+
+  say(out, ",'last_error':%q,'last_error_s':%n", error,
+      if_any(log->last_error_s));
+}
+
+/* The instruction in hand; null where there is none. */
+static void print_job(const struct daemon *d, struct sink *out, bool runs) {
+  const struct job *job = &d->job;
+  const char *state = job->state == JOB_RUNNING ? "running" : "waiting";
+
+  if (!runs || job->state == JOB_NONE) say(out, ",'instruction':null");
+  else
+    say(out, ",'instruction':{'name':%q,'lcuid':%q,'state':%q}", job->name,
+        job->lcuid, state);
+}
+
+bool print_status(const struct daemon *d, int fd, bool runs) {
+  struct sink out = {.fd = fd};
+
+  say(&out, "{'running':%s,'pid':%n,'version':%q", runs ? "true" : "false",
+      (int64_t)getpid(), HBEAT_VERSION);
+  print_last_beat(d, &out);
+  print_last_error(&d->log, &out);
+  print_job(d, &out, runs);
+  say(&out, ",'reports':%n,'next_beat_s':%n}",
+      (int64_t)count_reports(&d->memory), next_beat_s(d, runs));
+  end_line(&out);
+  return !out.has_failed;
 }

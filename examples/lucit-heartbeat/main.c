@@ -136,6 +136,7 @@ static void begin_what_is_next(struct daemon *d) {
 static void end_run(struct daemon *d) {
   abandon_job(d);
   save_state(d);
+  end_status_file(d);
   hbeat_close(&d->client);
 }
 
@@ -161,6 +162,7 @@ static int run(struct daemon *d) {
     hasten_beat_if_asked(d);
     begin_what_is_next(d);
     tell_status(d);
+    write_status_file(d);
     if (is_busy(d)) e = hbeat_step(&d->client);
     if (e != HBEAT_AGAIN) end_exchange(d, e);
     else if (is_over(d)) over = true;
@@ -294,6 +296,8 @@ static int heartbeats(struct daemon *d) {
   find_session(d);
   if (!find_state(d) || !check_token_file(d)) return EXIT_FILE;
   if (o->state && load_state(d) == LOCK_BY_ANOTHER) return leave_to_another(d);
+  sweep_session(d);
+  find_status_file(d);
   load(d, true);
   return run(d);
 }

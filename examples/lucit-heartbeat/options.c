@@ -142,6 +142,10 @@ static const struct option table[] = {
 
     {"Output", "--json", SWITCH, AT(json), "",
         "a line of JSON for each heartbeat and each hook", NO_RANGE},
+    {NULL, "--status-file", ONE, AT(status_file), "FILE",
+        "how it goes, for whoever watches: a line of JSON,\n"
+        "replaced at each change; best in /run",
+        NO_RANGE},
 
     {"Instead of heartbeats", "--dry-run", ACTION, AT(dry_run), "",
         "prints the request without the token; sends nothing", NO_RANGE},

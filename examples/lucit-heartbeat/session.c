@@ -9,52 +9,15 @@
  * two writes to the disk at each run. */
 #include "daemon.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum {
-  REFUSALS_MAX = 2,
-  FILE_SIZE = HBEAT_SESSION_SIZE + 1,
-  PID_MAX = 1 << 22 /* Linux gives no process a higher number */
-};
+enum { REFUSALS_MAX = 2, FILE_SIZE = HBEAT_SESSION_SIZE + 1 };
 
 /* ---- Where it is ------------------------------------------------------- */
-
-/* Whether a name is that of the session, a dot and the number of a process that
- * does not live: a run that was killed has left it. */
-static bool is_left_over(const char *name, const char *session) {
-  size_t size = strlen(session);
-  int64_t pid;
-
-  if (strncmp(name, session, size) != 0 || name[size] != '.') return false;
-  if (!read_whole(name + size + 1, &pid) || pid <= 0) return false;
-  if (pid > PID_MAX) return false;
-  return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-}
-
-/* Removes what killed runs have left beside the session. */
-static void sweep(const char *path) {
-  char folder[PATH_SIZE];
-  const char *slash = strrchr(path, '/');
-  const char *session = slash ? slash + 1 : path;
-  struct stat s;
-
-  DIR *files = opendir(folder_of(path, folder));
-  if (!files) return;
-  int fd = dirfd(files);
-  for (struct dirent *e = readdir(files); e && fd >= 0; e = readdir(files)) {
-    if (!is_left_over(e->d_name, session)) continue;
-    if (fstatat(fd, e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (S_ISREG(s.st_mode) && s.st_size <= FILE_SIZE)
-      unlinkat(fd, e->d_name, 0);
-  }
-  closedir(files);
-}
 
 /* Where others have a hand in, none is kept: what they left is not read, and
  * what was written there they could replace. */
@@ -72,7 +35,10 @@ void find_session(struct daemon *d) {
   if (!find_file(d, "--session", o->session, place)) o->session = NULL;
   else if (place->link_writer)
     turn_off(d, place->link_writer, "a link that leads to it");
-  if (o->session) sweep(place->path);
+}
+
+void sweep_session(const struct daemon *d) {
+  if (d->options.session) sweep_beside(d->session.place.path, FILE_SIZE);
 }
 
 /* ---- Loading ----------------------------------------------------------- */
@@ -132,15 +98,12 @@ static bool is_of_today(const char *path) {
   return age_s >= 0 && age_s < DAY / SECOND;
 }
 
-/* A file may have several writers, each of which writes beside it under a name
- * of its own. */
 static void write_session(struct daemon *d, unsigned char bytes[FILE_SIZE]) {
   const char *path = d->session.place.path;
   char beside[PATH_SIZE];
 
   bytes[HBEAT_SESSION_SIZE] = d->session.refusals;
-  snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
-  if (!replace_file(path, beside, bytes, FILE_SIZE))
+  if (!replace_file(path, path_beside(path, beside), bytes, FILE_SIZE))
     complain(d, "--session %s: cannot be written: %s", d->options.session,
         strerror(errno));
 }

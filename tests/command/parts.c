@@ -2009,7 +2009,7 @@ static void test_facts(void **state) {
   d.options.info[0] = "first";
   d.info.line_count = 1;
   strcpy(d.info.lines[0], "printed");
-  strcpy(d.log.last_error, "timeout: none");
+  remember_error(&d, "timeout: none");
   hbeat_request beat = make_beat(&d);
   expect_int("three facts", (int64_t)beat.device_info_count, 3);
   expect_text("of the command line", beat.device_info[0], "first");
