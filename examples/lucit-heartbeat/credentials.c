@@ -47,7 +47,7 @@ static const char *load_anchors(struct daemon *d) {
 
 /* Says why a text is no token, or returns NULL.  A token goes out in a line of
  * the request's head, so that a line end in it would begin another line. */
-static const char *check_token(const char *text, char why[WHY_SIZE]) {
+static const char *why_no_token(const char *text, char why[WHY_SIZE]) {
   size_t at = 0;
 
   while (text[at] > ' ' && text[at] <= '~') at++;
@@ -99,7 +99,7 @@ static const char *read_token(struct daemon *d, char token[TOKEN_SIZE],
     unread = read_text(path, token, TOKEN_SIZE, may_wait);
   else if (given && strlen(given) >= TOKEN_SIZE) unread = "it is too long";
   else if (given) memcpy(token, given, strlen(given) + 1);
-  return unread ? unread : check_token(token, why);
+  return unread ? unread : why_no_token(token, why);
 }
 
 /* What is no secret, but half of one, does not stay in memory. */
@@ -127,7 +127,7 @@ static void refuse_file(struct daemon *d, bool first, const char *option,
 }
 
 /* Without a token a log-in is needed at once; with one perhaps never. */
-static void check_secret(struct daemon *d, bool is_needed) {
+static void try_secret(struct daemon *d, bool is_needed) {
   const char *path = d->options.secret_file;
   const char *secret;
   const char *why = read_secret(path, d->beats.secret, &secret, true);
@@ -161,7 +161,7 @@ static void load_token(struct daemon *d, bool first) {
     note_secret(d, "--token-file", d->token_place.path);
   if (first) note_secret(d, "--secret-file", o->secret_file);
   const char *why = read_token(d, token, phrase, first);
-  if (first && o->secret_file) check_secret(d, why != NULL);
+  if (first && o->secret_file) try_secret(d, why != NULL);
   else if (first && why) refuse_token(d, why);
   else if (why && o->token_file)
     refuse_file(d, first, "--token-file", o->token_file, why);
@@ -206,4 +206,66 @@ void write_token(struct daemon *d) {
   if (!replace_file(path, beside, d->token, strlen(d->token)))
     complain(d, "--token-file %s: cannot be written: %s", d->options.token_file,
         strerror(errno));
+}
+
+/* ---- For --check ------------------------------------------------------- */
+
+/* A pipe is left to the run that it is for, which may take what is in it, and
+ * wait for it.  True: it is one. */
+static bool leave_pipe(struct daemon *d, const char *option, const char *path) {
+  if (!path || !is_pipe(path)) return false;
+  note(d, "%s %s: it is no file, and is not read here", option, path);
+  return true;
+}
+
+void check_roots(struct daemon *d) {
+  const char *path = d->options.ca;
+
+  if (leave_pipe(d, "--ca", path)) return;
+  const char *why = load_anchors(d);
+
+  if (why) complain(d, "--ca %s: %s", path, why);
+  else found(d, "--ca %s: %zu roots", path, d->cfg.anchor_count);
+}
+
+/* Where a log-in can mend it, it is not wrong.  The file that a log-in writes is
+ * looked at as such, too. */
+void check_token(struct daemon *d) {
+  const struct options *o = &d->options;
+  const char *path = d->token_place.path;
+  char phrase[WHY_SIZE];
+
+  if (leave_pipe(d, "--token-file", o->token_file)) return;
+  find_token(d);
+  if (o->token_file) note_secret(d, "--token-file", path);
+  if (o->token_file && o->secret_file && check_token_file(d))
+    check_folder(d, "--token-file", path);
+  const char *why = read_token(d, d->token, phrase, true);
+  const char *option = o->token_file ? "--token-file " : "LUCIT_TOKEN";
+  if (!o->token_file) path = "";
+  if (!why) found(d, "%s%s: %zu bytes", option, path, strlen(d->token));
+  else if (o->secret_file)
+    note(d, "%s%s: %s: it begins with a log-in", option, path, why);
+  else if (!o->token_file && !getenv("LUCIT_TOKEN"))
+    complain(
+        d, "none: neither a file, nor a secret for log-ins, nor LUCIT_TOKEN");
+  else complain(d, "%s%s: %s", option, path, why);
+}
+
+/* It may be needed at the first refusal, years from now: so it is wrong at once
+ * where it is wrong. */
+void check_secret(struct daemon *d) {
+  const char *path = d->options.secret_file;
+  const char *secret;
+
+  if (!path) {
+    found(d, "none: there are no log-ins");
+    return;
+  }
+  if (leave_pipe(d, "--secret-file", path)) return;
+  note_secret(d, "--secret-file", path);
+  const char *why = read_secret(path, d->beats.secret, &secret, true);
+  memset(d->beats.secret, 0, sizeof d->beats.secret);
+  if (why) complain(d, "--secret-file %s: %s", path, why);
+  else found(d, "--secret-file %s: a token and its secret", path);
 }

@@ -19,6 +19,7 @@
  *     clock.c      the time, and who vouches for it
  *     random.c     random bits, so that no two devices keep step
  *     status.c     the file of --status-file
+ *     check.c      what --check looks at
  *     systemd.c    readiness, status and the watchdog
  *     programs.c   a program that is run, and what it prints
  *     keeper.c     the process between the daemon and a program
@@ -108,6 +109,7 @@ struct options {
   const char *ack_first[LIST_SIZE]; /* up to a NULL */
   const char *json;
   const char *status_file;
+  const char *check;
   const char *dry_run;
   const char *decode;
   const char *version;
@@ -122,6 +124,9 @@ void parse_options(struct daemon *d, int argc, char **argv);
 void take_line(struct daemon *d, const char *name, char *value, size_t line);
 
 int print_help(void);
+
+/* Whether heartbeats have no end: a daemon. */
+bool goes_on_for_ever(const struct options *o);
 
 /* Says why the value of an option, or a variable of the environment, cannot be
  * used, and ends the process.  The value is shown unless it may be a secret. */
@@ -181,6 +186,10 @@ void find_proxy(struct daemon *d);
  * loop runs: without a writer it would hold it. */
 bool may_hold(const char *path);
 
+/* Whether it is that of a pipe or the like, and not of a folder: what is read
+ * there is gone. */
+bool is_pipe(const char *path);
+
 /* Reads at most `size` bytes; returns their number, or -1 with errno. */
 ssize_t read_file(const char *path, void *out, size_t size);
 
@@ -214,6 +223,9 @@ struct place {
   char path[VALUE_SIZE];   /* its links followed */
   const char *link_writer; /* who else may change one, with a verb, or NULL */
 };
+
+/* Complains where no file can be made beside one, to replace it. */
+void check_folder(struct daemon *d, const char *option, const char *path);
 
 /* Follows the links of a path; what it leads to need not exist.  False with
  * errno: there are too many. */
@@ -253,6 +265,11 @@ bool check_token_file(struct daemon *d);
 /* Reads the token's file again, where another process may have written a newer
  * token.  False: there is no other one than before. */
 bool read_newer_token(struct daemon *d);
+
+/* Look at the roots, the token and the secret, for --check. */
+void check_roots(struct daemon *d);
+void check_token(struct daemon *d);
+void check_secret(struct daemon *d);
 
 /* Replaces the token's file by the token of a log-in. */
 void write_token(struct daemon *d);
@@ -304,6 +321,9 @@ struct flock lock_of(enum lock_byte byte, short type);
 /* Locks the state, or makes sure that it still is locked. */
 enum lock_result lock_state(struct daemon *d);
 
+/* What lock_state() would say now; nothing is locked or made. */
+enum lock_result foresee_lock(const struct daemon *d);
+
 /* ---- state.c ----------------------------------------------------------- */
 
 /* Which file stands at a path, and when it was written. */
@@ -351,6 +371,9 @@ bool take_due(struct daemon *d, int64_t time_s, const hbeat_limits *limits,
  * stays set, and nothing runs. */
 void save_state(struct daemon *d);
 
+/* Looks at the state, for --check. */
+void check_state_file(struct daemon *d);
+
 /* ---- spare.c ----------------------------------------------------------- */
 
 /* Replaces the state; false with errno. */
@@ -393,6 +416,9 @@ struct log {
   char last_error[MESSAGE_SIZE]; /* "": there was none */
   int64_t last_error_s;          /* when that was */
   bool last_error_is_new;        /* the next heartbeat tells it */
+  const char *thing;             /* that --check looks at; NULL: it does not */
+  bool thing_is_wrong;
+  bool something_is_wrong;
 };
 
 void init_log(struct log *log);
@@ -414,6 +440,14 @@ void remember_error(struct daemon *d, const char *text);
 /* Writes a line to standard error, and ends the process with this status. */
 void die(struct daemon *d, int status, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
+
+/* Begins to look at a thing, for --check.  What is noted of it, and what is
+ * complained of, are rows of a table from here on. */
+void look_at(struct daemon *d, const char *thing);
+
+/* Prints a row that says what was found, unless the thing is wrong. */
+void found(struct daemon *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Prints how an exchange ended. */
 void print_outcome(struct daemon *d, hbeat_error e, const char *detail);
@@ -698,6 +732,12 @@ void init_jobs(struct daemon *d);
  * without a hook: either may be installed later. */
 void check_hooks(struct daemon *d);
 
+/* NULL, or why this user cannot run what a path names. */
+const char *why_not_executable(const char *path);
+
+/* Looks at all hooks, and at those of --ack-first, for --check. */
+void check_each_hook(struct daemon *d);
+
 /* Takes the next instruction, or goes on with the one in hand. */
 void next_job(struct daemon *d);
 
@@ -820,6 +860,12 @@ void write_status_file(struct daemon *d);
 
 /* Replaces it once more: the process ends. */
 void end_status_file(struct daemon *d);
+
+/* ---- check.c ----------------------------------------------------------- */
+
+/* Looks at all that heartbeats and instructions need; sends and changes
+ * nothing.  Returns the exit status. */
+int check(struct daemon *d);
 
 /* ---- The daemon -------------------------------------------------------- */
 

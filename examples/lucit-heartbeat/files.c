@@ -24,6 +24,13 @@ bool may_hold(const char *path) {
   return stat(path, &s) == 0 && !S_ISREG(s.st_mode);
 }
 
+bool is_pipe(const char *path) {
+  struct stat s;
+
+  if (stat(path, &s) != 0) return false;
+  return S_ISFIFO(s.st_mode) || S_ISCHR(s.st_mode) || S_ISSOCK(s.st_mode);
+}
+
 /* A file may be larger than there is room: then the room is full. */
 ssize_t read_and_close(int fd, void *out, size_t size) {
   char *to = out;
@@ -271,6 +278,15 @@ bool find_file(struct daemon *d, const char *option, const char *path,
   complain(
       d, "%s %s: it is not a regular file, and is not replaced", option, path);
   return false;
+}
+
+/* In which the file beside is made. */
+void check_folder(struct daemon *d, const char *option, const char *path) {
+  char folder[PATH_SIZE];
+
+  if (access(folder_of(path, folder), W_OK | X_OK) != 0)
+    complain(d, "%s %s: its folder cannot be written: %s", option, path,
+        strerror(errno));
 }
 
 /* Whoever may write a folder may put another file in the place of each. */

@@ -12,6 +12,7 @@
  * an instruction: its hook is started later, while --max-age allows. */
 #include "daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -366,8 +367,7 @@ static bool is_noexec(const char *path) {
   return statvfs(path, &s) == 0 && (s.f_flag & ST_NOEXEC) != 0;
 }
 
-/* NULL, or why this user cannot run what a path names. */
-static const char *why_not_executable(const char *path) {
+const char *why_not_executable(const char *path) {
   struct stat s;
 
   if (stat(path, &s) != 0) {
@@ -403,17 +403,24 @@ static void note_missing(struct daemon *d, const char *name) {
         why, d->options.hooks, name);
 }
 
+/* Complains of a folder in which no hook can be found. */
+static void check_hooks_folder(struct daemon *d) {
+  const char *hooks = d->options.hooks;
+  char path[PATH_SIZE];
+
+  snprintf(path, sizeof path, "%s/.", hooks);
+  if (access(path, X_OK) != 0)
+    complain(d, "--hooks %s: %s: until this is fixed, every instruction fails",
+        hooks, strerror(errno));
+}
+
 void check_hooks(struct daemon *d) {
   const struct options *o = &d->options;
-  char path[PATH_SIZE];
 
   if (o->ack_first[0] && !o->hooks)
     note(d, "--ack-first does nothing without --hooks");
   if (!o->hooks) return;
-  snprintf(path, sizeof path, "%s/.", o->hooks);
-  if (access(path, X_OK) != 0)
-    complain(d, "--hooks %s: %s: until this is fixed, every instruction fails",
-        o->hooks, strerror(errno));
+  check_hooks_folder(d);
   for (const char *const *name = o->ack_first; *name; name++)
     note_missing(d, *name);
 }
@@ -465,4 +472,64 @@ void next_job(struct daemon *d) {
     wake_at(d, job->until_ms);
   else if (now_ms() < job->retry_ms) wake_at(d, job->retry_ms);
   else start_hook(d);
+}
+
+/* ---- For --check ------------------------------------------------------- */
+
+/* Counts the programs in the folder; notes what no instruction can run, and
+ * what others can replace. */
+static size_t count_hooks(struct daemon *d) {
+  const char *hooks = d->options.hooks;
+  char path[PATH_SIZE];
+  size_t count = 0;
+  struct stat s;
+
+  DIR *files = opendir(hooks);
+  if (!files) {
+    note(d, "--hooks %s: cannot be listed: %s", hooks, strerror(errno));
+    return 0;
+  }
+  for (struct dirent *e = readdir(files); e; e = readdir(files)) {
+    if (e->d_name[0] == '.') continue;
+    const char *why = find_hook(&d->options, e->d_name, path);
+    const char *who = NULL;
+    if (!why && stat(path, &s) == 0) who = other_writer(&s);
+    if (why) note(d, "%s/%s: %s: it is no hook", hooks, e->d_name, why);
+    else count++;
+    if (who) note(d, "%s: %s this file, which decides what runs", path, who);
+  }
+  closedir(files);
+  return count;
+}
+
+/* A name that was given is meant: without its hook it is wrong, though the
+ * daemon would begin. */
+static void check_named_hook(struct daemon *d, const char *name) {
+  char path[PATH_SIZE];
+  const char *why = find_hook(&d->options, name, path);
+
+  look_at(d, "ack-first");
+  if (why) complain(d, "--ack-first %s: %s", name, why);
+  else found(d, "--ack-first %s: %s", name, path);
+}
+
+/* Whoever can write the folder, or a hook, can run what he likes: that is told,
+ * and does not keep hooks from running. */
+void check_each_hook(struct daemon *d) {
+  const struct options *o = &d->options;
+  const char *who = NULL;
+  struct stat s;
+
+  if (!o->hooks && o->ack_first[0])
+    note(d, "--ack-first does nothing without --hooks");
+  if (!o->hooks) {
+    found(d, "none: no instruction runs");
+    return;
+  }
+  check_hooks_folder(d);
+  if (stat(o->hooks, &s) == 0) who = other_writer(&s);
+  if (who) note(d, "--hooks %s: %s it, which decides what runs", o->hooks, who);
+  found(d, "--hooks %s: those that can run: %zu", o->hooks, count_hooks(d));
+  for (const char *const *name = o->ack_first; *name; name++)
+    check_named_hook(d, *name);
 }

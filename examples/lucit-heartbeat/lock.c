@@ -53,6 +53,23 @@ static int open_lock(const char *path) {
   return -1;
 }
 
+/* A file that is not there can be made.  For a process that has locked it this
+ * is not: to close the file would unlock it. */
+enum lock_result foresee_lock(const struct daemon *d) {
+  struct flock lock = lock_of(DAEMONS_BYTE, F_WRLCK);
+  char path[PATH_SIZE];
+
+  snprintf(path, sizeof path, "%s.lock", d->state.place.path);
+  int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT ? LOCK_HELD : LOCK_IMPOSSIBLE;
+  bool known = fcntl(fd, F_GETLK, &lock) == 0;
+  int error = errno;
+  close(fd);
+  errno = error;
+  if (!known) return LOCK_IMPOSSIBLE;
+  return lock.l_type == F_UNLCK ? LOCK_HELD : LOCK_BY_ANOTHER;
+}
+
 /* The old file is closed when the new one is locked: what was ours is ours up
  * to there.  Closing any descriptor of a file unlocks it: should both be of one
  * file, it is locked once more. */

@@ -1,5 +1,6 @@
 /* What is printed: an outcome as text or as a line of JSON, a line for each
- * hook and each report, and notes and complaints.
+ * hook and each report, the line of --status-file, and notes and complaints,
+ * which are rows of a table where --check looks at things.
  *
  * What a server, a hook or a proxy sent is printed as strings of JSON, in which
  * control characters are escaped, so that it cannot move a terminal.  In the
@@ -267,58 +268,6 @@ static void tame(char *line) {
   }
 }
 
-/* ---- Notes and complaints ---------------------------------------------- */
-
-/* Makes a line of a format, and writes it to standard error. */
-static void __attribute__((format(printf, 3, 0))) write_line(struct daemon *d,
-    char line[MESSAGE_SIZE], const char *format, va_list values) {
-  vsnprintf(line, MESSAGE_SIZE, format, values);
-  tame(line);
-  struct sink *err = begin_line(d, d->log.err, false);
-  append(err, "lucit-heartbeat: ");
-  append(err, line);
-  end_line(err);
-}
-
-void note(struct daemon *d, const char *format, ...) {
-  char line[MESSAGE_SIZE];
-  va_list values;
-
-  va_start(values, format);
-  write_line(d, line, format, values);
-  va_end(values);
-}
-
-void remember_error(struct daemon *d, const char *text) {
-  struct log *log = &d->log;
-
-  snprintf(log->last_error, sizeof log->last_error, "%s", text);
-  log->last_error_s = now_s(&d->clock);
-  log->last_error_is_new = true;
-}
-
-/* The error is remembered even where nobody reads the log. */
-void complain(struct daemon *d, const char *format, ...) {
-  char line[MESSAGE_SIZE];
-  va_list values;
-
-  va_start(values, format);
-  write_line(d, line, format, values);
-  va_end(values);
-  remember_error(d, line);
-}
-
-/* Nothing was begun that would have to be ended. */
-void die(struct daemon *d, int status, const char *format, ...) {
-  char line[MESSAGE_SIZE];
-  va_list values;
-
-  va_start(values, format);
-  write_line(d, line, format, values);
-  va_end(values);
-  exit(status);
-}
-
 /* ---- JSON that is harmless to terminals -------------------------------- */
 
 enum { ESCAPED_SIZE = 8 };
@@ -481,6 +430,106 @@ static void say(struct sink *out, const char *format, ...) {
     }
   }
   va_end(values);
+}
+
+/* ---- Notes and complaints ---------------------------------------------- */
+
+enum verdict { IS_WELL, IS_TOLD, IS_WRONG };
+
+/* Prints a row of the table of --check. */
+static void print_row(
+    struct daemon *d, enum verdict verdict, const char *detail) {
+  static const char *const verdicts[] = {
+      [IS_WELL] = "ok", [IS_TOLD] = "told", [IS_WRONG] = "wrong"};
+  struct log *log = &d->log;
+  char columns[32];
+
+  if (verdict == IS_WRONG) log->thing_is_wrong = true;
+  if (verdict == IS_WRONG) log->something_is_wrong = true;
+  struct sink *out = begin_line(d, log->out, log->json);
+  if (log->json) {
+    say(out, "{'check':%q,'verdict':%q,'detail':%q}", log->thing,
+        verdicts[verdict], detail);
+  } else {
+    snprintf(
+        columns, sizeof columns, "%-6s %-13s ", verdicts[verdict], log->thing);
+    append(out, columns);
+    append(out, detail);
+  }
+  end_line(out);
+}
+
+void look_at(struct daemon *d, const char *thing) {
+  d->log.thing = thing;
+  d->log.thing_is_wrong = false;
+}
+
+void found(struct daemon *d, const char *format, ...) {
+  char line[MESSAGE_SIZE];
+  va_list values;
+
+  va_start(values, format);
+  vsnprintf(line, sizeof line, format, values);
+  va_end(values);
+  tame(line);
+  if (!d->log.thing_is_wrong) print_row(d, IS_WELL, line);
+}
+
+/* Makes a line of a format, and writes it to standard error, or to the table of
+ * --check. */
+static void __attribute__((format(printf, 4, 0)))
+write_line(struct daemon *d, enum verdict verdict, char line[MESSAGE_SIZE],
+    const char *format, va_list values) {
+  vsnprintf(line, MESSAGE_SIZE, format, values);
+  tame(line);
+  if (d->log.thing) {
+    print_row(d, verdict, line);
+    return;
+  }
+  struct sink *err = begin_line(d, d->log.err, false);
+  append(err, "lucit-heartbeat: ");
+  append(err, line);
+  end_line(err);
+}
+
+void note(struct daemon *d, const char *format, ...) {
+  char line[MESSAGE_SIZE];
+  va_list values;
+
+  va_start(values, format);
+  write_line(d, IS_TOLD, line, format, values);
+  va_end(values);
+}
+
+void remember_error(struct daemon *d, const char *text) {
+  struct log *log = &d->log;
+
+  snprintf(log->last_error, sizeof log->last_error, "%s", text);
+  log->last_error_s = now_s(&d->clock);
+  log->last_error_is_new = true;
+}
+
+/* The error is remembered even where nobody reads the log. */
+void complain(struct daemon *d, const char *format, ...) {
+  char line[MESSAGE_SIZE];
+  va_list values;
+
+  va_start(values, format);
+  write_line(d, IS_WRONG, line, format, values);
+  va_end(values);
+  remember_error(d, line);
+}
+
+/* Nothing was begun that would have to be ended.  A check has one status for
+ * all that is wrong. */
+void die(struct daemon *d, int status, const char *format, ...) {
+  char line[MESSAGE_SIZE];
+  va_list values;
+
+  va_start(values, format);
+  write_line(d, IS_WRONG, line, format, values);
+  va_end(values);
+  exit(d->log.thing ? EXIT_USAGE : status);
 }
 
 /* ---- Outcomes ---------------------------------------------------------- */

@@ -198,8 +198,7 @@ static void configure_server(struct daemon *d) {
 static void configure_daemon(struct daemon *d) {
   const struct options *o = &d->options;
 
-  if (!o->count.text && (o->interval.text || o->hooks))
-    begin_daemon_log(&d->log);
+  if (goes_on_for_ever(o) && !o->check) begin_daemon_log(&d->log);
   if (d->log.forever || o->state) outlive_log();
   d->beats.beats_left = o->count.value;
   d->beats.policy.interval_ms = (uint32_t)o->interval.value;
@@ -289,8 +288,10 @@ static int leave_to_another(struct daemon *d) {
 static int heartbeats(struct daemon *d) {
   const struct options *o = &d->options;
 
+  if (o->check) look_at(d, "options");
   configure(d);
   if (o->dry_run) return dry_run(d);
+  if (o->check) return check(d);
   note_config(d);
   check_hooks(d);
   find_session(d);

@@ -59,8 +59,9 @@ struct option {
 
 static const struct option table[] = {
     {"Configuration", "--config", SOURCE, AT(config), "FILE",
-        "has options, one a line, without their dashes;\n"
-        "those of the command line count before them",
+        "has options, one a line, without their dashes, and\n"
+        "is read at the start only; those of the command\n"
+        "line count before them",
         NO_RANGE},
 
     {"Identity", "--device", ONE, AT(device), "LCUID", "the device; required",
@@ -147,7 +148,11 @@ static const struct option table[] = {
         "replaced at each change; best in /run",
         NO_RANGE},
 
-    {"Instead of heartbeats", "--dry-run", ACTION, AT(dry_run), "",
+    {"Instead of heartbeats", "--check", ACTION, AT(check), "",
+        "looks at all that is needed, and says what is\n"
+        "wrong; sends nothing",
+        NO_RANGE},
+    {NULL, "--dry-run", ACTION, AT(dry_run), "",
         "prints the request without the token; sends nothing", NO_RANGE},
     {NULL, "--decode", SOURCE, AT(decode), "FILE",
         "decodes a reply's body (-: standard input)", NO_RANGE},
@@ -242,8 +247,8 @@ int print_help(void) {
   puts("\nTIME is a number with ms, s, m, h or d: 500ms, 1.5s, 5m.  Without a"
        " unit it is\nin seconds, for --timeout in milliseconds.");
   puts("\nExit status: 0 all went well, 1 a heartbeat failed, 2 wrong options,"
-       " 3 a file is\nmissing, cannot be used, or is locked by another "
-       "process.");
+       " 3 a file is\nmissing, cannot be used, or is locked by another process."
+       "  Of --check: 0 or 2.");
   return EXIT_SUCCESS;
 }
 
@@ -564,6 +569,10 @@ void parse_options(struct daemon *d, int argc, char **argv) {
     else take_option(d, given.option, given.value, 0);
     last = given.option;
   }
+}
+
+bool goes_on_for_ever(const struct options *o) {
+  return !o->count.text && (o->interval.text || o->hooks);
 }
 
 /* ---- Hosts and ports --------------------------------------------------- */

@@ -290,3 +290,44 @@ enum lock_result load_state(struct daemon *d) {
   if (lock == LOCK_HELD) keep_spare(state, sizeof d->memory);
   return lock;
 }
+
+/* ---- For --check ------------------------------------------------------- */
+
+/* Says what the file holds; it may be another one a moment later, if a daemon
+ * is running. */
+static void check_contents(struct daemon *d, const char *use) {
+  const char *path = d->state.place.path;
+  unsigned char bytes[sizeof d->memory + 1];
+  ssize_t n = read_file(path, bytes, sizeof bytes);
+
+  if (n < 0 && errno == ENOENT)
+    found(d, "--state %s: it is made at the start%s", path, use);
+  else if (n < 0) complain(d, "--state %s: %s", path, strerror(errno));
+  else if (n == 0) complain(d, "--state %s: it is empty%s", path, use);
+  else if (!take_state(d, bytes, (size_t)n))
+    complain(d, "--state %s: it is damaged, foreign, or of another version%s",
+        path, use);
+  else
+    found(d, "--state %s: reports that wait: %zu%s", path,
+        count_reports(&d->memory), use);
+}
+
+void check_state_file(struct daemon *d) {
+  const char *path = d->state.place.path;
+  const char *use = "";
+
+  if (!d->options.state) {
+    found(d, "none: instructions are not remembered");
+    return;
+  }
+  if (!find_state(d)) return;
+  check_folder(d, "--state", path);
+  switch (foresee_lock(d)) {
+  case LOCK_HELD: break;
+  case LOCK_BY_ANOTHER: use = "; in use by a running daemon"; break;
+  case LOCK_IMPOSSIBLE:
+    complain(d, "--state %s.lock: cannot be locked: %s", path, strerror(errno));
+    break;
+  }
+  check_contents(d, use);
+}

@@ -390,6 +390,7 @@ static const struct config_row {
     {.name = "version",
         TEXT("version\n"),
         .error = ":1: version belongs on the"},
+    {.name = "check", TEXT("check\n"), .error = ":1: check belongs on the"},
     {.name = "decode",
         TEXT("decode -\n"),
         .error = ":1: decode belongs on the"},
