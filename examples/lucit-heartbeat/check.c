@@ -25,9 +25,9 @@ static void check_options(struct daemon *d) {
     refuse_argument(d, x.what);
   write_time(o->interval.value, interval);
   if (goes_on_for_ever(o))
-    found(d, "--device %s: a heartbeat each %s", o->device, interval);
+    tell_found(d, "--device %s: a heartbeat each %s", o->device, interval);
   else
-    found(d, "--device %s: %" PRId64 " in number, %s apart", o->device,
+    tell_found(d, "--device %s: %" PRId64 " in number, %s apart", o->device,
         o->count.value, interval);
 }
 
@@ -36,8 +36,8 @@ static void check_options(struct daemon *d) {
 /* It has been read: who else can write it is what remains. */
 static void check_config(struct daemon *d) {
   note_config(d);
-  if (d->options.config) found(d, "--config %s", d->options.config);
-  else found(d, "none");
+  if (d->options.config) tell_found(d, "--config %s", d->options.config);
+  else tell_found(d, "none");
 }
 
 /* It is not run: what it prints is another matter. */
@@ -45,12 +45,12 @@ static void check_info_command(struct daemon *d) {
   const char *path = d->options.info_command;
 
   if (!path) {
-    found(d, "none");
+    tell_found(d, "none");
     return;
   }
   const char *why = why_not_executable(path);
   if (why) complain(d, "--info-command %s: %s", path, why);
-  else found(d, "--info-command %s", path);
+  else tell_found(d, "--info-command %s", path);
 }
 
 /* A file that is damaged is no error: the next run writes another one. */
@@ -59,12 +59,12 @@ static void check_session(struct daemon *d) {
   const char *what = "none to begin with";
 
   if (d->options.session) find_session(d);
-  else found(d, "none: each run begins with a full handshake");
+  else tell_found(d, "none: each run begins with a full handshake");
   if (!d->options.session) return;
   check_folder(d, "--session", path);
   load_session(d);
   if (d->session.offered) what = "one to begin with";
-  found(d, "--session %s: %s", path, what);
+  tell_found(d, "--session %s: %s", path, what);
 }
 
 /* What the last run has left there is of no interest. */
@@ -72,10 +72,10 @@ static void check_status_file(struct daemon *d) {
   const char *path = d->options.status_file;
   struct place *place = &d->status_file.place;
 
-  if (!path) found(d, "none");
+  if (!path) tell_found(d, "none");
   if (!path || !find_file(d, "--status-file", path, place)) return;
   check_folder(d, "--status-file", place->path);
-  found(d, "--status-file %s", place->path);
+  tell_found(d, "--status-file %s", place->path);
 }
 
 /* ---- The network ------------------------------------------------------- */
@@ -103,9 +103,9 @@ static void check_route(struct daemon *d) {
   if (d->options.proxy) from = "--proxy";
   if (cfg->proxy_login) login = ", with a login";
   if (port == 0) port = 80;
-  if (cfg->address) found(d, "--connect %s", cfg->address);
-  else if (!cfg->proxy) found(d, "straight to %s", cfg->host);
-  else found(d, "%s: %s, port %u%s", from, cfg->proxy, port, login);
+  if (cfg->address) tell_found(d, "--connect %s", cfg->address);
+  else if (!cfg->proxy) tell_found(d, "straight to %s", cfg->host);
+  else tell_found(d, "%s: %s, port %u%s", from, cfg->proxy, port, login);
 }
 
 /* Steps as far as the look-up goes.  Behind it the client wants to be stepped
@@ -133,14 +133,14 @@ static void check_name(struct daemon *d) {
 
   if (cfg->proxy) name = cfg->proxy;
   if (cfg->address) {
-    found(d, "%s is not looked up", name);
+    tell_found(d, "%s is not looked up", name);
     return;
   }
   hbeat_error e = hbeat_start(&d->client, &beat, &d->reply);
   if (e == HBEAT_OK) e = look_up(d);
   if (e != HBEAT_AGAIN) complain(d, "%s", hbeat_explain(&d->client));
   else
-    found(d, "%s has an address, found in %" PRId64 " ms", name,
+    tell_found(d, "%s has an address, found in %" PRId64 " ms", name,
         now_ms() - begun_ms);
 }
 
@@ -156,7 +156,7 @@ static void check_clock(struct daemon *d) {
 
   write_stamp(system_s, stamp);
   write_stamp(now_s(c), floor);
-  if (system_clock_is_set(c)) found(d, "%s, synchronized", stamp);
+  if (system_clock_is_set(c)) tell_found(d, "%s, synchronized", stamp);
   else if (is_behind)
     note(d, "%s is past: until the server tells the time it counts as %s",
         stamp, floor);
@@ -194,7 +194,8 @@ static const struct row {
 int check(struct daemon *d) {
   d->cfg.token = "-";
   look_at(d, "user");
-  found(d, "number %ld: what follows is what this one may", (long)geteuid());
+  tell_found(
+      d, "number %ld: what follows is what this one may", (long)geteuid());
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     look_at(d, rows[i].thing);
     rows[i].check(d);

@@ -225,7 +225,7 @@ void check_roots(struct daemon *d) {
   const char *why = load_anchors(d);
 
   if (why) complain(d, "--ca %s: %s", path, why);
-  else found(d, "--ca %s: %zu roots", path, d->cfg.anchor_count);
+  else tell_found(d, "--ca %s: %zu roots", path, d->cfg.anchor_count);
 }
 
 /* Where a log-in can mend it, it is not wrong.  The file that a log-in writes is
@@ -243,7 +243,7 @@ void check_token(struct daemon *d) {
   const char *why = read_token(d, d->token, phrase, true);
   const char *option = o->token_file ? "--token-file " : "LUCIT_TOKEN";
   if (!o->token_file) path = "";
-  if (!why) found(d, "%s%s: %zu bytes", option, path, strlen(d->token));
+  if (!why) tell_found(d, "%s%s: %zu bytes", option, path, strlen(d->token));
   else if (o->secret_file)
     note(d, "%s%s: %s: it begins with a log-in", option, path, why);
   else if (!o->token_file && !getenv("LUCIT_TOKEN"))
@@ -259,7 +259,7 @@ void check_secret(struct daemon *d) {
   const char *secret;
 
   if (!path) {
-    found(d, "none: there are no log-ins");
+    tell_found(d, "none: there are no log-ins");
     return;
   }
   if (leave_pipe(d, "--secret-file", path)) return;
@@ -267,5 +267,5 @@ void check_secret(struct daemon *d) {
   const char *why = read_secret(path, d->beats.secret, &secret, true);
   memset(d->beats.secret, 0, sizeof d->beats.secret);
   if (why) complain(d, "--secret-file %s: %s", path, why);
-  else found(d, "--secret-file %s: a token and its secret", path);
+  else tell_found(d, "--secret-file %s: a token and its secret", path);
 }

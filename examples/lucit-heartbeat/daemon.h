@@ -446,7 +446,7 @@ void die(struct daemon *d, int status, const char *format, ...)
 void look_at(struct daemon *d, const char *thing);
 
 /* Prints a row that says what was found, unless the thing is wrong. */
-void found(struct daemon *d, const char *format, ...)
+void tell_found(struct daemon *d, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Prints how an exchange ended. */

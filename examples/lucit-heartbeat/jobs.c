@@ -510,7 +510,7 @@ static void check_named_hook(struct daemon *d, const char *name) {
 
   look_at(d, "ack-first");
   if (why) complain(d, "--ack-first %s: %s", name, why);
-  else found(d, "--ack-first %s: %s", name, path);
+  else tell_found(d, "--ack-first %s: %s", name, path);
 }
 
 /* Whoever can write the folder, or a hook, can run what he likes: that is told,
@@ -523,13 +523,14 @@ void check_each_hook(struct daemon *d) {
   if (!o->hooks && o->ack_first[0])
     note(d, "--ack-first does nothing without --hooks");
   if (!o->hooks) {
-    found(d, "none: no instruction runs");
+    tell_found(d, "none: no instruction runs");
     return;
   }
   check_hooks_folder(d);
   if (stat(o->hooks, &s) == 0) who = other_writer(&s);
   if (who) note(d, "--hooks %s: %s it, which decides what runs", o->hooks, who);
-  found(d, "--hooks %s: those that can run: %zu", o->hooks, count_hooks(d));
+  tell_found(
+      d, "--hooks %s: those that can run: %zu", o->hooks, count_hooks(d));
   for (const char *const *name = o->ack_first; *name; name++)
     check_named_hook(d, *name);
 }

@@ -442,15 +442,17 @@ static void print_row(
   static const char *const verdicts[] = {
       [IS_WELL] = "ok", [IS_TOLD] = "told", [IS_WRONG] = "wrong"};
   struct log *log = &d->log;
-  char columns[32];
 
-  if (verdict == IS_WRONG) log->thing_is_wrong = true;
-  if (verdict == IS_WRONG) log->something_is_wrong = true;
+  if (verdict == IS_WRONG) {
+    log->thing_is_wrong = true;
+    log->something_is_wrong = true;
+  }
   struct sink *out = begin_line(d, log->out, log->json);
   if (log->json) {
     say(out, "{'check':%q,'verdict':%q,'detail':%q}", log->thing,
         verdicts[verdict], detail);
   } else {
+    char columns[32];
     snprintf(
         columns, sizeof columns, "%-6s %-13s ", verdicts[verdict], log->thing);
     append(out, columns);
@@ -464,7 +466,7 @@ void look_at(struct daemon *d, const char *thing) {
   d->log.thing_is_wrong = false;
 }
 
-void found(struct daemon *d, const char *format, ...) {
+void tell_found(struct daemon *d, const char *format, ...) {
   char line[MESSAGE_SIZE];
   va_list values;
 

@@ -456,11 +456,13 @@ static void hide_password(struct daemon *d, char *url) {
 static void take_value(
     struct daemon *d, const struct option *option, char *value) {
   bool fits = option->kind == MANY || strlen(value) < VALUE_SIZE;
-  char place[PLACE_SIZE];
 
-  if (!fits)
-    die(d, EXIT_USAGE, "%s: its value is too long, %d bytes at most",
-        write_place(&d->options, option, place), VALUE_SIZE - 1);
+  if (!fits) {
+    char place[PLACE_SIZE];
+    write_place(&d->options, option, place);
+    die(d, EXIT_USAGE, "%s: its value is too long, %d bytes at most", place,
+        VALUE_SIZE - 1);
+  }
   if (option->kind == MANY) add_text(d, option, value);
   else if (is_numeric(option)) take_number(d, option, value);
   else *text_of(&d->options, option) = value;
@@ -549,7 +551,7 @@ static const char *find_config(int argc, char **argv) {
   struct given given;
   const char *path = NULL;
 
-  for (int i = 1; i < argc; i += given.word_count) {
+  for (int i = 1; i < argc && argv[i]; i += given.word_count) {
     given = read_words(argv + i);
     if (given.option && given.option->offset == AT(config)) path = given.value;
   }
@@ -563,7 +565,7 @@ void parse_options(struct daemon *d, int argc, char **argv) {
   set_defaults(&d->options);
   d->options.config = find_config(argc, argv);
   if (d->options.config) read_config(d);
-  for (int i = 1; i < argc; i += given.word_count) {
+  for (int i = 1; i < argc && argv[i]; i += given.word_count) {
     given = read_words(argv + i);
     if (!given.option) refuse_word(d, argv[i], i, last);
     else take_option(d, given.option, given.value, 0);

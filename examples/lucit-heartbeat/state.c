@@ -301,14 +301,14 @@ static void check_contents(struct daemon *d, const char *use) {
   ssize_t n = read_file(path, bytes, sizeof bytes);
 
   if (n < 0 && errno == ENOENT)
-    found(d, "--state %s: it is made at the start%s", path, use);
+    tell_found(d, "--state %s: it is made at the start%s", path, use);
   else if (n < 0) complain(d, "--state %s: %s", path, strerror(errno));
   else if (n == 0) complain(d, "--state %s: it is empty%s", path, use);
   else if (!take_state(d, bytes, (size_t)n))
     complain(d, "--state %s: it is damaged, foreign, or of another version%s",
         path, use);
   else
-    found(d, "--state %s: reports that wait: %zu%s", path,
+    tell_found(d, "--state %s: reports that wait: %zu%s", path,
         count_reports(&d->memory), use);
 }
 
@@ -317,7 +317,7 @@ void check_state_file(struct daemon *d) {
   const char *use = "";
 
   if (!d->options.state) {
-    found(d, "none: instructions are not remembered");
+    tell_found(d, "none: instructions are not remembered");
     return;
   }
   if (!find_state(d)) return;
