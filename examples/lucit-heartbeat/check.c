@@ -123,8 +123,8 @@ static hbeat_error look_up(struct daemon *d) {
   return e;
 }
 
-/* By the library's own resolver, as a heartbeat would.  That there is an address
- * is all that it tells; nobody knows yet whether it answers. */
+/* By the library's own resolver, as a heartbeat would.  That there is an
+ * address is all that it tells; nobody knows yet whether it answers. */
 static void check_name(struct daemon *d) {
   const hbeat_config *cfg = &d->cfg;
   const char *name = cfg->host;

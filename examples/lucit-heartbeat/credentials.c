@@ -228,8 +228,8 @@ void check_roots(struct daemon *d) {
   else tell_found(d, "--ca %s: %zu roots", path, d->cfg.anchor_count);
 }
 
-/* Where a log-in can mend it, it is not wrong.  The file that a log-in writes is
- * looked at as such, too. */
+/* Where a log-in can mend it, it is not wrong.  The file that a log-in writes
+ * is looked at as such, too. */
 void check_token(struct daemon *d) {
   const struct options *o = &d->options;
   const char *path = d->token_place.path;

@@ -1,5 +1,5 @@
-/* The file of --status-file: how it goes, in a line of JSON, for whoever watches
- * the device.
+/* The file of --status-file: how it goes, in a line of JSON, for whoever
+ * watches the device.
  *
  * It is replaced as a whole, like the other files, whenever an exchange or an
  * instruction has ended or begun.  It need not outlive a power cut: it is never
