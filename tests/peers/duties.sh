@@ -313,15 +313,17 @@ odd_state() {
 }
 
 unit() {
-    sed -n '/^ExecStart=/,/[^\\]$/p' examples/lucit-heartbeat/lucit-heartbeat.service |
-        tr -d '\\\n' | sed 's/^ExecStart=[^ ]*//; s/\${DEVICE}/d/
-            s/\${APP}/a/; s/\${VERSION}/1/; s,\${[A-Z_]*},/tmp/none,g' \
-        >"$tmp/exec"
-    check 'the unit has options that there are' eval '
-        [ -s "$tmp/exec" ] && "$command" $(cat "$tmp/exec") --dry-run'
+    folder=examples/lucit-heartbeat
+    unit=$folder/lucit-heartbeat.service
+    check 'the unit reads its options from the configuration' eval '
+        [ "$(sed -n "s/^ExecStart=[^ ]* //p" $unit)" = \
+            "--config /etc/lucit-heartbeat.conf" ]'
+    # Those that are commented out, too.
+    sed 's/^#\([a-z]\)/\1/' $folder/lucit-heartbeat.conf >"$tmp/conf"
+    check 'which has options that there are' \
+        "$command" --config "$tmp/conf" --dry-run
     check 'the unit ends for good where these are wrong' \
-        grep -qx RestartPreventExitStatus=2 \
-        examples/lucit-heartbeat/lucit-heartbeat.service
+        grep -qx RestartPreventExitStatus=2 $unit
 }
 
 # ---- All of them -----------------------------------------------------------
