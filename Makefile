@@ -13,7 +13,9 @@
 # make static     the command as one static program, by musl
 # make size       bytes of code here and on these MACHINES, and of each feature
 # make sbom       the bill of materials, CycloneDX: $B/heartbeat.cdx.json
+# make install    the command, its manual, its service and samples; uninstall
 #
+# PREFIX=DIR      where to install (/usr/local); DESTDIR=DIR: in front of all
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
 #                 system's
 # SUITE=DIR       a JSONTestSuite, for make suite
@@ -43,7 +45,8 @@ NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
 FUZZED = world server
 FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,\
           $(filter-out $(FUZZED:%=tests/fuzz/%.c),$(wildcard tests/fuzz/*.c)))
-SCRIPTS = tests/manual.sh tests/readme.sh tests/sbom.sh $(wildcard tests/peers/*.sh)
+SCRIPTS = $(addprefix tests/,install.sh manual.sh readme.sh sbom.sh) \
+          $(wildcard tests/peers/*.sh)
 COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
 PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
 SOURCES = heartbeat.h heartbeat.c $(PROGRAMS) \
@@ -333,9 +336,51 @@ sbom:
 	@mkdir -p $B
 	tests/sbom >$B/heartbeat.cdx.json
 
+# ---- Installation ----
+
+PREFIX = /usr/local
+
+# Where systemd looks: below those of its own, or in /etc.
+SYSTEMD = $(if $(filter-out /usr /usr/local,$(PREFIX)),/etc/systemd/system,$\
+            $(PREFIX)/lib/systemd/system)
+FROM = examples/lucit-heartbeat
+TO_BIN = $(DESTDIR)$(PREFIX)/bin
+TO_MAN = $(DESTDIR)$(PREFIX)/share/man/man8
+TO_DOC = $(DESTDIR)$(PREFIX)/share/doc/lucit-heartbeat
+TO_SYSTEMD = $(DESTDIR)$(SYSTEMD)
+CONF = $(DESTDIR)/etc/lucit-heartbeat.conf
+SECRET = $(DESTDIR)/etc/lucit-heartbeat/secret
+KEPT = $(DESTDIR)/var/lib/lucit-heartbeat
+
+# Configuration, secret and what the service keeps: what is there stays.
+install: $B/lucit-heartbeat
+	sed 's,/usr/bin/,$(PREFIX)/bin/,' $(FROM)/lucit-heartbeat.service \
+	    >$B/lucit-heartbeat.service
+	install -d $(TO_BIN) $(TO_MAN) $(TO_SYSTEMD) $(TO_DOC)/examples \
+	    $(DESTDIR)/etc/lucit-heartbeat/hooks
+	install $B/lucit-heartbeat $(TO_BIN)
+	install -m 644 $(FROM)/lucit-heartbeat.8 $(TO_MAN)
+	install -m 644 $B/lucit-heartbeat.service $(TO_SYSTEMD)
+	install -m 644 LICENSE $(TO_DOC)/copyright
+	cp -R $(FROM)/lucit-heartbeat.conf $(wildcard $(FROM)/hooks) \
+	    $(TO_DOC)/examples
+	chmod -R u=rwX,go=rX $(TO_DOC)/examples
+	[ -e $(CONF) ] || install -m 644 $(FROM)/lucit-heartbeat.conf $(CONF)
+	[ -e $(SECRET) ] || install -m 600 /dev/null $(SECRET)
+	[ -e $(KEPT) ] || install -d -m 700 $(KEPT)
+
+uninstall:
+	rm -f $(TO_BIN)/lucit-heartbeat $(TO_MAN)/lucit-heartbeat.8 \
+	    $(TO_SYSTEMD)/lucit-heartbeat.service
+	rm -rf $(TO_DOC)
+	! cmp -s $(FROM)/lucit-heartbeat.conf $(CONF) || rm $(CONF)
+	[ -s $(SECRET) ] || rm -f $(SECRET)
+	-rmdir $(DESTDIR)/etc/lucit-heartbeat/hooks $(DESTDIR)/etc/lucit-heartbeat \
+	    $(KEPT)
+
 clean:
 	rm -rf $B
 
-.PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures clang \
-        sanitized m32 memcheck coverage lint check bench stack units machines \
-        stacks static size sbom clean
+.PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
+        clang sanitized m32 memcheck coverage lint check bench stack units \
+        machines stacks static size sbom install uninstall clean
