@@ -14,6 +14,8 @@
 # make size       bytes of code here and on these MACHINES, and of each feature
 # make sbom       the bill of materials, CycloneDX: $B/heartbeat.cdx.json
 # make install    the command, its manual, its service and samples; uninstall
+# make deb        the same as a package of Debian
+# make deb-test   that package in a fresh Debian: debootstrap, systemd-container
 #
 # PREFIX=DIR      where to install (/usr/local); DESTDIR=DIR: in front of all
 # BEARSSL=DIR     a BearSSL tree (inc/, build/libbearssl.a) instead of the
@@ -378,9 +380,24 @@ uninstall:
 	-rmdir $(DESTDIR)/etc/lucit-heartbeat/hooks $(DESTDIR)/etc/lucit-heartbeat \
 	    $(KEPT)
 
+# -Wdate-time is left out: the day of the build is a floor of the clock.
+BUILD_FLAGS = DEB_BUILD_MAINT_OPTIONS='hardening=+all reproducible=-timeless' \
+              dpkg-buildflags --get
+DEB_CFLAGS = $(shell $(BUILD_FLAGS) CPPFLAGS) $(shell $(BUILD_FLAGS) CFLAGS)
+DEB_LDFLAGS = $(shell $(BUILD_FLAGS) LDFLAGS)
+
+deb:
+	rm -rf $B/deb/root $B/lucit-heartbeat_*.deb
+	$(MAKE) B=$B/deb CFLAGS='$(DEB_CFLAGS)' LDFLAGS='$(DEB_LDFLAGS)' \
+	    PREFIX=/usr DESTDIR=$(abspath $B)/deb/root install
+	$(FROM)/debian/build $B/deb/root $B
+
+deb-test: all deb $B/certs/made
+	B=$B TIME_LIMIT=0 tests/run tests/package/run
+
 clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
         clang sanitized m32 memcheck coverage lint check bench stack units \
-        machines stacks static size sbom install uninstall clean
+        machines stacks static size sbom install uninstall deb deb-test clean
