@@ -11,6 +11,8 @@
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
 # make stacks     the same on other MACHINES
 # make static     the command as one static program, by musl
+# make hooks-test the sample hooks under systemd, in a Debian that mmdebstrap
+#                 makes
 # make size       bytes of code here and on these MACHINES, and of each feature
 # make sbom       the bill of materials, CycloneDX: $B/heartbeat.cdx.json
 # make install    the command, its manual, its service and samples; uninstall
@@ -210,6 +212,10 @@ static: all $B/certs/made $B/machines/sources/made
 	$(MAKE) B=$B/static $(STATIC) units
 	B=$B PROGRAMS=$B/static tests/run tests/machines/static.sh
 
+# Boots a small Debian in namespaces.
+hooks-test: all $B/certs/made
+	B=$B tests/run tests/systemd/hooks.sh
+
 # Long replies, too, split at every byte.
 splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
@@ -400,4 +406,5 @@ clean:
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
         clang sanitized m32 memcheck coverage lint check bench stack units \
-        machines stacks static size sbom install uninstall deb deb-test clean
+        machines stacks static size sbom install uninstall deb deb-test \
+        hooks-test clean
