@@ -6,7 +6,8 @@
 # make fleet      a million devices for a day, simulated
 # make pictures   the client's states and an instruction's life, drawn
 # make coverage   lines and branches of heartbeat.c that the tests reach
-# make bench      instructions and system calls, beside curl
+# make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
+#                 mbedTLS and others; needs what tests/bench/run names
 # make stack      bytes of stack that each call takes, and a heartbeat
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
 # make stacks     the same on other MACHINES
@@ -54,7 +55,7 @@ SCRIPTS = $(addprefix tests/,install.sh manual.sh readme.sh sbom.sh) \
 COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
 PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
 SOURCES = heartbeat.h heartbeat.c $(PROGRAMS) \
-          $(wildcard examples/*/*.h tests/*/*.[ch])
+          $(wildcard examples/*/*.h tests/*/*.[ch] tests/bench/peers/*.[ch])
 
 all: $B/heartbeat.o $(EXAMPLES)
 
@@ -307,8 +308,12 @@ lint:
 
 check: lint test splits fuzz fleet pictures clang sanitized m32 memcheck stack
 
-bench: all $B/certs/made
-	tests/bench/run $B
+# Some rows of its second table, instead of all of both.
+ROWS =
+
+bench: all $B/codec.o $B/certs/made
+	CC="$(CC)" COMPILE="$(COMPILE)" BR_LIB="$(BR_LIB)" \
+	    tests/bench/run $B $(ROWS)
 
 # Those of README's figures.
 STACK_FLAGS = -Os

@@ -1,27 +1,17 @@
 /*
- * Sends heartbeats, or does another thing of the client's, so many times: what
- * it costs is the difference of two counts, as tests/bench/rows takes it.  The
- * server is a process of its own, which this program also is.
+ * What a client does beside heartbeats, and a process that sends one.
  *
- * usage: client serve ROW        prints its port; ends when its input does
- *        client ROW COUNT ANCHORS [PORT [SESSION-FILE]]
+ * usage: client ROW COUNT ROOTS [ADDRESS SESSION-FILE]
  */
-#include "tests/network/peer.h"
-
-#include <stdlib.h>
-#include <unistd.h>
+#include "heartbeat.h"
+#include "rows.h"
 
 enum { TOKEN_SIZE = 1050 };
 
-/* As the API's reference has it. */
-#define BODY                                                                   \
-  "{\"success\":true,\"lightning_device_remote_instruction\":{"                \
-  "\"instruction\":\"reload\",\"parameters\":[],\"run_at\":null,\"status\":1," \
-  "\"lcuid\":\"LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3\","             \
-  "\"created_at\":\"2026-01-07T00:15:19.000000Z\","                            \
-  "\"updated_at\":\"2026-01-07T00:15:19.000000Z\"}}"
+/* The roots as C source, which tests/bench/anchors.c prints. */
+extern const br_x509_trust_anchor built_in[];
+extern const size_t built_in_count;
 
-static struct player p;
 static char token[TOKEN_SIZE + 1];
 static const char *const facts[] = {
     "player 4.2.1", "up 86400 s", "disk 71 % of 32 GB"};
@@ -30,78 +20,58 @@ static const hbeat_request beat = {
     .device_info = facts,
     .device_info_count = COUNT(facts),
 };
+static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
+static char reply_buffer[HBEAT_REPLY_BUFFER_SIZE];
+static hbeat_config cfg = {
+    .device = "LCUID-LD-00000000-0000-0000-0000-000000000001",
+    .app = "LCUID-LAP-00000000-0000-0000-0000-000000000002",
+    .token = token,
+    .address = "127.0.0.1",
+    .timeout_ms = 300000, /* as slow as valgrind may be */
+    .tls_buffer = tls,
+    .tls_buffer_size = sizeof tls,
+    .reply_buffer = reply_buffer,
+    .reply_buffer_size = sizeof reply_buffer,
+};
+static hbeat_client client;
+static hbeat_reply reply;
+
 static unsigned char arena[256 * 1024];
-static hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
 static char pem[1 << 20];
 static size_t pem_size;
-static const char *session_file;
+static const char *root_file, *session_file;
 
-static void quit(const char *why) {
-  fprintf(stderr, "client: %s\n", why);
-  exit(1);
+static void read_pem(void) {
+  FILE *f = fopen(root_file, "rb");
+
+  if (!f) quit("no file of roots");
+  pem_size = fread(pem, 1, sizeof pem, f);
+  fclose(f);
 }
 
-/* ---- The server ------------------------------------------------------- */
+static void decode_pem(void) {
+  hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
 
-static void serve(const char *row) {
-  static char reply[1024];
-  struct peer_turn turn = {.reply = reply};
-  struct peer_script script = {.turns = &turn, .turn_count = 1};
-  bool closes = strcmp(row, "resumed") == 0 || strcmp(row, "new") == 0;
-
-  if (closes) turn.end = PEER_NOTIFIES;
-  if (strcmp(row, "new") != 0) script.memory = PEER_REMEMBERS;
-  sprintf(reply, PEER_HEAD "%sContent-Length: %zu\r\n\r\n" BODY,
-      closes ? "Connection: close\r\n" : "", strlen(BODY));
-  printf("%u\n", (unsigned)peer_start(&script));
-  fflush(stdout);
-  while (getchar() != EOF) continue;
-  peer_stop(NULL);
-}
-
-/* ---- The rows --------------------------------------------------------- */
-
-static void read_anchors(void) {
-  anchors.list = NULL;
-  anchors.count = anchors.used = 0;
   if (hbeat_anchors_pem(&anchors, pem, pem_size) != HBEAT_OK)
     quit("bad anchors");
+  cfg.anchors = anchors.list;
+  cfg.anchor_count = anchors.count;
+}
+
+static void read_anchors(void) {
+  read_pem();
+  decode_pem();
 }
 
 static void open_client(void) {
-  p.cfg.anchors = anchors.list;
-  p.cfg.anchor_count = anchors.count;
-  if (hbeat_init(&p.client, &p.cfg) != HBEAT_OK) quit(hbeat_explain(&p.client));
+  if (hbeat_init(&client, &cfg) != HBEAT_OK) quit(hbeat_explain(&client));
 }
 
-static void send_beat(hbeat_connection connection) {
-  if (hbeat_send(&p.client, &beat, &p.reply) != HBEAT_OK)
-    quit(hbeat_explain(&p.client));
-  if (p.reply.connection != connection) quit("another kind of connection");
-}
+/* ---- The rows ---------------------------------------------------------- */
 
-/* The first heartbeat has a new connection, the others what the row says. */
-static void send_beats(unsigned count, hbeat_connection connection) {
-  read_anchors();
-  open_client();
-  send_beat(HBEAT_CONNECTION_NEW);
-  while (count-- > 0) send_beat(connection);
-}
-
-static void kept(unsigned count) {
-  send_beats(count, HBEAT_CONNECTION_KEPT);
-}
-
-static void resumed(unsigned count) {
-  send_beats(count, HBEAT_CONNECTION_RESUMED);
-}
-
-static void fresh(unsigned count) {
-  send_beats(count, HBEAT_CONNECTION_NEW);
-}
-
-static void read_only(unsigned count) {
-  while (count-- > 0) read_anchors();
+static void anchors_alone(unsigned count) {
+  read_pem();
+  while (count-- > 0) decode_pem();
 }
 
 static void init(unsigned count) {
@@ -113,7 +83,7 @@ static void init_and_close(unsigned count) {
   read_anchors();
   while (count-- > 0) {
     open_client();
-    hbeat_close(&p.client);
+    hbeat_close(&client);
   }
 }
 
@@ -124,70 +94,69 @@ static void digest(unsigned count) {
   read_anchors();
   open_client();
   while (count-- > 0)
-    if (hbeat_session_load(&p.client, other, sizeof other)) quit("loaded");
+    if (hbeat_session_load(&client, other, sizeof other)) quit("loaded");
 }
 
-/* What a process does that runs for one heartbeat; 0: the first one. */
-static void process(unsigned count) {
+static void load_session(void) {
   unsigned char session[HBEAT_SESSION_SIZE];
-  FILE *f;
+  FILE *f = fopen(session_file, "rb");
 
-  read_anchors();
-  open_client();
-  if (count > 0) {
-    f = fopen(session_file, "rb");
-    if (!f || fread(session, 1, sizeof session, f) != sizeof session)
-      quit("no session file");
-    fclose(f);
-    if (!hbeat_session_load(&p.client, session, sizeof session))
-      quit("no session");
-  }
-  send_beat(count > 0 ? HBEAT_CONNECTION_RESUMED : HBEAT_CONNECTION_NEW);
-  if (!hbeat_session_save(&p.client, session)) quit("nothing to save");
-  f = fopen(session_file, "wb");
+  if (!f || fread(session, 1, sizeof session, f) != sizeof session)
+    quit("no session file");
+  fclose(f);
+  if (!hbeat_session_load(&client, session, sizeof session)) quit("no session");
+}
+
+static void save_session(void) {
+  unsigned char session[HBEAT_SESSION_SIZE];
+
+  if (!hbeat_session_save(&client, session)) quit("nothing to save");
+  FILE *f = fopen(session_file, "wb");
   if (!f || fwrite(session, 1, sizeof session, f) != sizeof session)
     quit("cannot write the session");
   fclose(f);
-  hbeat_close(&p.client);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(unsigned count);
-} rows[] = {
-    {"kept", kept},
-    {"resumed", resumed},
-    {"new", fresh},
-    {"anchors", read_only},
+/* What a process does that runs for one heartbeat; 0: the first one. */
+static void send_once(unsigned count) {
+  open_client();
+  if (count > 0) load_session();
+  if (hbeat_send(&client, &beat, &reply) != HBEAT_OK)
+    quit(hbeat_explain(&client));
+  if (count > 0 && reply.connection != HBEAT_CONNECTION_RESUMED)
+    quit("the session was not resumed");
+  save_session();
+  hbeat_close(&client);
+}
+
+static void process(unsigned count) {
+  read_anchors();
+  send_once(count);
+}
+
+static void process_built_in(unsigned count) {
+  cfg.anchors = built_in;
+  cfg.anchor_count = built_in_count;
+  send_once(count);
+}
+
+static const struct row rows[] = {
+    {"anchors", anchors_alone},
     {"init", init},
-    {"close", init_and_close},
+    {"init_close", init_and_close},
     {"digest", digest},
     {"process", process},
+    {"built_in", process_built_in},
 };
 
-static void configure(uint16_t port) {
-  player_configure(&p, port);
-  memset(token, 't', TOKEN_SIZE);
-  p.cfg.token = token;
-  p.cfg.timeout_ms = 300000; /* as slow as valgrind may be */
-}
-
 int main(int argc, char **argv) {
-  if (argc == 3 && strcmp(argv[1], "serve") == 0) {
-    serve(argv[2]);
-    return 0;
+  if (argc < 4) quit("usage: client ROW COUNT ROOTS [ADDRESS SESSION-FILE]");
+  memset(token, 't', TOKEN_SIZE);
+  root_file = argv[3];
+  if (argc > 5) {
+    cfg.address = argv[4];
+    session_file = argv[5];
   }
-  if (argc < 4) quit("usage: client ROW COUNT ANCHORS [PORT [SESSION-FILE]]");
-  FILE *f = fopen(argv[3], "rb");
-  if (!f) quit("no file of anchors");
-  pem_size = fread(pem, 1, sizeof pem, f);
-  fclose(f);
-  configure((uint16_t)(argc > 4 ? strtoul(argv[4], NULL, 10) : 0));
-  if (argc > 5) session_file = argv[5];
-  for (size_t i = 0; i < COUNT(rows); i++) {
-    if (strcmp(argv[1], rows[i].name) != 0) continue;
-    rows[i].run((unsigned)strtoul(argv[2], NULL, 10));
-    return 0;
-  }
-  quit("there is no such row");
+  run_row(rows, COUNT(rows), argv[1], argv[2]);
+  return 0;
 }

@@ -1,65 +1,19 @@
 /*
- * Does one thing of the library's so many times, without a network: what it
- * costs is the difference of two counts, as tests/bench/rows takes it.
+ * What the library does without a network.
  *
  * usage: codec ROW COUNT
  */
 #include "heartbeat.h"
+#include "rows.h"
+#include "texts.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
-enum { TOKEN_SIZE = 1050, JSON_SIZE = 100000 };
-
-static void quit(const char *why) {
-  fprintf(stderr, "codec: %s\n", why);
-  exit(1);
-}
+enum { TOKEN_SIZE = 1050 };
 
 static void expect(hbeat_error e, hbeat_error want) {
   if (e != want) quit(hbeat_error_name(e));
 }
 
 /* ---- What is sent, and comes back ------------------------------------- */
-
-#define LCUID "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3"
-
-/* The reply of the API's reference, without white space, as PHP writes it. */
-#define BODY                                                                   \
-  "{\"success\":true,\"lightning_device_remote_instruction\":{"                \
-  "\"instruction\":\"reload\",\"parameters\":[],\"run_at\":null,\"status\":1," \
-  "\"lcuid\":\"" LCUID "\","                                                   \
-  "\"created_at\":\"2026-01-07T00:15:19.000000Z\","                            \
-  "\"updated_at\":\"2026-01-07T00:15:19.000000Z\"}}"
-
-/* 700 bytes, as of a framework behind nginx. */
-#define HEAD                                                                   \
-  "HTTP/1.1 200 OK\r\n"                                                        \
-  "Server: nginx/1.24.0\r\n"                                                   \
-  "Content-Type: application/json\r\n"                                         \
-  "Content-Length: 16\r\n"                                                     \
-  "Connection: keep-alive\r\n"                                                 \
-  "Vary: Accept-Encoding\r\n"                                                  \
-  "Cache-Control: no-cache, private\r\n"                                       \
-  "Date: Wed, 07 Jan 2026 00:15:19 GMT\r\n"                                    \
-  "X-RateLimit-Limit: 600\r\n"                                                 \
-  "X-RateLimit-Remaining: 599\r\n"                                             \
-  "Access-Control-Allow-Origin: *\r\n"                                         \
-  "X-Content-Type-Options: nosniff\r\n"                                        \
-  "Referrer-Policy: no-referrer-when-downgrade\r\n"                            \
-  "Content-Security-Policy: default-src 'self'; img-src 'self' data:; "        \
-  "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri "        \
-  "'self'\r\n"                                                                 \
-  "Strict-Transport-Security: max-age=31536000; includeSubDomains; "           \
-  "preload\r\n"                                                                \
-  "Via: 1.1 abcdef0123456789.cloudfront.net (CloudFront)\r\n"                  \
-  "X-Amz-Cf-Id: 0123456789abcdef0123456789abcdef01234567\r\n"                  \
-  "\r\n"
-
-#define PUSHED_BODY "{\"success\":true}"
 
 static const char *const facts[] = {
     "player 4.2.1", "up 86400 s", "disk 71 % of 32 GB"};
@@ -112,7 +66,7 @@ static void fact(unsigned count) {
 }
 
 static void push(unsigned count) {
-  static const char text[] = HEAD PUSHED_BODY;
+  static const char text[] = HEAD HEAD_BODY;
   static hbeat_exchange begun;
   size_t used;
 
@@ -129,9 +83,9 @@ static void push_body(unsigned count) {
 
   send_all(&beat);
   while (count-- > 0) {
-    memcpy(buffer, PUSHED_BODY, sizeof PUSHED_BODY);
+    memcpy(buffer, HEAD_BODY, sizeof HEAD_BODY);
     reply.http_status = 200;
-    expect(hbeat_decode(&beat, &reply, buffer, sizeof PUSHED_BODY - 1, &what),
+    expect(hbeat_decode(&beat, &reply, buffer, sizeof HEAD_BODY - 1, &what),
         HBEAT_OK);
   }
 }
@@ -148,30 +102,20 @@ static void decode(unsigned count) {
   while (count-- > 0) decode_once();
 }
 
-/* An array that consists of one element, again and again. */
 static void parse(const char *element, unsigned count) {
-  static char text[JSON_SIZE];
-  size_t size = strlen(element);
-  size_t end = 1;
+  const char *text = make_array(element);
   hbeat_json value;
 
-  memset(text, ' ', sizeof text);
-  text[0] = '[';
-  for (; end + size < sizeof text; end += size)
-    memcpy(text + end, element, size);
-  text[end - 1] = ']'; /* in the place of the last comma */
   while (count-- > 0)
-    expect(hbeat_json_parse(text, sizeof text, &value), HBEAT_OK);
+    expect(hbeat_json_parse(text, JSON_SIZE, &value), HBEAT_OK);
 }
 
 static void strings(unsigned count) {
-  parse("\"playlist-12\",", count);
+  parse(STRING, count);
 }
 
 static void objects(unsigned count) {
-  parse("{\"id\":1207,\"name\":\"lobby left\",\"on\":true,"
-        "\"at\":[1.5,-2,null]},",
-      count);
+  parse(OBJECT, count);
 }
 
 /* Walks through an array, so many times 100 elements. */
@@ -209,10 +153,7 @@ static void memory(unsigned count) {
   }
 }
 
-static const struct {
-  const char *name;
-  void (*run)(unsigned count);
-} rows[] = {
+static const struct row rows[] = {
     {"request", requests},
     {"fact", fact},
     {"push", push},
@@ -225,11 +166,8 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
+  if (argc != 3) quit("usage: codec ROW COUNT");
   memset(token, 't', TOKEN_SIZE);
-  for (size_t i = 0; argc == 3 && i < COUNT(rows); i++) {
-    if (strcmp(argv[1], rows[i].name) != 0) continue;
-    rows[i].run((unsigned)strtoul(argv[2], NULL, 10));
-    return 0;
-  }
-  quit("usage: codec ROW COUNT");
+  run_row(rows, COUNT(rows), argv[1], argv[2]);
+  return 0;
 }
