@@ -41,7 +41,7 @@ void peer_open(const char *address, const char *roots) {
       REQUEST_HEAD "%s", token, strlen(BODY), BODY);
 }
 
-/* Reads and writes until the engine has, or takes, what is the application's. */
+/* Reads and writes until the engine has, or takes, the application's bytes. */
 static void run_until(unsigned wanted) {
   br_ssl_engine_context *engine = &client.eng;
   size_t size;
