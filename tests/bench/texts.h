@@ -7,20 +7,13 @@
 
 #define LCUID "LCUID-LDRI-262ca932-dda6-4233-8c4f-a497481388b3"
 
-/* As the API's reference has it. */
+/* The reply of the API's reference, without white space, as PHP writes it. */
 #define BODY                                                                   \
-  "{\n"                                                                        \
-  "  \"success\": true,\n"                                                     \
-  "  \"lightning_device_remote_instruction\": {\n"                             \
-  "    \"instruction\": \"reload\",\n"                                         \
-  "    \"parameters\": [],\n"                                                  \
-  "    \"run_at\": null,\n"                                                    \
-  "    \"status\": 1,\n"                                                       \
-  "    \"lcuid\": \"" LCUID "\",\n"                                            \
-  "    \"created_at\": \"2026-01-07T00:15:19.000000Z\",\n"                     \
-  "    \"updated_at\": \"2026-01-07T00:15:19.000000Z\"\n"                      \
-  "  }\n"                                                                      \
-  "}"
+  "{\"success\":true,\"lightning_device_remote_instruction\":{"                \
+  "\"instruction\":\"reload\",\"parameters\":[],\"run_at\":null,\"status\":1," \
+  "\"lcuid\":\"" LCUID "\","                                                   \
+  "\"created_at\":\"2026-01-07T00:15:19.000000Z\","                            \
+  "\"updated_at\":\"2026-01-07T00:15:19.000000Z\"}}"
 
 /* 700 bytes, as of a framework behind nginx. */
 #define HEAD                                                                   \
@@ -35,12 +28,13 @@
   "X-RateLimit-Limit: 600\r\n"                                                 \
   "X-RateLimit-Remaining: 599\r\n"                                             \
   "Access-Control-Allow-Origin: *\r\n"                                         \
-  "X-Frame-Options: SAMEORIGIN\r\n"                                            \
-  "X-XSS-Protection: 1; mode=block\r\n"                                        \
   "X-Content-Type-Options: nosniff\r\n"                                        \
   "Referrer-Policy: no-referrer-when-downgrade\r\n"                            \
-  "Content-Security-Policy: default-src * data: 'unsafe-eval'\r\n"             \
-  "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"         \
+  "Content-Security-Policy: default-src 'self'; img-src 'self' data:; "        \
+  "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri "        \
+  "'self'\r\n"                                                                 \
+  "Strict-Transport-Security: max-age=31536000; includeSubDomains; "           \
+  "preload\r\n"                                                                \
   "Via: 1.1 abcdef0123456789.cloudfront.net (CloudFront)\r\n"                  \
   "X-Amz-Cf-Id: 0123456789abcdef0123456789abcdef01234567\r\n"                  \
   "\r\n"

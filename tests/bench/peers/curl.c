@@ -21,15 +21,24 @@ static size_t take(char *data, size_t one, size_t size, void *unused) {
   return size;
 }
 
+/* All of them, byte for byte as the others send them: curl's own would have a
+ * space behind the colon. */
 static struct curl_slist *fields(void) {
   static char authorization[TOKEN_SIZE + 64];
+  char length[64];
+  char *body = make_body();
   struct curl_slist *list = NULL;
 
-  sprintf(authorization, "Authorization: Bearer %s", token);
+  sprintf(authorization, "Authorization:Bearer %s", token);
+  sprintf(length, "Content-Length:%zu", strlen(body));
+  free(body);
+  list = curl_slist_append(list, "Host:" HOST);
   list = curl_slist_append(list, authorization);
-  list = curl_slist_append(list, "AppIdV3: " APP);
-  list = curl_slist_append(list, "Accept: application/json");
-  list = curl_slist_append(list, "Content-Type: application/json");
+  list = curl_slist_append(list, "AppIdV3:" APP);
+  list = curl_slist_append(list, "User-Agent:" USER_AGENT);
+  list = curl_slist_append(list, "Accept:application/json");
+  list = curl_slist_append(list, "Content-Type:application/json");
+  list = curl_slist_append(list, length);
   if (!list) quit("no memory");
   return list;
 }
@@ -47,7 +56,6 @@ void peer_open(const char *address, const char *roots) {
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, 300L);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, USER_AGENT);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields());
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 }

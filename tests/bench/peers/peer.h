@@ -18,13 +18,13 @@
 /* USER_AGENT is the library's, and comes from the command line. */
 #define REQUEST_HEAD                                                           \
   "POST " PATH " HTTP/1.1\r\n"                                                 \
-  "Host: " HOST "\r\n"                                                         \
-  "Authorization: Bearer %s\r\n"                                               \
-  "AppIdV3: " APP "\r\n"                                                       \
-  "User-Agent: " USER_AGENT "\r\n"                                             \
-  "Accept: application/json\r\n"                                               \
-  "Content-Type: application/json\r\n"                                         \
-  "Content-Length: %zu\r\n"                                                    \
+  "Host:" HOST "\r\n"                                                          \
+  "Authorization:Bearer %s\r\n"                                                \
+  "AppIdV3:" APP "\r\n"                                                        \
+  "User-Agent:" USER_AGENT "\r\n"                                              \
+  "Accept:application/json\r\n"                                                \
+  "Content-Type:application/json\r\n"                                          \
+  "Content-Length:%zu\r\n"                                                     \
   "\r\n"
 
 enum { TOKEN_SIZE = 1050, REQUEST_SIZE = 4096, REPLY_SIZE = 4096 };
