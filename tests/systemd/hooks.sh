@@ -25,15 +25,18 @@ install_service() {
     cp "$certs/ca.pem" "$etc/"
     cp "$sample/reboot" "$sample/reload" "$sample/volume" "$etc/hooks/"
     cp "$sample/device-info" "$etc/"
-    printf 'DEVICE=%s\nAPP=%s\nVERSION=4.2.1\n' "$device" "$app" >"$etc/device"
     (umask 077 && printf 'the-token\nthe-secret\n' >"$etc/secret")
-    {
-        printf '[Service]\nExecStart=\n'
-        sed ':a; /\\$/N; s/\\\n//; ta' "$from/$unit" |
-            grep '^ExecStart=' | tr -d '\n'
-        echo " --connect 127.0.0.1:$port --ca /etc/lucit-heartbeat/ca.pem" \
-            "--info-command /etc/lucit-heartbeat/device-info --interval 200ms"
-    } >"$units/$unit.d/test.conf"
+    sed '/^interval 1m/d' "$from/lucit-heartbeat.conf" - \
+        >"$inside/etc/lucit-heartbeat.conf" <<CONF
+device $device
+app $app
+lightning-version 4.2.1
+connect 127.0.0.1:$port
+ca /etc/lucit-heartbeat/ca.pem
+info-command /etc/lucit-heartbeat/device-info
+interval 200ms
+ack-first reboot
+CONF
 }
 
 install_player() {
