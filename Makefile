@@ -2,7 +2,7 @@
 # make demo       a stand-in server, three heartbeats, the instructions
 # make test       all tests, with one compiler
 # make check      all tests in all builds, and the analysers
-# make fuzz-long  the fuzzers, for FUZZ_SECONDS (600) each
+# make fuzz-long  the FUZZERS (all), for FUZZ_SECONDS (600) each
 # make fleet      a million devices for a day, simulated
 # make pictures   the client's states and an instruction's life, drawn
 # make coverage   lines and branches of heartbeat.c that the tests reach
@@ -52,6 +52,10 @@ FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,\
           $(filter-out $(FUZZED:%=tests/fuzz/%.c),$(wildcard tests/fuzz/*.c)))
 SCRIPTS = $(addprefix tests/,install.sh manual.sh readme.sh sbom.sh) \
           $(wildcard tests/peers/*.sh)
+
+FUZZERS = $(filter-out $(FUZZED),\
+          $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
+SCRIPTS = tests/readme.sh tests/sbom.sh $(wildcard tests/peers/*.sh)
 COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
 PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
 SOURCES = heartbeat.h heartbeat.c $(PROGRAMS) \
@@ -222,13 +226,15 @@ splits: $B/unit/http
 	EVERY_SPLIT=1 tests/run $B/unit/http
 
 # An input that finds a fault stays in $B/fuzz.
-fuzz: $(FUZZERS) $B/certs/made
-	B=$B tests/run tests/fuzz/fuzz.sh
+fuzz: $(FUZZERS:%=$B/fuzz/%) $B/certs/made
+	FUZZERS="$(FUZZERS)" B=$B tests/run tests/fuzz/fuzz.sh
 
 FUZZ_SECONDS = 600
 
-fuzz-long: $(FUZZERS) $B/certs/made
-	TIME_LIMIT=0 FUZZ_SECONDS=$(FUZZ_SECONDS) B=$B tests/run tests/fuzz/fuzz.sh
+# Adds to tests/fuzz/executions.
+fuzz-long: $(FUZZERS:%=$B/fuzz/%) $B/certs/made
+	TIME_LIMIT=0 FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZERS="$(FUZZERS)" B=$B \
+	    tests/run tests/fuzz/fuzz.sh
 
 $B/fleet: tests/fleet/fleet.c $B/codec.o
 	$(COMPILE) -DHBEAT_NO_NET -o $@ $^ $(LDFLAGS)

@@ -6,10 +6,10 @@
 #
 # The programs are in $B/fuzz; two of them need the keys in $B/certs.  Without
 # more, each takes a fixed number of inputs, the same in every run where
-# addresses can be fixed.  With
-# $FUZZ_SECONDS each goes on for so long, from where the last such run ended;
-# what it finds of interest is kept in $B/fuzz/kept.  $FUZZ_TARGETS, in place
-# of all, names some of them.
+# addresses can be fixed.  With $FUZZ_SECONDS each goes on for so long, from
+# where the last such run ended, by another seed; what it finds of interest is
+# kept in $B/fuzz/kept, and how many inputs it has seen is added to
+# tests/fuzz/executions.  $FUZZERS, in place of all, names some of them.
 #
 # An input that one fails with is in $B/fuzz, named after the fuzzer; the
 # program takes it as its argument.
@@ -70,20 +70,32 @@ for n in $(seq 0 66); do
 done
 rm -f "$fuzz/seeds/change"
 
+# Those of a run that failed count, too.
+add_executions() { # NAME
+    more=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    sum=$(sed -n "s/^$1 \([0-9]*\) .*/\1/p" tests/fuzz/executions)
+    sum=$((${sum:-0} + ${more:-0}))
+    { grep -v "^$1 " tests/fuzz/executions
+      echo "$1 $sum $(date -u +%F)"; } | LC_ALL=C sort >"$fuzz/executions"
+    cp "$fuzz/executions" tests/fuzz/executions || exit 1
+    echo "# note $name: $sum inputs in all long runs"
+}
+
 run() { # NAME INPUTS SIZE-OF-THE-LONGEST
     name=$1 inputs=$2 longest=$3
-    case " ${FUZZ_TARGETS-$name} " in *" $name "*) ;; *) return ;; esac
+    case " ${FUZZERS-$name} " in *" $name "*) ;; *) return ;; esac
     number=$((number + 1))
     kept=$fuzz/kept/$name
     if [ -n "${FUZZ_SECONDS-}" ]; then
         much=-max_total_time=$FUZZ_SECONDS
     else
-        much="-runs=$inputs -reload=0" kept=$fuzz/once/$name
+        much="-runs=$inputs -reload=0 -seed=1" kept=$fuzz/once/$name
         rm -rf "$kept"
     fi
     mkdir -p "$kept" "$fuzz/seeds/$name"
-    if $fixed "$fuzz/$name" $much -seed=1 -max_len="$longest" -timeout=10 \
-        -dict="tests/fuzz/$name.dict" -artifact_prefix="$fuzz/$name-" \
+    if $fixed "$fuzz/$name" $much -max_len="$longest" -timeout=10 \
+        -print_final_stats=1 -dict="tests/fuzz/$name.dict" \
+        -artifact_prefix="$fuzz/$name-" \
         "$kept" "tests/fuzz/seeds/$name" "$fuzz/seeds/$name" >"$log" 2>&1
     then
         echo "ok $number - $name"
@@ -91,6 +103,7 @@ run() { # NAME INPUTS SIZE-OF-THE-LONGEST
         grep -v '^#.*cov: ' "$log" # nor every step on the way
         echo "not ok $number - $name"
     fi
+    [ -z "${FUZZ_SECONDS-}" ] || add_executions "$name"
     echo "# note $name: $(grep '^#.*DONE' "$log" | tr -s '\t ' '  ')"
 }
 
@@ -104,4 +117,8 @@ run cert 20000 2500
 run memory 1500 1500
 run client 3000 1500
 run chain 3000 400
+if [ -n "${FUZZ_SECONDS-}" ]; then
+    awk '{ n += $2 } END { printf "# note all: %.0f inputs\n", n }' \
+        tests/fuzz/executions
+fi
 echo "1..$number"
