@@ -88,7 +88,7 @@ static const struct row name_rows[] = {
     {"another name of escape sequences", .chain = "name-escape",
         NAME("api.lucit.app")},
     {"another name of several lines", .chain = "name-lines",
-        NAME("foreign.example")},
+        NAME("foreign.example??the?heartbeat?reached")},
     {"another name in UTF-8, with one letter that turns the text around",
         .chain = "name-utf8", NAME("api.lucit.app")},
     {"another name in Latin-1", .chain = "name-latin1", NAME("api.lucit.app")},

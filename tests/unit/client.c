@@ -1,6 +1,7 @@
 /*
  * The client before it speaks: what hbeat_init() refuses, what a client does
- * that was never initialised, and what the machine may lack.
+ * that was never initialised, where it connects to, and what the machine may
+ * lack.
  */
 #include "cases.h"
 
@@ -10,6 +11,8 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static unsigned char tls[HBEAT_TLS_BUFFER_SIZE];
 static char body[HBEAT_REPLY_BUFFER_SIZE];
@@ -273,6 +276,59 @@ static void test_bad_request(void **state) {
   hbeat_close(&client);
 }
 
+/* ---- Ports -------------------------------------------------------------- */
+
+static bool nobody_listens;
+static int asked_port; /* the last one that nobody listened at */
+
+/* In the place of libc's. */
+int connect(int fd, const struct sockaddr *address, socklen_t size) {
+  struct sockaddr_in a;
+
+  if (!nobody_listens) return (int)syscall(SYS_connect, fd, address, size);
+  memcpy(&a, address, sizeof a);
+  asked_port = ntohs(a.sin_port);
+  errno = ECONNREFUSED;
+  return -1;
+}
+
+static const struct port_row {
+  const char *name;
+  uint16_t port, address_port;
+  const char *proxy;
+  uint16_t proxy_port;
+  int expected;
+} PORTS[] = {
+    {"the usual port", .expected = 443},
+    {"a port", .port = 8443, .expected = 8443},
+    {"an address's port", .address_port = 4430, .expected = 4430},
+    {"an address's port before another", .port = 8443, .address_port = 4430,
+        .expected = 4430},
+    {"a proxy's usual port", .proxy = "127.0.0.1", .port = 8443,
+        .expected = 80},
+    {"a proxy's port", .proxy = "127.0.0.1", .proxy_port = 3128,
+        .expected = 3128},
+};
+
+static void test_port(void **state) {
+  const struct port_row *row = *state;
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+
+  cfg.port = row->port;
+  cfg.address_port = row->address_port;
+  cfg.proxy = row->proxy;
+  cfg.proxy_port = row->proxy_port;
+  if (row->proxy) cfg.address = NULL;
+  in_hand(row->name, TEXT(""));
+  nobody_listens = true;
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  expect_error("send", hbeat_send(&client, &beat, &reply), HBEAT_ERR_CONNECT);
+  nobody_listens = false;
+  expect_int("the port", asked_port, row->expected);
+  hbeat_close(&client);
+}
+
 /* ---- What the machine lacks --------------------------------------------- */
 
 static bool no_randomness;
@@ -360,6 +416,7 @@ int main(void) {
   cases_add("a client of zeros", test_zeros, NULL);
   cases_add("a client at rest", test_at_rest, NULL);
   cases_add_rows(test_bad_request, REQUESTS);
+  cases_add_rows(test_port, PORTS);
   cases_add_rows(test_no_randomness, NO_RANDOMNESS);
   cases_add("no descriptor left", test_no_descriptor, NULL);
   return cases_run("client");
