@@ -3,6 +3,7 @@
 # make test       all tests, with one compiler
 # make check      all tests in all builds, and the analysers
 # make fuzz-long  the FUZZERS (all), for FUZZ_SECONDS (600) each
+# make mutants    changes of heartbeat.c that no test notices, of MUTANTS (300)
 # make fleet      a million devices for a day, simulated
 # make pictures   the client's states and an instruction's life, drawn
 # make coverage   lines and branches of heartbeat.c that the tests reach
@@ -267,6 +268,12 @@ pictures: $B/pictures/client $B/pictures/memory $B/certs/made
 	cmp $B/pictures/client.svg tests/pictures/client.svg
 	cmp $B/pictures/memory.svg tests/pictures/memory.svg
 
+MUTANTS = 300
+
+# What of heartbeat.c the C tests would not miss; takes an hour or two.
+mutants:
+	B=$B tests/mutants/mutants.py $(MUTANTS)
+
 # What of heartbeat.c the C tests reach.
 coverage:
 	$(MAKE) B=$B/coverage CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage programs
@@ -418,4 +425,4 @@ clean:
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
         clang sanitized m32 memcheck coverage lint check bench stack units \
         machines stacks static size sbom install uninstall deb deb-test \
-        hooks-test clean
+        hooks-test mutants clean
