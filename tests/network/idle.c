@@ -303,6 +303,10 @@ static const struct status_row {
         .error = HBEAT_OK, .connections = 2, .requests = 4},
     {"429 is an answer", .reply = REPLY("429 Too Many Requests"),
         .error = HBEAT_ERR_STATUS, .connections = 1, .requests = 3},
+    {"499 is an answer", .reply = REPLY("499 Is None"),
+        .error = HBEAT_ERR_STATUS, .connections = 1, .requests = 3},
+    {"500 ends the connection", .reply = REPLY("500 Internal Server Error"),
+        .error = HBEAT_ERR_STATUS, .connections = 2, .requests = 3},
     {"503 ends the connection", .reply = REPLY("503 Service Unavailable"),
         .error = HBEAT_ERR_STATUS, .connections = 2, .requests = 3},
 };
