@@ -78,6 +78,7 @@ struct bad_row {
   int http_status;    /* what is known all the same */
   int connections;    /* what stays open behind a reply that was whole */
   const char *says;   /* a word of the explanation; NULL: any will do */
+  const char *ends;   /* its last words; NULL: any will do */
   const char *anchor; /* NULL: ca */
   const char *host;   /* NULL: the default */
 };
@@ -93,7 +94,7 @@ struct bad_row {
       "\0\xc0\x2b\0")
 
 #define ENDED_EARLY                                                            \
-  .error = HBEAT_ERR_TLS, .says = "the connection ended in the TLS handshake"
+  .error = HBEAT_ERR_TLS, .ends = "the connection ended in the TLS handshake"
 
 static const struct bad_row bad_rows[] = {
     {"the certificate is for another name", .script = {.chain = "name"},
@@ -259,6 +260,12 @@ static void check_failure(struct player *p, hbeat_error error, int open) {
   assert_null(p->reply.instruction.name);
 }
 
+static void check_end(const char *text, const char *end) {
+  const char *found = strstr(text, end);
+
+  if (!found || strcmp(found, end) != 0) fail_msg("no \"%s\": %s", end, text);
+}
+
 static void is_bad(void **state) {
   const struct bad_row *row = *state;
   static struct player p;
@@ -276,6 +283,7 @@ static void is_bad(void **state) {
       row->http_status == 200 ? PEER_TIME_S : HBEAT_NONE);
   if (row->says && !strstr(hbeat_explain(&p.client), row->says))
     fail_msg("no \"%s\" in: %s", row->says, hbeat_explain(&p.client));
+  if (row->ends) check_end(hbeat_explain(&p.client), row->ends);
   hbeat_close(&p.client);
   assert_int_equal(open_descriptors(), before);
 }
