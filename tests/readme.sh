@@ -86,7 +86,8 @@ peaks_are_the_fleet_s() {
 LIMIT_AFTER within times the mean
 NAIVE_AFTER reaches times.
 LIMIT_SILENCE to times.
-LIMIT_BLIP give times.
+LIMIT_BLIP gives times,
+NAIVE_BLIP has times.
 ROWS
 }
 
