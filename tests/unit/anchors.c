@@ -718,6 +718,34 @@ static void test_wrapping_length(void **state) {
   }
 }
 
+/* One with a signature so long that the length takes two bytes or three. */
+static void test_large(void **state) {
+  static const struct {
+    const char *head;
+    size_t head_size, inside;
+  } sizes[] = {
+      {TEXT("\x30\x82\xFF\xFF"), 0xFFFF},
+      {TEXT("\x30\x83\x01\x00\x00"), 0x10000},
+  };
+  static unsigned char der[5 + 0x10000], small[4096];
+  static char text[98304];
+  size_t size = copy_der(small, P256);
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(sizes); i++) {
+    hbeat_anchors a;
+    memset(der, 0, sizeof der);
+    memcpy(der, sizes[i].head, sizes[i].head_size);
+    memcpy(der + sizes[i].head_size, small + 4, size - 4);
+    size_t text_size =
+        write_der(text, der, sizes[i].head_size + sizes[i].inside);
+    in_hand("a large certificate", text, text_size);
+    expect_error(
+        "the outcome", load_into(&a, BUNDLE_ARENA, text, text_size), HBEAT_OK);
+    expect_counts(&a, 2, 0);
+  }
+}
+
 /* The point of P-384 under the name of P-521, which is one byte away. */
 static void test_wrong_curve(void **state) {
   static const char NAME[] = "\x2B\x81\x04\x00\x22";
@@ -1256,6 +1284,7 @@ int main(void) {
   cases_add_rows(test_lying_der, LYING_DER);
   cases_add_rows(test_lying_key, LYING_KEYS);
   cases_add("lengths that wrap around", test_wrapping_length, NULL);
+  cases_add("certificates of 64 KiB", test_large, NULL);
   cases_add("a point of another curve", test_wrong_curve, NULL);
   cases_add("DER that is cut", test_short_der, NULL);
   cases_add("random bytes", test_random_der, NULL);

@@ -233,6 +233,20 @@ static void test_at_rest(void **state) {
   expect_nothing_begun("hbeat_init()");
 }
 
+static void test_under_way(void **state) {
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+
+  (void)state;
+  in_hand("a client under way", TEXT(""));
+  expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
+  expect_error("a start", hbeat_start(&client, &beat, &reply), HBEAT_OK);
+  expect_bytes("explained", hbeat_explain(&client),
+      strlen(hbeat_explain(&client)),
+      TEXT("api.lucit.app has not answered yet"));
+  hbeat_close(&client);
+}
+
 /* Row: a request that is none, and a word of the explanation. */
 static const struct request_row {
   const char *name;
@@ -415,6 +429,7 @@ int main(void) {
   cases_add_rows(test_token, TOKENS);
   cases_add("a client of zeros", test_zeros, NULL);
   cases_add("a client at rest", test_at_rest, NULL);
+  cases_add("a client under way", test_under_way, NULL);
   cases_add_rows(test_bad_request, REQUESTS);
   cases_add_rows(test_port, PORTS);
   cases_add_rows(test_no_randomness, NO_RANDOMNESS);
