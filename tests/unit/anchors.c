@@ -746,6 +746,33 @@ static void test_large(void **state) {
   }
 }
 
+/* Row: what stands in a root where it says that it is a CA's. */
+static const struct flag_row {
+  const char *name;
+  const char *bytes;
+  bool is_ca;
+} FLAGS[] = {
+    {"the flag of a CA", "\x30\x03\x01\x01\xFF", .is_ca = true},
+    {"a flag that is false", "\x30\x03\x01\x01\x00", .is_ca = false},
+    {"a flag of no byte, and a byte", "\x30\x03\x01\x00\xFF", .is_ca = false},
+};
+
+static void test_flag(void **state) {
+  const struct flag_row *row = *state;
+  unsigned char der[4096];
+  size_t size = copy_der(der, P256), at = 0;
+  static char text[8192];
+  hbeat_anchors a;
+
+  while (memcmp(der + at, FLAGS[0].bytes, 5) != 0) at++;
+  memcpy(der + at, row->bytes, 5);
+  size = write_der(text, der, size);
+  in_hand(row->name, text, size);
+  expect_error("the outcome", load_whole(&a, text, size), HBEAT_OK);
+  expect_counts(&a, 2, 0);
+  expect_int("the flag", a.list[0].flags, row->is_ca ? BR_X509_TA_CA : 0);
+}
+
 /* The point of P-384 under the name of P-521, which is one byte away. */
 static void test_wrong_curve(void **state) {
   static const char NAME[] = "\x2B\x81\x04\x00\x22";
@@ -1285,6 +1312,7 @@ int main(void) {
   cases_add_rows(test_lying_key, LYING_KEYS);
   cases_add("lengths that wrap around", test_wrapping_length, NULL);
   cases_add("certificates of 64 KiB", test_large, NULL);
+  cases_add_rows(test_flag, FLAGS);
   cases_add("a point of another curve", test_wrong_curve, NULL);
   cases_add("DER that is cut", test_short_der, NULL);
   cases_add("random bytes", test_random_der, NULL);
