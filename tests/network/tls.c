@@ -4,6 +4,8 @@
 #include "peer.h"
 #include "virtual.h"
 
+#include <errno.h>
+
 /* A server that a player gets its reply from. */
 struct good_row {
   const char *name;
@@ -324,10 +326,13 @@ static void nobody_listens(void **state) {
   static struct player p;
   uint16_t port = peer_start(&good);
   int before = open_descriptors();
+  char end[64];
 
   peer_stop(state);
   player_open(&p, port);
   player_expect(&p, &player_beat, HBEAT_ERR_CONNECT);
+  snprintf(end, sizeof end, ": connection refused (errno %d)", ECONNREFUSED);
+  check_end(hbeat_explain(&p.client), end);
   check_failure(&p, HBEAT_ERR_CONNECT, before);
 }
 
