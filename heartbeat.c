@@ -381,42 +381,51 @@ static bool is_missing(const char *text) {
 /* Every byte of a word is this one. */
 #define BYTES(b) ((size_t)-1 / 0xFF * (b))
 
-/* How many bytes at the front are ASCII, not below `low`, and neither of two
- * others; on big-endian machines less, at times, than there are.  A word at a
- * time: that is five times as fast as a byte at a time, and long texts are all
- * that a request is made of. */
-static inline size_t run_length(span in, byte low, byte other, byte another) {
-  byte stops[sizeof(size_t)];
-  const byte *at = in.at;
-  size_t word = 0;
+/* How many bytes of a word are 0 before the first that is not. */
+static inline size_t zeros_before(size_t word) {
+  byte bytes[sizeof word + 1];
   size_t n = 0;
 
-  for (size_t words = length_of(in) / sizeof word; words > 0; words--) {
-    memcpy(&word, at, sizeof word);
-    /* In each difference a byte that stops the run sets its highest bit.  What
-     * it borrows of the bytes above it may set theirs, too. */
-    word |= (word - BYTES(low)) | ((word ^ BYTES(other)) - BYTES(1)) |
-        ((word ^ BYTES(another)) - BYTES(1));
-    word &= BYTES(0x80);
-    if (word != 0) {
-      memcpy(stops, &word, sizeof stops);
-      while (stops[n] == 0) n++;
-      return (size_t)(at - in.at) + n;
-    }
-    at += sizeof word;
+  memcpy(bytes, &word, sizeof word);
+  bytes[sizeof word] = 1; /* an end that even an analyser sees */
+  while (bytes[n] == 0) n++;
+  return n;
+}
+
+/* Where the bytes at the front end that are ASCII, not below `low`, and neither
+ * of two others; on big-endian machines before that, at times.  A word at a
+ * time: that is five times as fast as a byte at a time, and long texts are all
+ * that a request is made of. */
+static inline const byte *end_of_run(
+    span in, byte low, byte other, byte another) {
+  const byte *at = in.at;
+  size_t word = 0;
+
+  if ((size_t)(in.end - at) >= sizeof word) {
+    const byte *last = in.end - sizeof word; /* where a word can begin */
+    do {
+      memcpy(&word, at, sizeof word);
+      /* In each difference a byte that stops the run sets its highest bit.
+       * What it borrows of the bytes above it may set theirs, too. */
+      word |= (word - BYTES(low)) | ((word ^ BYTES(other)) - BYTES(1)) |
+          ((word ^ BYTES(another)) - BYTES(1));
+      word &= BYTES(0x80);
+      if (word != 0) return at + zeros_before(word);
+      at += sizeof word;
+    } while (at <= last);
   }
   while (
       at < in.end && *at >= low && *at < 0x80 && *at != other && *at != another)
     at++;
-  return (size_t)(at - in.at);
+  return at;
 }
 
 /* Visible ASCII, one byte or more: no space and no control byte, so that it
  * cannot break out of a header field.  `text` may be NULL. */
 static bool is_visible_text(const char *text) {
   if (is_missing(text)) return false;
-  size_t size = strlen(text);
-  return run_length(span_of(text, size), 0x21, 0x7F, 0x7F) == size;
+  span in = span_of(text, strlen(text));
+  return end_of_run(in, 0x21, 0x7F, 0x7F) == in.end;
 }
 
 /* ==== UTF-8 (RFC 3629) ================================================== */
@@ -473,9 +482,10 @@ static size_t utf8_write(uint32_t code, byte out[4]) {
 
 ASSERT(a_character_fits_any_window, UNIT_MAX <= 16); /* of hbeat_pull() */
 
-/* How many bytes at the front stand inside a JSON string as they are. */
-static size_t plain_length(span in) {
-  return run_length(in, 0x20, '"', '\\');
+/* Where the bytes at the front end that stand inside a JSON string as they
+ * are. */
+static const byte *end_of_plain(span in) {
+  return end_of_run(in, 0x20, '"', '\\');
 }
 
 /* Writes the first character of a string as it stands inside a JSON string, and
@@ -583,7 +593,7 @@ static scan_result scan_string(span *in) {
   uint32_t code;
 
   while (r == SCAN_OK) {
-    in->at += plain_length(*in);
+    in->at = end_of_plain(*in);
     if (in->at >= in->end) return SCAN_SHORT;
     if (scan_byte(in, '"')) return SCAN_OK;
     if (*in->at < 0x20) return SCAN_OTHER;
@@ -635,7 +645,7 @@ static size_t take_escape(span *in, byte unit[4]) {
 static size_t literal_length(span in) {
   span rest = in;
 
-  rest.at += plain_length(rest);
+  rest.at = end_of_plain(rest);
   while (rest.at < rest.end && *rest.at != '\\' && *rest.at != '\0') rest.at++;
   return (size_t)(rest.at - in.at);
 }
@@ -1268,7 +1278,8 @@ static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
   const byte *from = (const byte *)x->out.next;
   byte unit[UNIT_MAX];
 
-  if (x->out.escaped) taken = plain_length(span_of(from, taken));
+  if (x->out.escaped)
+    taken = (size_t)(end_of_plain(span_of(from, taken)) - from);
   size_t size = taken;
   if (taken == 0) {
     size = json_escape(span_of(from, x->out.left), unit, &taken);
@@ -1694,7 +1705,7 @@ static hbeat_error line_bytes(
   if (size > x->in.head_left) size = x->in.head_left;
   if (!x->in.after_cr) { /* or else the next byte decides */
     if (x->in.state != CHUNK_END)
-      run = run_length(span_of(in, size), 0x20, 0x7F, 0x7F);
+      run = (size_t)(end_of_run(span_of(in, size), 0x20, 0x7F, 0x7F) - in);
     ends = size - run >= 2 && in[run] == '\r' && in[run + 1] == '\n';
   }
   *used = run + (ends ? 2 : 0);
