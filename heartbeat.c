@@ -430,33 +430,30 @@ static bool is_visible_text(const char *text) {
 
 /* ==== UTF-8 (RFC 3629) ================================================== */
 
-/* Measures the sequence at `p`, of which `size` bytes are there, at least one.
- *
- *     1 to 4   it is valid, and so long
- *     0        the input ends inside it
- *     -n       it is invalid: its first n bytes are one error, to be replaced
- *              by one U+FFFD
- */
-static int utf8_length(const byte *p, size_t size) {
-  int length = 2;
+/* One character, of a span that is not empty.  Where it is SCAN_OTHER, what the
+ * span moves past is one error, to be replaced by one U+FFFD. */
+static scan_result scan_utf8(span *in) {
+  byte first = *in->at++;
+  int behind = 1;  /* bytes behind the first */
   byte low = 0x80; /* the range of the second byte ... */
   byte high = 0xBF;
 
-  if (p[0] < 0x80) return 1;
-  if (p[0] < 0xC2 || p[0] > 0xF4) return -1;
-  if (p[0] >= 0xE0) length = 3;
-  if (p[0] >= 0xF0) length = 4;
-  if (p[0] == 0xE0) low = 0xA0;  /* below: a longer form than needed */
-  if (p[0] == 0xED) high = 0x9F; /* above: a surrogate */
-  if (p[0] == 0xF0) low = 0x90;  /* below: a longer form than needed */
-  if (p[0] == 0xF4) high = 0x8F; /* above: beyond U+10FFFF */
-  for (int i = 1; i < length; i++) {
-    if ((size_t)i >= size) return 0;
-    if (p[i] < low || p[i] > high) return -i;
+  if (first < 0x80) return SCAN_OK;
+  if (first < 0xC2 || first > 0xF4) return SCAN_OTHER;
+  if (first >= 0xE0) behind = 2;
+  if (first >= 0xF0) behind = 3;
+  if (first == 0xE0) low = 0xA0;  /* below: a longer form than needed */
+  if (first == 0xED) high = 0x9F; /* above: a surrogate */
+  if (first == 0xF0) low = 0x90;  /* below: a longer form than needed */
+  if (first == 0xF4) high = 0x8F; /* above: beyond U+10FFFF */
+  for (; behind > 0; behind--) {
+    if (in->at >= in->end) return SCAN_SHORT;
+    if (*in->at < low || *in->at > high) return SCAN_OTHER;
+    in->at++;
     low = 0x80; /* ... and of those behind it */
     high = 0xBF;
   }
-  return length;
+  return SCAN_OK;
 }
 
 /* Writes a code point; returns its length. */
@@ -495,14 +492,11 @@ static const byte *end_of_plain(span in) {
 static size_t json_escape(span in, byte unit[UNIT_MAX], size_t *taken) {
   static const char hex[] = "0123456789abcdef";
   const byte *text = in.at;
-  int length = utf8_length(text, length_of(in));
+  scan_result r = scan_utf8(&in);
   size_t size = 0;
 
-  if (length <= 0) {
-    *taken = length < 0 ? (size_t)-length : length_of(in);
-    return utf8_write(REPLACEMENT, unit);
-  }
-  *taken = (size_t)length;
+  *taken = (size_t)(in.at - text);
+  if (r != SCAN_OK) return utf8_write(REPLACEMENT, unit);
   if (*text < 0x20) {
     memcpy(unit, "\\u00", 4);
     unit[4] = (byte)hex[*text >> 4];
@@ -597,14 +591,8 @@ static scan_result scan_string(span *in) {
     if (in->at >= in->end) return SCAN_SHORT;
     if (scan_byte(in, '"')) return SCAN_OK;
     if (*in->at < 0x20) return SCAN_OTHER;
-    if (*in->at == '\\') {
-      r = scan_escape(in, &code);
-      continue;
-    }
-    int length = utf8_length(in->at, length_of(*in));
-    if (length == 0) return SCAN_SHORT;
-    if (length < 0) return SCAN_OTHER;
-    in->at += length;
+    if (*in->at == '\\') r = scan_escape(in, &code);
+    else r = scan_utf8(in);
   }
   return r;
 }
