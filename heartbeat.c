@@ -315,8 +315,8 @@ static scan_result scan_mark(span *in, char c) {
   return in->at >= in->end ? SCAN_SHORT : SCAN_OTHER;
 }
 
-static bool at_digit(span in) {
-  return in.at < in.end && is_digit(*in.at);
+static bool at_digit(const span *in) {
+  return in->at < in->end && is_digit(*in->at);
 }
 
 /* A word, to the letter. */
@@ -333,7 +333,7 @@ static scan_result scan_word(span *in, const char *word) {
 static scan_result scan_digits(span *in) {
   if (in->at >= in->end) return SCAN_SHORT;
   if (!is_digit(*in->at)) return SCAN_OTHER;
-  while (at_digit(*in)) in->at++;
+  while (at_digit(in)) in->at++;
   return SCAN_OK;
 }
 
@@ -341,7 +341,7 @@ static scan_result scan_digits(span *in) {
 static bool scan_number(span *in, int count, int *number) {
   *number = 0;
   for (; count > 0; count--) {
-    if (!at_digit(*in)) return false;
+    if (!at_digit(in)) return false;
     *number = *number * 10 + (*in->at - '0');
     in->at++;
   }
@@ -354,7 +354,7 @@ static uint64_t take_digits(
     span *in, size_t count, uint64_t n, uint64_t limit) {
   for (; count > 0; count--) {
     unsigned digit = 0;
-    if (at_digit(*in)) digit = *in->at++ - (unsigned)'0';
+    if (at_digit(in)) digit = *in->at++ - (unsigned)'0';
     n = n > limit / 8 ? limit + 1 : n * 10 + digit;
     if (n > limit) n = limit + 1;
   }
@@ -573,7 +573,7 @@ static scan_result scan_escape(span *in, uint32_t *code) {
   static const char letters[] = "\"\\/bfnrt";
   static const char meanings[] = "\"\\/\b\f\n\r\t";
 
-  if (length_of(*in) < 2) return SCAN_SHORT;
+  if (in->end - in->at < 2) return SCAN_SHORT;
   const char *letter = memchr(letters, in->at[1], sizeof letters - 1);
   if (!letter) return scan_code_point(in, code);
   *code = (byte)meanings[letter - letters];
@@ -909,7 +909,7 @@ static bool to_unix(const calendar t, int64_t *unix_s) {
 static bool scan_month(span *in, int *month) {
   static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-  if (length_of(*in) < 3) return false;
+  if (in->end - in->at < 3) return false;
   for (*month = 1; *month <= 12; ++*month) {
     if (memcmp(in->at, names + 3 * (*month - 1), 3) != 0) continue;
     in->at += 3;
