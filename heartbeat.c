@@ -610,8 +610,10 @@ static hbeat_json_type type_of(byte first) {
   }
 }
 
-/* A value that was parsed: its text is there, its type in its first byte. */
+/* A value that was parsed: its text is there, its type in its first byte.  None
+ * where there is no text. */
 static hbeat_json value_between(const byte *start, const byte *end) {
+  if (start >= end) return no_value;
   return (hbeat_json){
       type_of(*start), (const char *)start, (size_t)(end - start)};
 }
@@ -800,15 +802,16 @@ static hbeat_error take_value(
   json_part next = BEGINNING;
   hbeat_error e = HBEAT_OK;
 
-  *value = no_value;
   skip_space(in);
   const byte *start = in->at;
+  const byte *end = start;
   while (e == HBEAT_OK && (next == BEGINNING || around.depth > 0)) {
     if (next == BEGINNING) e = scan_beginning(in, &around, &next);
     else e = scan_continuation(in, &around, &next);
     if (search && e == HBEAT_OK) search_part(search, &around, next, in->at);
   }
-  if (e == HBEAT_OK) *value = value_between(start, in->at);
+  if (e == HBEAT_OK) end = in->at;
+  *value = value_between(start, end);
   return e;
 }
 
