@@ -143,6 +143,13 @@ static span span_of(const void *bytes, size_t size) {
   return s;
 }
 
+/* The bytes of a text, without its NUL. */
+static span span_of_text(const char *text) {
+  span s = {(const byte *)text, (const byte *)strchr(text, '\0')};
+
+  return s;
+}
+
 static size_t length_of(span s) {
   return (size_t)(s.end - s.at);
 }
@@ -363,12 +370,11 @@ static uint64_t take_digits(
 
 /* Reads a text of digits alone.  False where it is none, or does not fit. */
 static bool read_count(const char *text, int64_t *number) {
-  size_t size = strlen(text);
-  span in = span_of(text, size);
+  span in = span_of_text(text);
   span rest = in;
 
   if (scan_digits(&rest) != SCAN_OK || rest.at < rest.end) return false;
-  uint64_t n = take_digits(&in, size, 0, INT64_MAX);
+  uint64_t n = take_digits(&in, length_of(in), 0, INT64_MAX);
   if (n > INT64_MAX) return false;
   *number = (int64_t)n;
   return true;
@@ -424,7 +430,7 @@ static inline const byte *end_of_run(
  * cannot break out of a header field.  `text` may be NULL. */
 static bool is_visible_text(const char *text) {
   if (is_missing(text)) return false;
-  span in = span_of(text, strlen(text));
+  span in = span_of_text(text);
   return end_of_run(in, 0x21, 0x7F, 0x7F) == in.end;
 }
 
@@ -961,13 +967,14 @@ static bool scan_pattern(span *in, const char *pattern, calendar t) {
 static int64_t read_http_date(const char *text) {
   static const char forms[][18] = {
       ", 2 b 0 3:4:5 GMT", ", 2-b-y 3:4:5 GMT", " b e 3:4:5 0"};
+  span in = span_of_text(text);
 
-  while (is_letter(*text)) text++; /* the weekday */
+  while (in.at < in.end && is_letter(*in.at)) in.at++; /* the weekday */
   for (size_t i = 0; i < COUNT(forms); i++) {
-    span in = span_of(text, strlen(text));
+    span rest = in;
     calendar t = {0};
     int64_t unix_s;
-    if (!scan_pattern(&in, forms[i], t) || in.at < in.end) continue;
+    if (!scan_pattern(&rest, forms[i], t) || rest.at < rest.end) continue;
     if (to_unix(t, &unix_s)) return unix_s;
   }
   return HBEAT_NONE;
@@ -995,7 +1002,7 @@ static bool scan_offset(span *in, int64_t *offset_s) {
 /* A time of the API: RFC 3339 with any fraction, which is cut off; or without
  * T and offset. */
 static int64_t read_api_time(const char *text) {
-  span in = span_of(text, strlen(text));
+  span in = span_of_text(text);
   calendar t;
   int64_t unix_s;
   int64_t offset_s;
@@ -2380,8 +2387,8 @@ static void end_record(hbeat_memory *m, memory_record *r, hbeat_call call,
   char texts[HBEAT_INSTRUCTION_MAX];
   if (!message) message = "";
   if (!data || !is_object(data)) data = "";
-  span first = span_of(message, strlen(message));
-  span second = span_of(data, strlen(data));
+  span first = span_of_text(message);
+  span second = span_of_text(data);
 
   cut_text(&first, sizeof texts);
   size_t message_size = length_of(first);
@@ -2475,7 +2482,7 @@ static bool take_old_record(hbeat_memory *m, const old_record *old) {
   if (find_record(m, old->lcuid)) return false;
   if (!first_nul || end[-1] != '\0') return false;
   span first = span_of(old->texts, (size_t)(first_nul - old->texts));
-  span second = span_of(first_nul + 1, strlen(first_nul + 1));
+  span second = span_of_text(first_nul + 1);
   size_t size = bare_size(old->lcuid) + length_of(first) + length_of(second);
   if (size > free_size(m)) {
     if (old->state == WAITING) return true;
@@ -2573,13 +2580,13 @@ static const char *why_failed(const hbeat_instruction *i, size_t texts_size) {
 APART static bool add_instruction(
     hbeat_memory *m, const hbeat_instruction *i, int64_t server_time_s) {
   int64_t soon_s = server_time_s;
-  span first = span_of(i->name, i->name ? strlen(i->name) : 0);
+  span first = span_of_text(i->name ? i->name : "");
   span second = span_of(i->parameters.text, i->parameters.size);
   const char *failed = why_failed(i, length_of(first) + length_of(second));
 
   if (soon_s < INT64_MAX - SOON_S) soon_s += SOON_S;
   if (failed) {
-    first = span_of(failed, strlen(failed));
+    first = span_of_text(failed);
     second.end = second.at;
   }
   size_t size = bare_size(i->lcuid) + length_of(first) + length_of(second);
