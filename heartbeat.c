@@ -3014,35 +3014,33 @@ static size_t dns_query(
   return (size_t)(at - out);
 }
 
-/* Appends the labels at *in to a name as queries have it: the length of each,
- * which is below any letter, and its bytes in lower case.  Moves *in to what
- * ends them, the root's label or a pointer.  False where they are malformed,
- * or make the name too long. */
-static bool dns_labels(
-    span message, const byte **in, byte name[DNS_NAME], size_t *size) {
-  const byte *at = *in;
+/* Appends labels to a name as queries have it: the length of each, which is
+ * below any letter, and its bytes in lower case.  Returns what ends them, the
+ * root's label or a pointer; NULL where they are malformed, or make the name
+ * too long. */
+static const byte *dns_labels(span in, byte name[DNS_NAME], size_t *size) {
+  unsigned left = 0; /* of the present label */
 
-  while (at < message.end) {
-    size_t length = *at;
-    if (length == 0 || length >= DNS_POINTER) break;
-    if (length > LABEL_MAX) return false;
-    if (length >= (size_t)(message.end - at)) return false;
-    if (*size + length + 1 >= DNS_NAME) return false; /* the root's, too */
-    for (size_t i = 0; i <= length; i++)
-      name[*size + i] = (byte)to_lower(at[i]);
-    *size += length + 1;
-    at += length + 1;
+  for (; in.at < in.end; in.at++) {
+    byte c = *in.at;
+    if (left == 0) {
+      if (c == 0 || c >= DNS_POINTER) return in.at;
+      if (c > LABEL_MAX) return NULL;
+      left = c + 1u;
+    }
+    if (*size >= DNS_NAME - 1) return NULL; /* the root's, too */
+    name[(*size)++] = (byte)to_lower(c);
+    left--;
   }
-  *in = at;
-  return at < message.end;
+  return NULL;
 }
 
 /* Where a pointer in a name leads; NULL where it is malformed.  It must lead to
  * before the part of the name that it ends, so that no chain is endless. */
 static const byte *dns_pointer(span message, const byte *at, const byte *part) {
-  if (message.end - at < 2) return NULL;
-  const byte *place = message.at + (read_16(at) & 0x3FFF);
-  return place < part ? place : NULL;
+  size_t place = read_16(at) & 0x3FFF;
+
+  return place < (size_t)(part - message.at) ? message.at + place : NULL;
 }
 
 /* Takes a name off a message, and moves *in behind it.  It comes as queries
@@ -3054,15 +3052,16 @@ static size_t dns_name(span message, const byte **in, byte name[DNS_NAME]) {
 
   memset(name, 0, DNS_NAME);
   for (int jumps = 0; jumps <= DNS_JUMPS; jumps++) {
-    const byte *at = part;
-    if (!dns_labels(message, &at, name, &size)) return 0;
+    const byte *at = dns_labels((span){part, message.end}, name, &size);
+    if (!at) return 0;
     if (*at == 0) { /* the root */
       if (jumps == 0) *in = at + 1;
       return size + 1;
     }
+    if (message.end - at < 2) return 0;
+    if (jumps == 0) *in = at + 2;
     part = dns_pointer(message, at, part);
     if (!part) return 0;
-    if (jumps == 0) *in = at + 2;
   }
   return 0;
 }
