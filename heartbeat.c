@@ -3070,11 +3070,21 @@ static size_t dns_name(span message, const byte **in, byte name[DNS_NAME]) {
 typedef struct dns_record {
   byte name[DNS_NAME];
   byte target[DNS_NAME]; /* of a CNAME */
+  byte ip[16];           /* of an A, in its first four bytes, or an AAAA */
   unsigned type;         /* 0: it is of another class */
   uint32_t ttl_s;
-  const byte *data;
-  size_t size;
 } dns_record;
+
+/* Moves *in past the data of a record; its first bytes are an address, if it
+ * has one.  False where it is cut short. */
+static bool dns_data(span message, const byte **in, size_t size, byte ip[16]) {
+  for (size_t i = 0; i < size; i++) {
+    if (*in >= message.end) return false;
+    if (i < 16) ip[i] = **in;
+    ++*in;
+  }
+  return true;
+}
 
 /* Takes a record off a message, and moves *in behind it.  False where it is
  * malformed. */
@@ -3085,16 +3095,14 @@ static bool dns_take_record(span message, const byte **in, dns_record *r) {
   r->type = read_16(at + 2) == CLASS_IN ? read_16(at) : 0;
   r->ttl_s = (uint32_t)read_16(at + 4) << 16 | read_16(at + 6);
   if (r->ttl_s > INT32_MAX) r->ttl_s = 0; /* RFC 2181 section 8 */
-  r->size = read_16(at + 8);
-  r->data = at + 10;
-  if (r->size > (size_t)(message.end - r->data)) return false;
-  *in = r->data + r->size;
+  size_t size = read_16(at + 8);
+  at += 10;
+  *in = at;
+  if (!dns_data(message, in, size, r->ip)) return false;
   switch (r->type) {
-  case TYPE_A: return r->size == 4;
-  case TYPE_AAAA: return r->size == 16;
-  case TYPE_CNAME:
-    at = r->data;
-    return dns_name(message, &at, r->target) > 0 && at == *in;
+  case TYPE_A: return size == 4;
+  case TYPE_AAAA: return size == 16;
+  case TYPE_CNAME: return dns_name(message, &at, r->target) > 0 && at == *in;
   default: return true;
   }
 }
@@ -3141,6 +3149,7 @@ typedef struct dns_walk {
 
 /* Takes what a record says of the name. */
 static void see_record(dns_walk *w, const dns_record *r) {
+  size_t size = r->type == TYPE_A ? 4 : 16;
   byte ip[16];
 
   if (memcmp(r->name, w->name, sizeof w->name) != 0) return;
@@ -3152,7 +3161,7 @@ static void see_record(dns_walk *w, const dns_record *r) {
     return;
   }
   memcpy(ip, v4_prefix, sizeof v4_prefix);
-  memcpy(ip + sizeof ip - r->size, r->data, r->size);
+  memcpy(ip + sizeof ip - size, r->ip, size);
   add_address(w->found, ip);
 }
 
@@ -3162,7 +3171,7 @@ APART static bool walk_records(dns_walk *w) {
 
   w->is_alias = false;
   for (unsigned i = 0; i < w->answer_count; i++) {
-    dns_record r;
+    dns_record r = {.type = 0};
     if (!dns_take_record(w->message, &at, &r)) return false;
     see_record(w, &r);
   }
