@@ -2947,7 +2947,8 @@ static void add_address(hbeat_addresses *a, const byte ip[16]) {
   if (place > a->count) place = a->count;
   if (place >= COUNT(a->list)) return;
   if (a->count < COUNT(a->list)) a->count++;
-  memmove(a->list[place + 1], a->list[place], (a->count - place - 1) * 16u);
+  for (unsigned i = a->count - 1; i > place; i--)
+    memmove(a->list[i], a->list[i - 1], 16);
   memcpy(a->list[place], ip, 16);
 }
 
