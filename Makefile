@@ -6,6 +6,7 @@
 # make mutants    changes of heartbeat.c that no test notices, of MUTANTS (300)
 # make fleet      a million devices for a day, simulated
 # make pictures   the client's states and an instruction's life, drawn
+# make proof      no input makes parts of heartbeat.c do what is undefined
 # make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
 #                 mbedTLS and others; needs what tests/bench/run names
@@ -274,6 +275,10 @@ MUTANTS = 300
 mutants:
 	B=$B tests/mutants/mutants.py $(MUTANTS)
 
+# Needs Frama-C (Debian's frama-c-base).
+proof:
+	B=$B tests/proof/run
+
 # What of heartbeat.c the C tests reach.
 coverage:
 	$(MAKE) B=$B/coverage CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage programs
@@ -425,4 +430,4 @@ clean:
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
         clang sanitized m32 memcheck coverage lint check bench stack units \
         machines stacks static size sbom install uninstall deb deb-test \
-        hooks-test mutants clean
+        hooks-test mutants proof clean
