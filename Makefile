@@ -10,6 +10,9 @@
 # make coverage   lines and branches of heartbeat.c that the tests reach
 # make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
 #                 mbedTLS and others; needs what tests/bench/run names
+
+# make mcdc       which of its conditions they show to decide
+# make bench      instructions and system calls, beside curl
 # make stack      bytes of stack that each call takes, and a heartbeat
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
 # make stacks     the same on other MACHINES
@@ -287,6 +290,24 @@ coverage:
 	    $(NETWORK:$B/%=$B/coverage/%)
 	gcov -nb -o $B/coverage heartbeat.c | sed -n "/'heartbeat.c'/,/^Calls/p"
 
+# Which conditions of heartbeat.c the C tests show to decide.  Only heartbeat.c
+# is measured.
+MCDC = -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc
+
+mcdc:
+	$(MAKE) B=$B/mcdc CC=clang-19 CFLAGS="-O1 -g $(MCDC)" \
+	    $B/mcdc/heartbeat.o $B/mcdc/codec.o
+	$(MAKE) B=$B/mcdc CC=clang-19 CFLAGS="-O1 -g" \
+	    LDFLAGS=-fprofile-instr-generate programs
+	rm -rf $B/mcdc/raw
+	LLVM_PROFILE_FILE=$(abspath $B)/mcdc/raw/%p.profraw B=$B/mcdc tests/run \
+	    $(UNIT:$B/%=$B/mcdc/%) $(NETWORK:$B/%=$B/mcdc/%)
+	llvm-profdata-19 merge -o $B/mcdc/profile $B/mcdc/raw/*.profraw
+	llvm-cov-19 export -format=text -instr-profile $B/mcdc/profile \
+	    $B/mcdc/network/walk >$B/mcdc/coverage.json
+	ARGUMENT="$B/mcdc/coverage.json tests/mcdc/undecided" \
+	    tests/run tests/mcdc/report.py
+
 # What the makers of firmware ask of code that they take in.
 STRICT = -Wswitch-enum -Wimplicit-fallthrough -Wundef -Wvla
 STRICT_GCC = $(STRICT) -Wlogical-op -Wcast-align=strict
@@ -431,3 +452,4 @@ clean:
         clang sanitized m32 memcheck coverage lint check bench stack units \
         machines stacks static size sbom install uninstall deb deb-test \
         hooks-test mutants proof clean
+        hooks-test mutants mcdc clean
