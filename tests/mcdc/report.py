@@ -1,128 +1,164 @@
 #!/usr/bin/env python3
-"""Which conditions of heartbeat.c the tests have not shown to decide.
+"""What of heartbeat.c the tests do not reach, or do not show to decide.
 
-usage: report.py COVERAGE.json LIST
+usage: report.py CONDITIONS LINES LIST
 
-COVERAGE.json is what `llvm-cov export -format=text` says of a program that was
-compiled with -fcoverage-mcdc.  A condition of a decision that has several is
-shown to decide by MC/DC: two tests that differ in this condition alone, as far
-as the others are looked at, and in the outcome.  One that is a decision by
-itself is shown by both outcomes.
+CONDITIONS is what `llvm-cov export -format=text` says of a program that was
+compiled with -fcoverage-mcdc, LINES what it says with -format=lcov.
 
-LIST names those that may stay undecided, a line each,
+A condition of a decision that has several is shown to decide by MC/DC: two
+tests that differ in this condition, as far as the others are looked at, and in
+the outcome.  One that is a decision by itself is shown by both outcomes.  A
+line is reached where a test has run it.
 
-    FUNCTION: DECISION: NUMBER: REASON
+LIST names what may stay so, and below each, indented, why:
 
-where NUMBER of the conditions are undecided.  Prints TAP: a test for each line
-of LIST, which fails where the tests say otherwise now, and one for each decision that
-LIST does not have.
+    FUNCTION: DECISION
+    FUNCTION: DECISION, condition N of M
+    FUNCTION: LINES
+
+Line numbers are not in it, as they change with all that stands above.  Prints
+TAP: a test for each line of LIST, which fails where the tests say otherwise
+now, and one for all that LIST does not have, which fails.
 """
 import json
 import re
 import sys
+from collections import Counter
+from itertools import groupby
 
-tests = 0
-failures = 0
 
-
-def test(good, name, why=""):
-    global tests, failures
-    tests += 1
-    print(("ok" if good else "not ok"), tests, "-", name)
-    if not good:
-        failures += 1
-        print("#    ", why)
+def squeezed(text):
+    return " ".join(text.split())
 
 
 def text_of(source, region):
-    """The source text of a region, on one line."""
+    """The source text of a region: where it begins, where it ends."""
     first, from_column, last, to_column = region[:4]
     lines = source[first - 1:last]
     lines[-1] = lines[-1][:to_column - 1]
     lines[0] = lines[0][from_column - 1:]
-    return " ".join(" ".join(lines).split())
+    return squeezed(" ".join(lines))
 
 
 def is_of_a_switch(source, region):
-    """The regions of a switch are no conditions."""
+    """The branches of a switch are no conditions."""
     before = source[region[0] - 1][:region[1] - 1]
     return (re.search(r"\bswitch \($", before) is not None
             or re.match(r"(case|default)\b", text_of(source, region)) is not None)
 
 
-def function_at(source, line):
-    """The name of the function that a line is in: they begin at column 0."""
-    while line > 0:
-        name = re.match(r"[a-z].*?(\w+)\(", source[line - 1])
-        if name:
-            return name.group(1)
-        line -= 1
-    return "?"
-
-
 def within(inner, outer):
-    return tuple(outer[:2]) <= tuple(inner[:2]) and \
-        tuple(inner[2:4]) <= tuple(outer[2:4])
+    return outer[:2] <= inner[:2] and inner[2:4] <= outer[2:4]
 
 
-def undecided_of(coverage, source):
-    """Yields (function, text, number of undecided conditions, of how many)."""
-    decisions = coverage["mcdc_records"]
-    for d in decisions:
-        shown = d[-1]
-        if not all(shown):
-            yield function_at(source, d[0]), text_of(source, d), \
-                shown.count(False), len(shown)
-    for b in coverage["branches"]:
-        alone = not any(within(b, d) for d in decisions)
-        if alone and not is_of_a_switch(source, b) and 0 in b[4:6]:
-            yield function_at(source, b[0]), text_of(source, b), 1, 1
+def name_of_function(source, line):
+    """By the line of its opening brace; its first line has it at column 0."""
+    while not (match := re.match(r"\w.*?(\w+)\(", source[line - 1])):
+        line -= 1
+    return match.group(1)
 
 
-def conditions(coverage, source):
-    """How many conditions there are."""
-    return sum(not is_of_a_switch(source, b) for b in coverage["branches"])
+class Function:
+    """What is known of a function; see `llvm-cov export`."""
+
+    def __init__(self, exported, source, counts):
+        first, _, last = exported["regions"][0][:3]
+        self.name = name_of_function(source, first)
+        self.source = source
+        self.counts = {n: counts[n] for n in range(first, last + 1)
+                       if n in counts}
+        self.decisions = exported["mcdc_records"]
+        self.conditions = [b for b in exported["branches"]
+                           if not is_of_a_switch(source, b)]
+
+    def named(self, region):
+        return f"{self.name}: {text_of(self.source, region)}"
+
+    def undecided(self):
+        """Yields a name for each condition that is not shown to decide."""
+        incomplete = [d for d in self.decisions if not all(d[-1])]
+        for decision in incomplete:
+            shown = decision[-1]
+            for n, is_shown in enumerate(shown, 1):
+                if not is_shown:
+                    yield (self.named(decision)
+                           + f", condition {n} of {len(shown)}")
+        for c in self.conditions:
+            true_count, false_count = c[4:6]
+            if (true_count == 0 or false_count == 0) and \
+                    not any(within(c, d) for d in incomplete):
+                yield self.named(c)
+
+    def unreached(self):
+        """Yields a name for each row of lines that no test reaches."""
+        rows = groupby(self.counts, lambda number: self.counts[number] == 0)
+        for is_unreached, numbers in rows:
+            if is_unreached:
+                text = " ".join(self.source[n - 1] for n in numbers)
+                yield f"{self.name}: {squeezed(text)}"
+
+
+def read_counts(path, source):
+    """How often each line has run, {number: count}: those with code in it."""
+    counts = {}
+    is_heartbeat = False
+    for line in open(path, encoding="utf-8"):
+        if line.startswith("SF:"):
+            is_heartbeat = line.strip().endswith("/heartbeat.c")
+        if line.startswith("DA:") and is_heartbeat:
+            number, count = line[3:].split(",")[:2]
+            text = source[int(number) - 1].strip()
+            if text and not text.startswith(("/*", "* ")):
+                counts[int(number)] = int(count)
+    return counts
+
+
+def read_functions(conditions_path, lines_path):
+    data = json.load(open(conditions_path, encoding="utf-8"))["data"][0]
+    exported = [f for f in data["functions"]
+                if f["filenames"][0].endswith("/heartbeat.c")]
+    source = open(exported[0]["filenames"][0],
+                  encoding="utf-8").read().split("\n")
+    counts = read_counts(lines_path, source)
+    return [Function(f, source, counts) for f in exported]
 
 
 def read_list(path):
-    """The lines of the list: {(function, decision, number): reason}."""
-    allowed = {}
+    """The names in the list; each has its reason behind it."""
+    names = []
+    reasons = 0
     for line in open(path, encoding="utf-8"):
-        line = line.strip()
-        if line and not line.startswith("#"):
-            function, rest = line.split(": ", 1)
-            decision, number, reason = re.fullmatch(
-                r"(.*): (\d+): (.*)", rest).groups()
-            allowed[function, decision, int(number)] = reason
-    return allowed
+        if line[0].isspace():
+            reasons += line.strip() != ""
+        elif not line.startswith("#"):
+            assert reasons >= len(names), f"{names[-1]}: no reason"
+            names.append(squeezed(line))
+            reasons = len(names) - 1
+    assert reasons >= len(names), f"{names[-1]}: no reason"
+    return Counter(names)
 
 
 def main():
-    data = json.load(open(sys.argv[1], encoding="utf-8"))["data"][0]
-    coverage = next(f for f in data["files"]
-                    if f["filename"].endswith("heartbeat.c"))
-    source = open(coverage["filename"], encoding="utf-8").read().split("\n")
-    allowed = read_list(sys.argv[2])
-    found = set()
-    undecided = 0
-    for function, text, number, total in undecided_of(coverage, source):
-        undecided += number
-        key = function, text, number
-        found.add(key)
-        if key not in allowed:
-            test(False, f"{function}: {text}",
-                 f"{number} of {total} conditions: no test shows that they"
-                 " decide")
-    for function, text, number in allowed:
-        test((function, text, number) in found,
-             f"{function}: {text}: {number} undecided, as listed",
-             "the list says so, the tests say otherwise: mend the list")
-    total = conditions(coverage, source)
-    test(total > 0, "the conditions of heartbeat.c are found")
-    print(f"# note: {total - undecided} of {total} conditions of heartbeat.c"
-          " are shown to decide")
-    print(f"1..{tests}")
-    sys.exit(failures > 0)
+    functions = read_functions(sys.argv[1], sys.argv[2])
+    listed = read_list(sys.argv[3])
+    undecided = Counter(n for f in functions for n in f.undecided())
+    unreached = Counter(n for f in functions for n in f.unreached())
+    found = undecided + unreached
+    counts = [c for f in functions for c in f.counts.values()]
+    total = sum(len(f.conditions) for f in functions)
+
+    results = [(found[n] == listed[n], f"{n}: is as listed") for n in listed]
+    results += [(False, f"{n}: is neither shown nor listed")
+                for n in found if n not in listed]
+    results.append((total > 0 and max(counts) > 0, "heartbeat.c was measured"))
+    for number, (is_good, name) in enumerate(results, 1):
+        print("ok" if is_good else "not ok", number, "-", name)
+    print(f"# note: {total - undecided.total()} of {total} conditions are shown"
+          f" to decide, {sum(c > 0 for c in counts)} of {len(counts)} lines are"
+          f" reached; {listed.total()} are listed")
+    print(f"1..{len(results)}")
+    sys.exit(not all(is_good for is_good, _ in results))
 
 
 main()

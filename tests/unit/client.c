@@ -345,17 +345,58 @@ static void test_port(void **state) {
 
 /* ---- What the machine lacks --------------------------------------------- */
 
-static bool no_randomness;
+/* What seeds BearSSL's own generator. */
+enum seeder { NO_SEEDER, DRY_SEEDER };
+
+/* All that the machine has, which it may not have. */
+static struct {
+  int getrandom_errno; /* 0: it is there, and has randomness */
+  enum seeder seeder;
+  bool aes, ghash;    /* the processor computes them itself */
+  bool other_bearssl; /* than the header is of */
+} machine;
 
 /* In the place of libc's, for the library and for the test. */
 ssize_t getrandom(void *buffer, size_t length, unsigned flags) {
   (void)flags;
-  if (no_randomness) {
-    errno = EAGAIN;
+  if (machine.getrandom_errno != 0) {
+    errno = machine.getrandom_errno;
     return -1;
   }
   memset(buffer, 0x5A, length);
   return (ssize_t)length;
+}
+
+/* The linker puts what is named __wrap_ in the place of BearSSL's. */
+
+static int give_nothing(const br_prng_class **rng) {
+  (void)rng;
+  return 0;
+}
+
+br_prng_seeder __wrap_br_prng_seeder_system(const char **name) {
+  (void)name;
+  return machine.seeder == DRY_SEEDER ? give_nothing : NULL;
+}
+
+const br_block_ctr_class *__wrap_br_aes_x86ni_ctr_get_vtable(void) {
+  return machine.aes ? &br_aes_ct_ctr_vtable : NULL;
+}
+
+br_ghash __wrap_br_ghash_pclmul_get(void) {
+  return machine.ghash ? br_ghash_ctmul : NULL;
+}
+
+void __real_br_x509_minimal_init(br_x509_minimal_context *x,
+    const br_hash_class *hash, const br_x509_trust_anchor *anchors,
+    size_t count);
+
+/* Another version has a larger context, and clears all of it. */
+void __wrap_br_x509_minimal_init(br_x509_minimal_context *x,
+    const br_hash_class *hash, const br_x509_trust_anchor *anchors,
+    size_t count) {
+  if (machine.other_bearssl) memset(x, 0, sizeof *x + 64);
+  else __real_br_x509_minimal_init(x, hash, anchors, count);
 }
 
 /* A socket that connects and never answers. */
@@ -374,33 +415,93 @@ static int listener(uint16_t *port) {
   return fd;
 }
 
-/* Row: where it is first wanted: for a query, or for TLS. */
+/* Row: where it is first wanted: for a query, or for TLS; and what fails. */
 static const struct random_row {
   const char *name;
   const char *address;
+  int getrandom_errno;
+  enum seeder seeder;
 } NO_RANDOMNESS[] = {
-    {.name = "no randomness for TLS", .address = "127.0.0.1"},
-    {.name = "no randomness for a query", .address = NULL},
+    {"no randomness for TLS", .address = "127.0.0.1",
+        .getrandom_errno = EAGAIN},
+    {"no randomness for a query", .address = NULL, .getrandom_errno = EAGAIN},
+    {"no getrandom(), and no other source", .address = "127.0.0.1",
+        .getrandom_errno = ENOSYS, .seeder = NO_SEEDER},
+    {"no getrandom(), and a source that is dry", .address = "127.0.0.1",
+        .getrandom_errno = ENOSYS, .seeder = DRY_SEEDER},
 };
 
 static void test_no_randomness(void **state) {
   const struct random_row *row = *state;
   hbeat_config cfg = good();
   hbeat_reply reply;
+  hbeat_error e;
   int fd = listener(&cfg.address_port);
 
   cfg.address = row->address;
   cfg.hosts_path = "/dev/null";
   cfg.resolv_path = "/dev/null";
   in_hand(row->name, TEXT(""));
-  no_randomness = true;
   expect_error("init", hbeat_init(&client, &cfg), HBEAT_OK);
-  expect_error("send", hbeat_send(&client, &beat, &reply), HBEAT_ERR_TLS);
-  no_randomness = false;
+  machine.getrandom_errno = row->getrandom_errno;
+  machine.seeder = row->seeder;
+  e = hbeat_send(&client, &beat, &reply);
+  memset(&machine, 0, sizeof machine);
+  expect_error("send", e, HBEAT_ERR_TLS);
   expect_true(
       "explained", strstr(hbeat_explain(&client), "randomness") != NULL);
   hbeat_close(&client);
   close(fd);
+}
+
+/* Row: what the processor computes, and the suite that goes first then. */
+static const struct processor_row {
+  const char *name;
+  bool aes, ghash;
+  uint16_t suite;
+} PROCESSORS[] = {
+    {"AES and GHASH", .aes = true, .ghash = true,
+        .suite = BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+    {"AES without GHASH", .aes = true,
+        .suite = BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256},
+    {"GHASH without AES", .ghash = true,
+        .suite = BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256},
+    {"neither AES nor GHASH",
+        .suite = BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256},
+};
+
+static void test_processor(void **state) {
+  const struct processor_row *row = *state;
+  const br_ssl_engine_context *engine = &client.tls.context.eng;
+  hbeat_config cfg = good();
+  hbeat_error e;
+
+  in_hand(row->name, TEXT(""));
+  machine.aes = row->aes;
+  machine.ghash = row->ghash;
+  e = hbeat_init(&client, &cfg);
+  memset(&machine, 0, sizeof machine);
+  expect_error("init", e, HBEAT_OK);
+  expect_int("six suites", engine->suites_num, 6);
+  expect_int("the first", engine->suites_buf[0], row->suite);
+  hbeat_close(&client);
+}
+
+static void test_other_bearssl(void **state) {
+  hbeat_config cfg = good();
+  hbeat_reply reply;
+  hbeat_error e;
+
+  (void)state;
+  in_hand("another BearSSL than the header's", TEXT(""));
+  machine.other_bearssl = true;
+  e = hbeat_init(&client, &cfg);
+  memset(&machine, 0, sizeof machine);
+  expect_error("init", e, HBEAT_ERR_ARGUMENT);
+  expect_error(
+      "a start", hbeat_start(&client, &beat, &reply), HBEAT_ERR_ARGUMENT);
+  expect_nothing_begun("bearssl.h");
+  hbeat_close(&client);
 }
 
 static void test_no_descriptor(void **state) {
@@ -433,6 +534,8 @@ int main(void) {
   cases_add_rows(test_bad_request, REQUESTS);
   cases_add_rows(test_port, PORTS);
   cases_add_rows(test_no_randomness, NO_RANDOMNESS);
+  cases_add_rows(test_processor, PROCESSORS);
+  cases_add("another BearSSL than the header's", test_other_bearssl, NULL);
   cases_add("no descriptor left", test_no_descriptor, NULL);
   return cases_run("client");
 }

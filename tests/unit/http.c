@@ -288,6 +288,13 @@ static const struct frame_row {
         TEXT(OK_LINE "Content-Length: 16" SIXTY(" ")
                 TEN(" ") "      \r\n\r\n" GOOD),
         .error = HBEAT_OK, .keep_alive = true},
+    {"tabs behind what is kept of a line",
+        TEXT(OK_LINE "X: " NINETY("x") SIXTY("\t") "\r\n" SIXTEEN "\r\n" GOOD),
+        .error = HBEAT_OK, .keep_alive = true},
+    {"letters above ASCII behind what is kept of a line",
+        TEXT(OK_LINE "X: " NINETY("x") SIXTY("\xC3\xA9") "\r\n" SIXTEEN
+                                                         "\r\n" GOOD),
+        .error = HBEAT_OK, .keep_alive = true},
 
     /* RFC 9112 section 6.3: bodies that end with the connection */
     {"a body to the end", TEXT(OK_LINE "\r\n" GOOD), .how = CLOSED,
@@ -903,6 +910,11 @@ static const struct answer_row {
              "sage\":\"Unauthenticated.\"}\r\n0\r\n\r\n"),
         .error = HBEAT_ERR_STATUS, .http_status = 401, .keep_alive = true,
         .message = "Unauthenticated."},
+    {"401 that would have a proxy's log-in",
+        TEXT(
+            "HTTP/1.1 401 Unauthorized\r\nProxy-Authenticate: Basic\r\n" SIXTEEN
+            "\r\n" GOOD),
+        .error = HBEAT_ERR_STATUS, .http_status = 401, .keep_alive = true},
     {"401, empty",
         TEXT("HTTP/1.1 401 Unauthorized\r\n"
              "Content-Length: 0\r\n\r\n"),
@@ -1565,6 +1577,9 @@ static const struct reason_row {
     {"the reason of one that is encoded as it is",
         TEXT(OK_LINE
             "Content-Encoding: identity\r\nContent-Length: 2\r\n\r\nOK"),
+        .error = HBEAT_ERR_JSON, .what = "the body is no JSON object"},
+    {"the reason of one whose encoding has no name",
+        TEXT(OK_LINE "Content-Encoding:\r\nContent-Length: 2\r\n\r\nOK"),
         .error = HBEAT_ERR_JSON, .what = "the body is no JSON object"},
     {"the reason of one that says so for nothing",
         TEXT(OK_LINE "Content-Encoding: br\r\n" SIXTEEN "\r\n" GOOD),

@@ -1610,6 +1610,23 @@ static void test_far_from_nothing(void **state) {
   expect_error("now", offer("now", "reload", NONE), HBEAT_OK);
 }
 
+/* At the last second that a clock can show no time is far. */
+static void test_none_far(void **state) {
+  hbeat_reply reply = good_reply();
+  unsigned count = 0;
+
+  (void)state;
+  in_hand("the end of all time", TEXT(""));
+  forget();
+  reply.server_time_s = INT64_MAX;
+  reply.clock_offset_s = 0;
+  expect_error("the time", learn(m, &BEAT, &reply, HBEAT_OK), HBEAT_OK);
+  while (count < 400 &&
+      offer(numbered(count + 1), "reload", INT64_MAX) == HBEAT_OK)
+    count++;
+  expect_true("more than three quarters", used_bytes(m) > 8000);
+}
+
 static void test_forgotten(void **state) {
   static const unsigned reported[] = {11, 3, 5, 16};
 
@@ -2219,6 +2236,7 @@ int main(void) {
   cases_add("as many as are counted", test_count, NULL);
   cases_add("those that wait for a far time", test_far, NULL);
   cases_add("a time, and no server's time", test_far_from_nothing, NULL);
+  cases_add("a time at the end of all time", test_none_far, NULL);
   cases_add("texts that lie in the memory", test_texts_of_its_own, NULL);
   cases_add_rows(test_crowded, CROWDED);
   cases_add_rows(test_old_and_full, FULL_ROWS);
