@@ -6,6 +6,7 @@
 
 #define REPLY(status, more, body)                                              \
   "HTTP/1.1 " status "\r\nConnection: close\r\n" more body
+#define LASTING_REPLY(status, more, body) "HTTP/1.1 " status "\r\n" more body
 
 #define LENGTH(n) "Content-Length: " n "\r\n\r\n"
 
@@ -34,6 +35,20 @@ static const struct early_row {
         .end = PEER_RESETS,
         .error = HBEAT_ERR_STATUS,
         .http_status = 413},
+    {.name = "413 on a connection that is to stay, then RST",
+        .body_size = 2000000,
+        .reply = LASTING_REPLY("413 Content Too Large", LENGTH("2"), "{}"),
+        .end = PEER_RESETS,
+        .error = HBEAT_ERR_STATUS,
+        .http_status = 413},
+    {.name = "413 up to close_notify, then RST",
+        .body_size = 2000000,
+        .reply = REPLY(
+            "413 Content Too Large", "\r\n", "{\"message\":\"too large\"}"),
+        .end = PEER_BREAKS,
+        .error = HBEAT_ERR_STATUS,
+        .http_status = 413,
+        .message = "too large"},
     {.name = "401, then close_notify and FIN",
         .body_size = 2000000,
         .reply = REPLY("401 Unauthorized", LENGTH("33"),
@@ -74,11 +89,14 @@ static void is_early(void **state) {
   struct peer_turn turn = {.reply = row->reply, .early = true, .end = row->end};
   struct peer_script script = {.turns = &turn, .turn_count = 1};
   static struct player p;
+  int before;
 
   memset(large, 'x', row->body_size);
   large[row->body_size] = '\0';
   player_open(&p, peer_start(&script));
+  before = open_descriptors();
   player_expect(&p, &beat, row->error);
+  assert_int_equal(open_descriptors(), before);
   assert_int_equal(p.reply.http_status, row->http_status);
   assert_int_equal(p.reply.retry_after_s,
       row->retry_after_s == 0 ? HBEAT_NONE : row->retry_after_s);

@@ -269,6 +269,40 @@ static void behind_a_proxy_silence_counts(void **state) {
   relay_stop(NULL);
 }
 
+/* What has begun to answer is not dead, though the client has to write: it
+ * declines to shake hands again. */
+static void behind_a_proxy_half_a_reply_is_waited_for(void **state) {
+  static const struct relay_script tunnels = {0};
+  static const struct peer_turn turns[] = {{.end = PEER_STAYS},
+      {.reply = PEER_HEAD "Content-Length: 16\r\n\r\n",
+          .asks_anew = true,
+          .waits = true,
+          .stray = PEER_BODY}};
+  static const struct peer_script halves = {.turns = turns, .turn_count = 2};
+  hbeat_error e;
+
+  (void)state;
+  begin();
+  player_configure_proxy(&player, relay_start(&tunnels, peer_start(&halves)));
+  player.cfg.timeout_ms = 86400000;
+  assert_int_equal(hbeat_init(&player.client, &player.cfg), HBEAT_OK);
+  beat_on(HBEAT_CONNECTION_NEW);
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (!player.client.tls.hello_was_requested)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  be_idle_s(86000); /* nearly all of the timeout */
+  assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  peer_go();
+  do {
+    e = hbeat_step(&player.client);
+  } while (e == HBEAT_AGAIN);
+  assert_int_equal(e, HBEAT_OK);
+  assert_int_equal(player.reply.connection, HBEAT_CONNECTION_KEPT);
+  assert_int_equal(peer_log()->accepted, 1);
+  hbeat_close(&player.client);
+  relay_stop(NULL);
+}
+
 static void behind_a_proxy_a_log_in_waits_to_the_end(void **state) {
   static const struct relay_script tunnels = {0};
 
@@ -351,6 +385,7 @@ int main(void) {
       TEST(a_server_that_thinks_is_waited_for),
       TEST(a_log_in_is_not_sent_twice),
       TEST(behind_a_proxy_silence_counts),
+      TEST(behind_a_proxy_half_a_reply_is_waited_for),
       TEST(behind_a_proxy_a_log_in_waits_to_the_end),
       TEST(a_new_connection_gets_its_408),
   };

@@ -317,10 +317,9 @@ static void say_behind_hello(struct line *l) {
   cork(l, 0);
 }
 
-/* Sends text, and with it all that went before. */
-static bool say(struct line *l, const char *text) {
+/* Sends bytes, and with them all that went before. */
+static bool say_bytes(struct line *l, const char *bytes, size_t left) {
   br_ssl_engine_context *e = &l->tls.eng;
-  size_t left = strlen(text);
 
   while (left > 0) {
     unsigned char *to;
@@ -329,13 +328,39 @@ static bool say(struct line *l, const char *text) {
     if (!reach(l, BR_SSL_SENDAPP)) return false;
     to = br_ssl_engine_sendapp_buf(e, &room);
     room = room < left ? room : left;
-    memcpy(to, text, room);
+    memcpy(to, bytes, room);
     br_ssl_engine_sendapp_ack(e, room);
     br_ssl_engine_flush(e, 0);
-    text += room;
+    bytes += room;
     left -= room;
   }
   return reach(l, 0);
+}
+
+static bool say(struct line *l, const char *text) {
+  return say_bytes(l, text, strlen(text));
+}
+
+enum { ALERT = 21, HANDSHAKE = 22, APPLICATION_DATA = 23 }; /* records */
+
+/* The same in a record of another type, of which the engine knows nothing. */
+static void say_as(
+    struct line *l, unsigned char type, const char *bytes, size_t size) {
+  l->tls.eng.record_type_out = type;
+  say_bytes(l, bytes, size);
+  l->tls.eng.record_type_out = APPLICATION_DATA;
+}
+
+static void say_hello_request(struct line *l) {
+  static const char request[4]; /* type 0, and a length of 0 */
+
+  say_as(l, HANDSHAKE, request, sizeof request);
+}
+
+static void say_alert(struct line *l, unsigned char description) {
+  const char fatal[] = {2, (char)description};
+
+  say_as(l, ALERT, fatal, sizeof fatal);
 }
 
 /* ---- Requests --------------------------------------------------------- */
@@ -394,14 +419,17 @@ static bool answer(struct line *l, const struct peer_turn *turn) {
 
 /* Ends the connection in the turn's way. */
 static void end(struct line *l, const struct peer_turn *turn, bool follows) {
-  if (turn->end == PEER_NOTIFIES) {
+  bool notifies = turn->end == PEER_NOTIFIES || turn->end == PEER_BREAKS;
+  bool resets = turn->end == PEER_RESETS || turn->end == PEER_BREAKS;
+
+  if (notifies) {
     br_ssl_engine_close(&l->tls.eng);
     reach(l, 0);
   }
-  if (turn->end == PEER_RESETS) reset(l);
+  if (resets) reset(l);
   else shutdown(l->fd, SHUT_WR);
   if (follows) shared_log->gone++;
-  if (turn->end != PEER_RESETS) finish(l);
+  if (!resets) finish(l);
 }
 
 /* The turn of this number; the last one is kept. */
@@ -430,12 +458,10 @@ static enum turn_outcome take_turn(
     struct line *l, const struct peer_turn *turn) {
   if (turn->together) cork(l, 1);
   if (!answer(l, turn)) return CLIENT_LEAVES;
+  if (turn->asks_anew) say_hello_request(l);
   while (turn->waits && shared_log->go == shared_log->gone) nap_us(200);
   if (turn->stray) say(l, turn->stray);
-  if (turn->asks_anew) {
-    br_ssl_engine_renegotiate(&l->tls.eng);
-    reach(l, 0);
-  }
+  if (turn->alert) say_alert(l, turn->alert);
   if (turn->is_forgotten) {
     forget(l);
     if (turn->waits) shared_log->gone++;

@@ -40,7 +40,8 @@ enum peer_end {
   PEER_STAYS,
   PEER_NOTIFIES, /* close_notify, then FIN */
   PEER_FINISHES, /* FIN alone */
-  PEER_RESETS    /* RST */
+  PEER_RESETS,   /* RST */
+  PEER_BREAKS    /* close_notify, then RST */
 };
 
 /* What becomes of a TLS session that the client would resume. */
@@ -56,13 +57,14 @@ enum peer_memory {
 /* What the peer does with one request. */
 struct peer_turn {
   const char *reply; /* NULL: PEER_REPLY; "": none */
-  bool early; /* replies to the head, before it reads the body, if at all */
-  bool waits; /* does what follows when peer_go() is called */
-  const char *stray; /* one record more, which nobody asked for */
-  bool together;     /* all of this turn leaves in one segment */
-  bool is_forgotten; /* from then on the network drops what the client sends,
+  bool early;     /* replies to the head, before it reads the body, if at all */
+  bool asks_anew; /* asks for another handshake: HelloRequest */
+  bool waits;     /* does what follows when peer_go() is called */
+  const char *stray;   /* one record more, which nobody asked for */
+  bool together;       /* all of this turn leaves in one segment */
+  bool is_forgotten;   /* from then on the network drops what the client sends,
                       * without a word */
-  bool asks_anew;    /* asks for another handshake: HelloRequest */
+  unsigned char alert; /* sends this one, which is fatal; 0: none */
   enum peer_end end;
 };
 

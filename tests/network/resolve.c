@@ -5,6 +5,7 @@
  */
 #define _DEFAULT_SOURCE
 #include "nameserver.h"
+#include "syscalls.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -194,6 +195,12 @@ static const struct server_row server_rows[] = {
         .servers = {{.a = {R(1, A("\1"))}, .aaaa = {R(0, "")}, .deaf = 1}},
         .resolv = "nameserver $0\n", .timeout_ms = 900, .tried = "127.0.0.1",
         .takes_ms = 200},
+    {"one family has an address, the other is truncated, and TCP is silent",
+        .servers = {{.a = {R(1, A("\1"))},
+            .aaaa = {.wrong = NS_SHORT},
+            .tcp = NS_TCP_SILENT}},
+        .resolv = ONE, .timeout_ms = 300, .tried = "127.0.0.1",
+        .takes_ms = 150},
     {"use-vc: over TCP at once", .servers = {VC("\1")},
         .resolv = ONE "options use-vc\n", .timeout_ms = 5000,
         .tried = "127.0.0.1", .asked = "0t"},
@@ -670,6 +677,49 @@ static void the_deadline_comes_before_the_other_family(void **state) {
   hbeat_close(&player.client);
 }
 
+/* What is waited for: a descriptor that is open, and not for too long. */
+static void wait_as_it_wants(int64_t until_ms) {
+  hbeat_wait w = hbeat_wants(&player.client);
+  struct pollfd p = {w.fd, w.events, 0};
+
+  if (w.fd < 0) return;
+  assert_true(fcntl(w.fd, F_GETFD) >= 0);
+  assert_true(w.events == POLLIN || w.events == POLLOUT);
+  assert_true(w.timeout_ms >= 0);
+  if (now_ms() + w.timeout_ms > until_ms + 20)
+    fail_msg("waits %d ms, while there are %d", w.timeout_ms,
+        (int)(until_ms - now_ms()));
+  poll(&p, 1, w.timeout_ms);
+}
+
+/* All nameservers of this machine are IPv4. */
+static void expect_v4(struct call *c) {
+  assert_int_equal(c->in.connect.address->sa_family, AF_INET);
+  make_call(c);
+}
+
+/* resolv.conf has changed since, as where another network was joined. */
+static void who_has_truncated_it_may_be_gone(void **state) {
+  static const struct ns_server servers[] = {
+      NOBODY, {.a = {.wrong = NS_SHORT}, .aaaa = {.wrong = NS_SHORT}}};
+
+  (void)state;
+  ns_start(servers, 2);
+  open_player(NULL, ns_text("resolv.conf", TWO));
+  call_goes_through(CALL_CONNECT, expect_v4);
+  hbeat_start(&player.client, &player_beat, &player.reply);
+  while (hbeat_wants(&player.client).fd < 0)
+    assert_int_equal(hbeat_step(&player.client), HBEAT_AGAIN);
+  assert_string_equal(ns_asked(), "1");
+  ns_text("resolv.conf", ONE);
+  while (hbeat_step(&player.client) == HBEAT_AGAIN) wait_as_it_wants(INT64_MAX);
+  assert_int_equal(hbeat_step(&player.client), HBEAT_ERR_RESOLVE);
+  assert_non_null(strstr(hbeat_explain(&player.client), NO_ANSWER));
+  assert_int_equal(ns_log()->connections, 0);
+  call_goes_through(CALL_CONNECT, NULL);
+  hbeat_close(&player.client);
+}
+
 /* ---- How long an answer is believed ----------------------------------- */
 
 /* The peer is reached, but is none: no address is dropped for that. */
@@ -812,21 +862,6 @@ static hbeat_error step_at_once(void) {
   return e;
 }
 
-/* What is waited for: a descriptor that is open, and not for too long. */
-static void wait_as_it_wants(int64_t until_ms) {
-  hbeat_wait w = hbeat_wants(&player.client);
-  struct pollfd p = {w.fd, w.events, 0};
-
-  if (w.fd < 0) return;
-  assert_true(fcntl(w.fd, F_GETFD) >= 0);
-  assert_true(w.events == POLLIN || w.events == POLLOUT);
-  assert_true(w.timeout_ms >= 0);
-  if (now_ms() + w.timeout_ms > until_ms + 20)
-    fail_msg("waits %d ms, while there are %d", w.timeout_ms,
-        (int)(until_ms - now_ms()));
-  poll(&p, 1, w.timeout_ms);
-}
-
 static void is_loop(void **state) {
   const struct loop_row *row = *state;
   hbeat_error e;
@@ -914,6 +949,7 @@ int main(void) {
       TEST(older_tries_are_looked_at_often),
       TEST(what_has_come_is_read_however_late),
       TEST(the_deadline_comes_before_the_other_family),
+      TEST(who_has_truncated_it_may_be_gone),
   };
   static struct CMUnitTest tests[COUNT(named) + COUNT(name_rows) +
       COUNT(server_rows) + COUNT(late_rows) + COUNT(ttl_rows) +

@@ -175,6 +175,7 @@ struct server_row {
   const char *ways;
   struct peer_script script;
   const char *openssl, *nginx; /* its option, its directives: that instead */
+  bool no_id;                  /* of a session: there is nothing to save */
 };
 
 #define EC(s)                                                                  \
@@ -215,7 +216,8 @@ static const struct server_row server_rows[] = {
     /* It sends the request's lines back to front, which is no reply. */
     {"openssl", .ways = "nrr", .openssl = "-tls1_2"},
     {"openssl without tickets", .ways = "nrr", .openssl = "-no_ticket"},
-    {"openssl without a cache", .ways = "nnn", .openssl = "-no_cache"},
+    {"openssl without a cache", .ways = "nnn", .openssl = "-no_cache",
+        .no_id = true},
 
     {"nginx, shared cache, tickets", .ways = "nkrk",
         NGINX("shared:S:1m", "on")},
@@ -223,8 +225,9 @@ static const struct server_row server_rows[] = {
     {"nginx, builtin cache", .ways = "nkrk", NGINX("builtin", "off")},
     {"nginx, cache none, tickets", .ways = "nknk", NGINX("none", "on")},
     {"nginx, cache none", .ways = "nknk", NGINX("none", "off")},
-    {"nginx, cache off, tickets", .ways = "nknk", NGINX("off", "on")},
-    {"nginx, cache off", .ways = "nknk", NGINX("off", "off")},
+    {"nginx, cache off, tickets", .ways = "nknk", NGINX("off", "on"),
+        .no_id = true},
+    {"nginx, cache off", .ways = "nknk", NGINX("off", "off"), .no_id = true},
 };
 
 static uint16_t start_server(const struct server_row *row) {
@@ -236,12 +239,14 @@ static uint16_t start_server(const struct server_row *row) {
 static void is_server(void **state) {
   const struct server_row *row = *state;
   static struct player p;
+  unsigned char saved[HBEAT_SESSION_SIZE];
 
   clock_s = 0; /* as nginx has it */
   server_port = start_server(row);
   open_player(&p);
   for (const char *w = row->ways; *w; w++)
     beat(&p, row->openssl ? HBEAT_ERR_HTTP : HBEAT_OK, *w);
+  assert_int_equal(hbeat_session_save(&p.client, saved), !row->no_id);
   hbeat_close(&p.client);
 }
 
@@ -1041,6 +1046,25 @@ static void a_session_that_failed_is_not_offered(void **state) {
   hbeat_close(&p.client);
 }
 
+/* Its certificate was not seen on this connection, but version and suite are
+ * agreed on all the same. */
+static void an_alert_behind_a_resumed_handshake_wants_more(void **state) {
+  static const struct peer_turn turns[] = {
+      CLOSES, {.reply = "", .alert = 40 /* handshake_failure */}};
+  static const struct peer_script script = {REMEMBERS(turns)};
+  static struct player p;
+
+  (void)state;
+  clock_s = PEER_TIME_S;
+  server_port = peer_start(&script);
+  open_player(&p);
+  good_beat(&p, 'n');
+  beat(&p, HBEAT_ERR_TLS, 'r');
+  assert_non_null(
+      strstr(hbeat_explain(&p.client), "it wants a client certificate"));
+  hbeat_close(&p.client);
+}
+
 static void a_kept_connection_makes_no_session_young(void **state) {
   static struct player p;
   unsigned char saved[HBEAT_SESSION_SIZE];
@@ -1228,6 +1252,7 @@ int main(void) {
       TEST(a_session_of_the_future_is_not_offered_again),
       TEST(a_session_ends_with_its_certificate),
       TEST(a_session_that_failed_is_not_offered),
+      TEST(an_alert_behind_a_resumed_handshake_wants_more),
       TEST(a_slow_clock_loses_no_session),
       TEST(a_close_amid_a_flight_sends_no_nonsense),
       TEST(a_resumed_beat_tells_the_time),
