@@ -311,7 +311,7 @@ MCDC_EXPORT = llvm-cov-19 export -instr-profile $B/mcdc/profile $B/mcdc/once
 mcdc:
 	$(MAKE) B=$B/mcdc CC=clang-19 CFLAGS="-O1 -g $(MCDC)" \
 	    $B/mcdc/heartbeat.o $B/mcdc/codec.o
-	$(MAKE) B=$B/mcdc CC=clang-19 CFLAGS="-O1 -g" \
+	$(MAKE) B=$B/mcdc CC=clang-19 CFLAGS="-O0 -g" \
 	    LDFLAGS=-fprofile-instr-generate programs
 	rm -rf $B/mcdc/raw
 	LLVM_PROFILE_FILE=$(abspath $B)/mcdc/raw/%m.profraw B=$B/mcdc tests/run \

@@ -10,6 +10,9 @@
 
 #define LENGTH(n) "Content-Length: " n "\r\n\r\n"
 
+/* More than sockets hold: it cannot all be written. */
+enum { TOO_MUCH = 8000000 };
+
 /* Row: what the server says to the head of a request of so many bytes. */
 static const struct early_row {
   const char *name;
@@ -29,20 +32,20 @@ static const struct early_row {
         .error = HBEAT_ERR_STATUS,
         .http_status = 413,
         .message = "too large"},
-    {.name = "413 to two megabytes, then RST",
-        .body_size = 2000000,
+    {.name = "413 to eight megabytes, then RST",
+        .body_size = TOO_MUCH,
         .reply = REPLY("413 Content Too Large", LENGTH("2"), "{}"),
         .end = PEER_RESETS,
         .error = HBEAT_ERR_STATUS,
         .http_status = 413},
     {.name = "413 on a connection that is to stay, then RST",
-        .body_size = 2000000,
+        .body_size = TOO_MUCH,
         .reply = LASTING_REPLY("413 Content Too Large", LENGTH("2"), "{}"),
         .end = PEER_RESETS,
         .error = HBEAT_ERR_STATUS,
         .http_status = 413},
     {.name = "413 up to close_notify, then RST",
-        .body_size = 2000000,
+        .body_size = TOO_MUCH,
         .reply = REPLY(
             "413 Content Too Large", "\r\n", "{\"message\":\"too large\"}"),
         .end = PEER_BREAKS,
@@ -50,7 +53,7 @@ static const struct early_row {
         .http_status = 413,
         .message = "too large"},
     {.name = "401, then close_notify and FIN",
-        .body_size = 2000000,
+        .body_size = TOO_MUCH,
         .reply = REPLY("401 Unauthorized", LENGTH("33"),
             "{\"message\":\"Unauthenticated.\"}   "),
         .end = PEER_NOTIFIES,
@@ -58,7 +61,7 @@ static const struct early_row {
         .http_status = 401,
         .message = "Unauthenticated."},
     {.name = "429 and Retry-After",
-        .body_size = 2000000,
+        .body_size = TOO_MUCH,
         .reply = REPLY(
             "429 Too Many Requests", "Retry-After: 120\r\n", LENGTH("2") "{}"),
         .end = PEER_RESETS,
@@ -66,19 +69,19 @@ static const struct early_row {
         .http_status = 429,
         .retry_after_s = 120},
     {.name = "half of an answer, then RST",
-        .body_size = 2000000,
+        .body_size = TOO_MUCH,
         .reply = REPLY("413 Content Too Large", LENGTH("20"), "{}"),
         .end = PEER_RESETS,
         .error = HBEAT_ERR_TRUNCATED,
         .http_status = 413},
     {.name = "not a word, then RST",
-        .body_size = 2000000,
+        .body_size = TOO_MUCH,
         .reply = "",
         .end = PEER_RESETS,
         .error = HBEAT_ERR_TRUNCATED},
 };
 
-static char large[2000001];
+static char large[TOO_MUCH + 1];
 
 static void is_early(void **state) {
   const struct early_row *row = *state;
