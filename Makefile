@@ -15,7 +15,8 @@
 
 # make mcdc       lines of heartbeat.c that the C tests reach, and conditions
 #                 that they show to decide
-# make bench      instructions and system calls, beside curl
+# make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
+#                 mbedTLS and others; needs what tests/bench/run names
 # make stack      bytes of stack that each call takes, and a heartbeat
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
 # make stacks     the same on other MACHINES
@@ -463,7 +464,7 @@ clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
-        clang sanitized m32 memcheck coverage lint check bench stack units \
+        clang sanitized m32 memcheck lint check bench stack units \
         machines stacks static size sbom install uninstall deb deb-test \
         hooks-test mutants proof clean
         hooks-test mutants mcdc clean
