@@ -7,12 +7,6 @@
 # make fleet      a million devices for a day, simulated
 # make pictures   the client's states and an instruction's life, drawn
 # make proof      no input makes parts of heartbeat.c do what is undefined
-# make coverage   lines and branches of heartbeat.c that the tests reach
-# make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
-#                 mbedTLS and others; needs what tests/bench/run names
-
-# make mcdc       which of its conditions they show to decide
-
 # make mcdc       lines of heartbeat.c that the C tests reach, and conditions
 #                 that they show to decide
 # make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
@@ -291,17 +285,6 @@ mutants:
 proof:
 	B=$B tests/proof/run
 
-# What of heartbeat.c the C tests reach.
-coverage:
-	$(MAKE) B=$B/coverage CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage programs
-	find $B/coverage -name '*.gcda' -delete
-	B=$B/coverage tests/run $(UNIT:$B/%=$B/coverage/%) \
-	    $(NETWORK:$B/%=$B/coverage/%)
-	gcov -nb -o $B/coverage heartbeat.c | sed -n "/'heartbeat.c'/,/^Calls/p"
-
-# Which conditions of heartbeat.c the C tests show to decide.  Only heartbeat.c
-# is measured.
-
 # Which lines of heartbeat.c the C tests reach, and which of its conditions they
 # show to decide (MC/DC): all but those in tests/mcdc/undecided.  Needs clang-19,
 # llvm-19 and libclang-rt-19-dev.  Only heartbeat.c is measured; programs, and
@@ -464,7 +447,6 @@ clean:
 	rm -rf $B
 
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
-        clang sanitized m32 memcheck lint check bench stack units \
-        machines stacks static size sbom install uninstall deb deb-test \
-        hooks-test mutants proof clean
-        hooks-test mutants mcdc clean
+        clang sanitized m32 memcheck lint check bench stack units machines \
+        stacks static size sbom install uninstall deb deb-test hooks-test \
+        mutants hooks-test mutants proof mcdc clean
