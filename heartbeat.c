@@ -204,8 +204,11 @@ static int hex_value(int c) {
 static bool same_word(const char *text, size_t size, const char *word) {
   size_t i = 0;
 
-  while (i < size && word[i] != '\0' && to_lower(text[i]) == to_lower(word[i]))
+  while (i < size && word[i] != '\0') {
+    bool same = text[i] == word[i] || to_lower(text[i]) == to_lower(word[i]);
+    if (!same) break;
     i++;
+  }
   return i == size && word[i] == '\0';
 }
 
@@ -346,12 +349,14 @@ static scan_result scan_digits(span *in) {
 
 /* Exactly `count` digits. */
 static bool scan_number(span *in, int count, int *number) {
-  *number = 0;
+  int n = 0;
+
+  if (in->end - in->at < count) return false;
   for (; count > 0; count--) {
-    if (!at_digit(in)) return false;
-    *number = *number * 10 + (*in->at - '0');
-    in->at++;
+    if (!is_digit(*in->at)) return false;
+    n = n * 10 + (*in->at++ - '0');
   }
+  *number = n;
   return true;
 }
 
@@ -431,7 +436,20 @@ static inline const byte *end_of_run(
 static bool is_visible_text(const char *text) {
   if (is_missing(text)) return false;
   span in = span_of_text(text);
-  return end_of_run(in, 0x21, 0x7F, 0x7F) == in.end;
+  size_t word = 0;
+  size_t others = 0; /* a byte that is not visible has set its highest bit */
+
+  if (length_of(in) >= sizeof word) {
+    const byte *last = in.end - sizeof word; /* where a word can begin */
+    do {
+      memcpy(&word, in.at, sizeof word);
+      others |= word | (word - BYTES(' ' + 1)) | (word + BYTES(1));
+      in.at += sizeof word;
+    } while (in.at <= last);
+  }
+  for (; in.at < in.end; in.at++)
+    if (*in.at <= ' ' || *in.at >= 0x7F) return false;
+  return (others & BYTES(0x80)) == 0;
 }
 
 /* ==== UTF-8 (RFC 3629) ================================================== */
@@ -525,7 +543,7 @@ static bool is_space(byte c) {
   return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static void skip_space(span *in) {
+static inline void skip_space(span *in) {
   while (in->at < in->end && is_space(*in->at)) in->at++;
 }
 
@@ -683,20 +701,6 @@ static size_t find_name(const char *list, const char *name, size_t size) {
   return n;
 }
 
-/* The same of the name of a member. */
-static size_t find_member(const char *names, const hbeat_json *name) {
-  const char *inside = name->text + 1;
-  size_t size = name->size - 2;
-  char text[sizeof LONGEST_NAME]; /* "" for a longer one */
-
-  if (memchr(inside, '\\', size)) {
-    hbeat_json_string(name, text, sizeof text);
-    inside = text;
-    size = strlen(text);
-  }
-  return find_name(names, inside, size);
-}
-
 /* The arrays and objects around what is being parsed.  Their kinds are bits,
  * the innermost lowest, so that no text can exhaust the stack. */
 typedef struct nesting {
@@ -774,22 +778,35 @@ static hbeat_error scan_continuation(
  * is read once. */
 typedef struct member_search {
   const char *names; /* a list */
+  size_t others;     /* how many it has */
   hbeat_json *found; /* in its order; behind them one more, for all others */
   size_t inner;      /* the one in which the next search looks, if an object */
   size_t present;    /* the one whose value is parsed */
   const byte *start; /* of that value */
 } member_search;
 
+/* The number of a member by its name.  An escape may hide one. */
+static size_t find_member(const member_search *s, const hbeat_json *name) {
+  const char *inside = name->text + 1;
+  size_t size = name->size - 2;
+  char text[sizeof LONGEST_NAME]; /* "" for a longer one */
+  size_t n = find_name(s->names, inside, size);
+
+  if (n < s->others || !memchr(inside, '\\', size)) return n;
+  hbeat_json_string(name, text, sizeof text);
+  return find_name(s->names, text, strlen(text));
+}
+
 /* Takes note of a member's name, or the end of its value: what a part has come
  * to, behind which `next` stands.  A member that comes twice is of no type,
  * since which of the two counts would be a guess. */
-APART static void search_part(
+static void search_part(
     member_search *s, const nesting *around, json_part next, const byte *at) {
   if (!(around->objects & 1)) return;
   if (around->depth == 2 && s->present == s->inner) s++;
   else if (around->depth != 1) return;
   if (next == BEGINNING) {
-    s->present = find_member(s->names, &around->name);
+    s->present = find_member(s, &around->name);
     s->start = at;
     return;
   }
@@ -1255,7 +1272,7 @@ static void take_piece(hbeat_exchange *x) {
 }
 
 /* Makes hbeat_pull() begin anew. */
-static void rewind_request(hbeat_exchange *x) {
+APART static void rewind_request(hbeat_exchange *x) {
   begin_part(x, METHOD_PART);
 }
 
@@ -1642,10 +1659,10 @@ static hbeat_error chunk_line(hbeat_exchange *x, span line) {
       return bad_http(x, "a chunk's size is too long");
     x->in.body_left = x->in.body_left << 4 | (unsigned)hex_value(*line.at);
   }
-  if (line.at == start) return bad_http(x, "a chunk without size");
+  bool malformed = line.at == start;
   while (blank) blank = scan_either(&line, ' ', '\t');
-  if (line.at < line.end && *line.at != ';')
-    return bad_http(x, "a malformed chunk size");
+  if (line.at < line.end && *line.at != ';') malformed = true;
+  if (malformed) return bad_http(x, "a malformed chunk size");
   if (line.at >= line.end && line_is_full(x)) /* who knows what follows */
     return bad_http(x, "a chunk's size is too long");
   if (x->in.body_left == 0) {
@@ -1667,8 +1684,7 @@ static hbeat_error end_line(hbeat_exchange *x) {
   case FIELD_LINE: e = x->in.line_size > 0 ? field_line(x) : end_head(x); break;
   case CHUNK_LINE: e = chunk_line(x, line); break;
   case TRAILER_LINE: e = x->in.line_size > 0 ? field_line(x) : HBEAT_OK; break;
-  case CHUNK_END: x->in.state = CHUNK_LINE; break;
-  default: break; /* no other state is a line's */
+  default: x->in.state = CHUNK_LINE; break; /* the one behind CHUNK_END */
   }
   x->in.line_size = 0;
   return e;
@@ -1956,9 +1972,10 @@ static hbeat_error decode_body(const hbeat_request *request, hbeat_reply *reply,
   hbeat_json instruction[OTHERS + 1] = {no_value};
   member_search searches[] = {
       {.names = login ? login_names : body_names,
+          .others = BODY_OTHERS,
           .found = found,
           .inner = login ? SIZE_MAX : OUTCOME},
-      {.names = member_names, .found = instruction},
+      {.names = member_names, .others = OTHERS, .found = instruction},
   };
   hbeat_reply given = *reply;
   hbeat_json root;
@@ -2053,7 +2070,7 @@ static hbeat_error end_reply(hbeat_exchange *x) {
 }
 
 /* Nothing more is taken. */
-static void end_exchange(hbeat_exchange *x) {
+APART static void end_exchange(hbeat_exchange *x) {
   x->in.state = OVER;
   wipe_login(x->request, x->reply, x->cfg->reply_buffer, x->in.body_size);
 }
@@ -3241,7 +3258,7 @@ static int open_file(const char *path) {
 }
 
 /* Begins to read a file, through memory of this size. */
-static void open_words(
+APART static void open_words(
     word_reader *w, const char *path, void *buffer, size_t size) {
   memset(w, 0, sizeof *w);
   w->fd = open_file(path);
@@ -3881,7 +3898,7 @@ static hbeat_error add_anchor(hbeat_anchors *a, pem_label label, span text) {
   br_x509_trust_anchor ta;
   br_x509_pkey *key = &ta.pkey;
 
-  if (length_of(text) > gap.size) return HBEAT_ERR_TOO_BIG;
+  if (!gap.at || length_of(text) > gap.size) return HBEAT_ERR_TOO_BIG;
   size_t size = read_base64(text, gap.at);
   if (size > gap.size / 2) return HBEAT_ERR_TOO_BIG;
   span der = span_of(gap.at, size);
@@ -4065,7 +4082,7 @@ static void see_content(hbeat_client *c) {
     if (der_is_for_servers(kept)) w->for_servers = true;
   } else if (w->level == EXTENSION_FIELD) {
     if (w->state == IN_KEPT) w->is_usage = der_is(kept, &oid_usage);
-  } else if (w->level == TBS_FIELD) {
+  } else { /* a TBS_FIELD: all others are entered */
     if (w->field == ISSUER) w->issuer_sum = w->name_sum;
     if (w->field == VALIDITY) see_validity(c, kept);
     if (w->field == SUBJECT) see_subject(c);
@@ -4391,7 +4408,6 @@ static const char *tls_reason(int code) {
 #define OTHER_FAMILY_MS 200 /* what the second answer of two may take longer */
 #define LATE_LOOK_MS 250    /* from one look at older tries to the next ... */
 #define DATAGRAMS_MAX 8     /* ... and what one look reads for each of them */
-#define LAST_ROUND 16       /* over the addresses, whose time doubles no more */
 #define IDLE_MAX_MS 120000  /* the longest that an idle connection is trusted */
 #define ACK_MIN_MS 5000     /* what acknowledgements of bytes may take */
 
@@ -4482,15 +4498,16 @@ static bool is_under_way(const hbeat_client *c) {
   return c->outcome.error == HBEAT_AGAIN;
 }
 
-/* The request has a connection only once the handshake is done. */
+/* Asked while TLS is spoken: the request has a connection only once the
+ * handshake is done. */
 static bool is_in_handshake(const hbeat_client *c) {
-  return is_in(c, SPEAKING_TLS) && c->connection == HBEAT_CONNECTION_NONE;
+  return c->connection == HBEAT_CONNECTION_NONE;
 }
 
 /* Sets how the exchange stands: HBEAT_AGAIN while it goes on, else how it
  * ended, with a reason in a phrase (or NULL) and a code of errno's, BearSSL's
  * or HTTP's (or 0). */
-static void set_outcome(
+APART static void set_outcome(
     hbeat_client *c, hbeat_error error, const char *reason, int code) {
   c->outcome.error = (uint8_t)error;
   c->outcome.reason = reason;
@@ -4623,7 +4640,7 @@ static void fail_over(
   }
   c->lookup.tried = (uint8_t)~c->lookup.slow;
   c->lookup.slow = 0;
-  if (c->lookup.round < LAST_ROUND) c->lookup.round++;
+  c->lookup.round++; /* to 15 at most: all of them take a day at most */
 }
 
 /* ---- Connections that are kept ---- */
@@ -5124,7 +5141,7 @@ static byte *wire(const hbeat_client *c) {
 /* The exchange has ended as the codec says, or the reply goes on.  A 408 on a
  * kept connection was meant for its idleness, not for this request (RFC 9110
  * section 15.5.9). */
-static void take_codec_outcome(hbeat_client *c, hbeat_error e) {
+APART static void take_codec_outcome(hbeat_client *c, hbeat_error e) {
   int status = c->x.reply->http_status;
 
   if (e == HBEAT_AGAIN) return;
@@ -6003,7 +6020,7 @@ static const char *name_of_peer(const hbeat_client *c) {
 
   if (c->cfg.proxy && (e == HBEAT_ERR_RESOLVE || e == HBEAT_ERR_CONNECT))
     return c->cfg.proxy;
-  return c->cfg.host ? c->cfg.host : DEFAULT_HOST;
+  return c->cfg.host;
 }
 
 /* Appends the sentence of an error, with the name in the place of its @. */
