@@ -53,14 +53,34 @@ static void check_info_command(struct daemon *d) {
   else tell_found(d, "--info-command %s", path);
 }
 
+/* Whether root looks into a folder of another user, such as the service's, that
+ * is nobody else's: what root may do there is not what that user may. */
+static bool is_another_users(const char *path, uid_t *owner) {
+  char folder[PATH_SIZE];
+  struct stat s;
+
+  if (geteuid() != 0) return false;
+  if (stat(folder_of(path, folder), &s) != 0) return false;
+  *owner = s.st_uid;
+  return s.st_uid != 0 && (s.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 /* A file that is damaged is no error: the next run writes another one. */
 static void check_session(struct daemon *d) {
   const char *path = d->session.place.path;
   const char *what = "none to begin with";
+  uid_t owner;
 
   if (d->options.session) find_session(d);
   else tell_found(d, "none: each run begins with a full handshake");
   if (!d->options.session) return;
+  if (is_another_users(path, &owner)) {
+    note(d,
+        "--session %s: user %ld owns its folder, and may keep one there: root"
+        " does not",
+        path, (long)owner);
+    return;
+  }
   check_folder(d, "--session", path);
   load_session(d);
   if (d->session.offered) what = "one to begin with";

@@ -225,6 +225,44 @@ ROWS
         'device is required'
 }
 
+# As root, of what belongs to the user that the service runs as.
+service_user() {
+    if [ "$(id -u)" -ne 0 ]; then
+        ok 'service_user # SKIP it takes root'
+        return
+    fi
+    kept=$tmp/kept
+    mkdir "$kept"
+    cp "$tmp/token" "$kept/token"
+    printf 'login\nsecret\n' >"$kept/secret"
+    : >"$kept/memory.lock"
+    head -c 87 /dev/zero >"$kept/session"
+    chmod -R go= "$kept"
+    chown -R 65534 "$kept"
+    snapshot >"$tmp/before"
+    look --token-file "$kept/token" --secret-file "$kept/secret" \
+        --state "$kept/memory" --session "$kept/session"
+    check 'a folder of another user: nothing is wrong' ended 0
+    check '... whose it is, is told' eval '
+        row told token "another user owns its folder" &&
+        row told state "another user owns its folder" &&
+        row told session "user 65534 owns its folder, and may keep one"'
+    snapshot | cmp - "$tmp/before" >"$tmp/compared" 2>&1
+    check '... no file is another one' [ ! -s "$tmp/compared" ]
+    chmod 770 "$kept"
+    look --session "$kept/session"
+    check 'which its group may write' is_wrong session \
+        'another user owns its folder: no session'
+    chmod 755 "$tmp" "$kept"
+    cp "$command" "$tmp/lucit-heartbeat"
+    cp "$certs/ca.pem" "$tmp/ca.pem"
+    command=$tmp/lucit-heartbeat
+    wrap='setpriv --reuid=65533 --regid=65533 --clear-groups'
+    look --ca "$tmp/ca.pem" --session "$kept/session"
+    check 'somebody else, who is not root' is_wrong session \
+        'another user owns its folder: no session'
+}
+
 # As a user who may do less.
 other_user() {
     if [ "$(id -u)" -ne 0 ]; then
@@ -345,6 +383,7 @@ scenarios <<'SCENARIOS'
 fine
 from_file
 rows
+service_user
 other_user
 names
 clock
