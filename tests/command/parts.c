@@ -1,8 +1,8 @@
 /*
  * The parts of lucit-heartbeat that are no program yet: its options, numbers
  * and times, what it logs and how it quotes, what is on the disk, what comes
- * next, and the job in hand.  All but main.c is linked; no heartbeat is sent, since the client is
- * never prepared.
+ * next, and the job in hand.  All but main.c is linked; no heartbeat is sent,
+ * since the client is never prepared.
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "tests/unit/cases.h"
