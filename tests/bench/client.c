@@ -8,8 +8,8 @@
 
 enum { TOKEN_SIZE = 1050 };
 
-/* The roots as C source, which tests/bench/anchors.c prints. */
-extern const br_x509_trust_anchor built_in[];
+/* The roots as C source, which examples/anchors.c prints. */
+extern const br_x509_trust_anchor *const built_in;
 extern const size_t built_in_count;
 
 static char token[TOKEN_SIZE + 1];
