@@ -75,7 +75,7 @@
 
 #include "heartbeat.h"
 
-#if !defined HBEAT_VERSION_NUMBER || HBEAT_VERSION_NUMBER != 400
+#if !defined HBEAT_VERSION_NUMBER || HBEAT_VERSION_NUMBER != 500
 #error "heartbeat.h is of another version than heartbeat.c: copy both"
 #endif
 

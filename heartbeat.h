@@ -58,8 +58,8 @@ extern "C" {
 
 /* ---- Version ----------------------------------------------------------- */
 
-#define HBEAT_VERSION "0.4.0"
-#define HBEAT_VERSION_NUMBER 400 /* two decimal digits a part: MMmmpp */
+#define HBEAT_VERSION "0.5.0"
+#define HBEAT_VERSION_NUMBER 500 /* two decimal digits a part: MMmmpp */
 
 /* ---- Sizes, in bytes where no other unit is named ---------------------- */
 
@@ -117,7 +117,7 @@ extern "C" {
 
 /* The structures below have another layout in another version of this header,
  * and with HBEAT_NO_NET.  Files that disagree must not link: so every call's
- * symbol names both, and hbeat_send() is hbeat_send_400_net to the linker and
+ * symbol names both, and hbeat_send() is hbeat_send_500_net to the linker and
  * the debugger. */
 #define HBEAT_SYMBOL(call) HBEAT_PASTE(call, HBEAT_VERSION_NUMBER)
 #define HBEAT_PASTE(call, version) HBEAT_PASTE_TOKENS(call, version)

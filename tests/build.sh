@@ -144,7 +144,7 @@ every_call_is_renamed() {
         done
     $CC -std=c99 -c -o "$work/library.o" heartbeat.c || return
     nm -g --defined-only "$work/library.o" | awk '{ print $3 }' >"$work/symbols"
-    [ -s "$work/symbols" ] && ! grep -vE '^hbeat_[a-z_]*_400_net$' \
+    [ -s "$work/symbols" ] && ! grep -vE '^hbeat_[a-z_]*_500_net$' \
         "$work/symbols"
 }
 

@@ -49,7 +49,7 @@ version_is_in_the_changelog() {
     grep -q "^## $version " CHANGELOG.md
 }
 
-# 0.4.0 is 400, in the header and in the file that asks for that header.
+# 0.5.0 is 500, in the header and in the file that asks for that header.
 version_is_a_number() {
     number=$(sed -n 's/^#define HBEAT_VERSION "\(.*\)"/\1/p' heartbeat.h |
         awk -F. '{ print $1 * 10000 + $2 * 100 + $3 }')
