@@ -1527,13 +1527,13 @@ static enum field_name find_field(const char *name, size_t size) {
       "connection", "retry-after", "content-length", "content-encoding",
       "transfer-encoding", "proxy-authenticate"};
   static const byte by_size[] = {
-      [4] = FIELD_DATE,
-      [10] = FIELD_CONNECTION,
-      [11] = FIELD_RETRY_AFTER,
-      [14] = FIELD_LENGTH,
-      [16] = FIELD_ENCODING,
-      [17] = FIELD_CODING,
-      [18] = FIELD_CHALLENGE,
+      [sizeof "date" - 1] = FIELD_DATE,
+      [sizeof "connection" - 1] = FIELD_CONNECTION,
+      [sizeof "retry-after" - 1] = FIELD_RETRY_AFTER,
+      [sizeof "content-length" - 1] = FIELD_LENGTH,
+      [sizeof "content-encoding" - 1] = FIELD_ENCODING,
+      [sizeof "transfer-encoding" - 1] = FIELD_CODING,
+      [sizeof "proxy-authenticate" - 1] = FIELD_CHALLENGE,
   };
   enum field_name field = FIELD_OTHER;
 
