@@ -4410,6 +4410,7 @@ static const char *tls_reason(int code) {
 #define DATAGRAMS_MAX 8     /* ... and what one look reads for each of them */
 #define IDLE_MAX_MS 120000  /* the longest that an idle connection is trusted */
 #define ACK_MIN_MS 5000     /* what acknowledgements of bytes may take */
+#define SYN_AGAIN_MS 1000   /* until a lost SYN is sent again, RFC 6298 */
 
 ASSERT(a_wait_fits_poll, LONGEST_TIMEOUT_MS <= INT_MAX);
 ASSERT(addresses_are_bits_of_a_byte, COUNT(((hbeat_addresses *)0)->list) <= 8);
@@ -5486,6 +5487,7 @@ static void open_connection(hbeat_client *c) {
   clear_link(c);
   if (c->cfg.proxy) ask_for_tunnel(c);
   enter(c, CONNECTING);
+  c->link.begun_ms = now_ms();
   c->idle.acks_are_timed = false;
   c->link.fd =
       open_socket(nth_address(a, c->lookup.address), 0, port, SOCK_STREAM);
@@ -5561,6 +5563,7 @@ static void finish_connecting(hbeat_client *c) {
     fail_over(c, HBEAT_ERR_CONNECT, NULL, error);
     return;
   }
+  if (now_ms() - c->link.begun_ms >= SYN_AGAIN_MS) c->idle.killed = false;
   limit_first_word(c);
   if (c->cfg.proxy) enter(c, TUNNEL);
   else begin_tls(c);
@@ -5653,8 +5656,9 @@ static void learn_address(hbeat_client *c, server_health health) {
   }
 }
 
-/* Where a kept connection had died in silence, and another one got the reply,
- * it was its idleness that killed it, and no pulled cable. */
+/* Where a kept connection had died in silence, and another one stood at once
+ * and got the reply, it was its idleness that killed it: no pulled cable, and
+ * no server that was down, whose first SYN is lost as well. */
 static void learn_idle(hbeat_client *c) {
   c->idle.longest_ms = c->idle.before_ms / 2;
   c->idle.learnt_at_ms = now_ms();

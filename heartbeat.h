@@ -643,6 +643,7 @@ typedef struct hbeat_client {
 
   /* The connection, and the bytes beside TLS on their way through it. */
   struct {
+    int64_t begun_ms;  /* when its socket was opened */
     int fd;            /* its socket; -1: none */
     uint32_t out_next; /* where the next byte to send is, in scratch or wire */
     uint32_t out_end;  /* where the bytes to send end */
@@ -737,7 +738,8 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
  * (TCP_USER_TIMEOUT, RFC 5482).  Where the system has no such option, and
  * behind a proxy, it is dead if it says nothing for a third of the timeout.  A
  * log-in is not sent again for such silence.  Half of the idle time that killed
- * a connection is the longest that is trusted for a day.
+ * a connection is the longest that is trusted for a day, unless the new one took
+ * a second or more to stand: then the way to the server had been down.
  *
  * A name is looked up in the hosts file, else with the nameservers of
  * resolv.conf, whose options timeout, attempts and use-vc count.  Both files

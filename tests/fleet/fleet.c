@@ -54,8 +54,8 @@ enum {
   NAIVE_BLIP = 550,
   NAIVE_SILENCE = 1140,
   NAIVE_AFTER = 5700,
-  NEW_BLIP = 16,
-  NEW_SILENCE = 30
+  NEW_BLIP = 3,
+  NEW_SILENCE = 5
 };
 
 /* ---- What happens ------------------------------------------------------- */
@@ -155,7 +155,7 @@ static uint32_t get_through(
 /* Silence: up to `kept_end` on a kept connection, up to `new_end` on a new one.
  * TCP waits for 1 s at first (RFC 6298), or for 0.2 s as Linux does on a
  * connection that was kept.  The naive client waits for that in vain; ours
- * takes a new one after ACK_MS, and learns from it. */
+ * takes a new one after ACK_MS, and learns from it if that stands at once. */
 static void ask_silence(outcome *o, uint32_t now, uint32_t kept_end,
     uint32_t new_end, bool is_naive) {
   uint32_t limit = now + TIMEOUT_MS;
@@ -174,7 +174,7 @@ static void ask_silence(outcome *o, uint32_t now, uint32_t kept_end,
     return;
   }
   o->is_new |= died;
-  o->has_learnt |= died;
+  o->has_learnt |= died && arrives == dead;
   o->arrives = arrives;
   o->ends = arrives + ANSWER_MS;
 }

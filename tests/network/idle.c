@@ -21,6 +21,7 @@
 
 static struct {
   int64_t skipped_ms;   /* what the clock was put forward by */
+  int64_t connect_ms;   /* what connections take to stand, by that clock */
   bool has_no_ack_time; /* the kernel does not know TCP_USER_TIMEOUT */
   uint32_t ack_time_ms; /* what it was set to; 0: it was not */
 } box;
@@ -35,6 +36,7 @@ static void see_to(struct call *c) {
     return;
   }
   make_call(c);
+  if (c->name == CALL_CONNECT) box.skipped_ms += box.connect_ms;
   if (sets_ack_time) memcpy(&box.ack_time_ms, c->in.option.value, 4);
   if (c->name == CALL_CLOCK && c->in.clock.id == CLOCK_MONOTONIC)
     c->in.clock.now->tv_sec += (time_t)(box.skipped_ms / 1000);
@@ -115,6 +117,28 @@ static void two_minutes_are_the_longest(void **state) {
   beat_on(HBEAT_CONNECTION_NEW);
   assert_int_equal(peer_log()->accepted, 2);
   assert_int_equal(peer_log()->notified, 1);
+  hbeat_close(&player.client);
+}
+
+/* Nor is anything where the new one takes its time: a SYN was lost as well, and
+ * so it was the way there, or the server, that was down. */
+static void nothing_is_learnt_where_the_new_one_is_slow(void **state) {
+  static const struct peer_turn turns[] = {
+      {.waits = true, .is_forgotten = true}, {.end = PEER_STAYS}};
+  static const struct peer_script forgets = {
+      .turns = turns, .turn_count = COUNT(turns)};
+
+  (void)state;
+  begin();
+  open_player(peer_start(&forgets));
+  beat_on(HBEAT_CONNECTION_NEW);
+  peer_go();
+  be_idle_s(60);
+  box.connect_ms = 1000;
+  beat_on(HBEAT_CONNECTION_NEW);
+  be_idle_s(60);
+  beat_on(HBEAT_CONNECTION_KEPT);
+  assert_int_equal(peer_log()->accepted, 2);
   hbeat_close(&player.client);
 }
 
@@ -380,6 +404,7 @@ int main(void) {
   static const struct CMUnitTest named[] = {
       TEST(a_forgotten_connection_is_replaced_and_learnt_from),
       TEST(two_minutes_are_the_longest),
+      TEST(nothing_is_learnt_where_the_new_one_is_slow),
       TEST(nothing_is_learnt_where_the_new_one_fails_as_well),
       TEST(silence_counts_where_the_kernel_cannot_tell),
       TEST(a_server_that_thinks_is_waited_for),
