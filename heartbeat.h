@@ -738,8 +738,8 @@ hbeat_error hbeat_init(hbeat_client *c, const hbeat_config *cfg);
  * (TCP_USER_TIMEOUT, RFC 5482).  Where the system has no such option, and
  * behind a proxy, it is dead if it says nothing for a third of the timeout.  A
  * log-in is not sent again for such silence.  Half of the idle time that killed
- * a connection is the longest that is trusted for a day, unless the new one took
- * a second or more to stand: then the way to the server had been down.
+ * a connection is the longest that is trusted for a day, unless the new one
+ * took a second or more to stand: then the way to the server had been down.
  *
  * A name is looked up in the hosts file, else with the nameservers of
  * resolv.conf, whose options timeout, attempts and use-vc count.  Both files
