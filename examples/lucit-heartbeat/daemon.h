@@ -197,7 +197,8 @@ ssize_t read_file(const char *path, void *out, size_t size);
 ssize_t read_and_close(int fd, void *out, size_t size);
 
 /* Reads a text without the line end that editors leave; out of a pipe only if
- * it may wait, which the loop never may.  Returns NULL, or why there is none. */
+ * it may wait, which the loop never may.  Returns NULL, or why there is
+ * none. */
 const char *read_text(const char *path, char *out, size_t size, bool may_wait);
 
 /* Writes all of it to the disk; false with errno. */

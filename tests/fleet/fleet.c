@@ -15,8 +15,8 @@
  *
  * The server has one address, and is as quick as ever whatever arrives: what is
  * held against the mean is what the clients ask of it.  Ends with 1 where that
- * is too much, or where it heard nothing from a device for longer than the policy
- * promises.
+ * is too much, or where it heard nothing from a device for longer than the
+ * policy promises.
  *
  * Silences of less than a minute, which TCP bridges, are in no policy's hands:
  * they have a fleet of their own each, and are not in the drawing.

@@ -10,8 +10,9 @@
  * calls hbeat_start() or hbeat_close() end an exchange.  A state that only says
  * what the next step does, and is left before there is one, was passed over.
  *
- * One arrow that can be is missing, from HANDSHAKE_OUT to OPEN: a new connection
- * that takes no byte until its time is over, which that world does not have.
+ * One arrow that can be is missing, from HANDSHAKE_OUT to OPEN: a new
+ * connection that takes no byte until its time is over, which that world does
+ * not have.
  */
 #include "../fuzz/client.c"
 #include "draw.h"
@@ -23,7 +24,7 @@
 
 enum { STATES = COUNT(states), SCRIPT_MAX = 1 << 16 };
 
-/* ---- What is seen --------------------------------------------------------- */
+/* ---- What is seen -------------------------------------------------------- */
 
 static struct {
   uintptr_t call;     /* the one of the four calls under way; or 0 */
@@ -86,7 +87,7 @@ UNSEEN void __cyg_profile_func_exit(void *function, void *caller) {
   seen.call = 0;
 }
 
-/* ---- The drawing ---------------------------------------------------------- */
+/* ---- The drawing --------------------------------------------------------- */
 
 static const char *const names[STATES] = {
 #define NAMED(state) [state] = #state
@@ -150,7 +151,7 @@ static bool draw_to(const char *folder) {
   return fclose(out) == 0;
 }
 
-/* ---- The scripts ---------------------------------------------------------- */
+/* ---- The scripts --------------------------------------------------------- */
 
 static int play_scripts(void) {
   static byte script[SCRIPT_MAX];

@@ -71,7 +71,7 @@ static inline bool is_straight(const arrow *a) {
   return a->to == a->from + 1 && a->words[0] == '\0';
 }
 
-/* ---- Lanes ---------------------------------------------------------------- */
+/* ---- Lanes --------------------------------------------------------------- */
 
 static inline lane *find_lane(drawing *d, const arrow *a) {
   bool up = a->to < a->from;
@@ -120,7 +120,7 @@ static inline void place_lanes(drawing *d) {
     }
 }
 
-/* ---- Where everything stands ---------------------------------------------- */
+/* ---- Where everything stands --------------------------------------------- */
 
 /* Where an arrow stands among those that meet a box on the same side: so that
  * none crosses another one there. */
@@ -178,7 +178,7 @@ static inline int lane_x(const drawing *d, const lane *l) {
   return edge_x(d, l->up) + (l->up ? -away : away);
 }
 
-/* ---- The SVG -------------------------------------------------------------- */
+/* ---- The SVG ------------------------------------------------------------- */
 
 static inline void put_label(const drawing *d, int x, int y, const char *style,
     const char *text, int size) {

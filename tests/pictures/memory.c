@@ -24,7 +24,7 @@ enum {
 static const hbeat_limits no_limits = {0, 0};
 static const hbeat_request beat = {.lightning_version = "4.2.1"};
 
-/* ---- The calls ------------------------------------------------------------ */
+/* ---- The calls ----------------------------------------------------------- */
 
 static hbeat_reply empty_reply(void) {
   hbeat_reply reply;
@@ -177,7 +177,7 @@ static const struct {
     {crowd, "learn: others take its room"},
 };
 
-/* ---- What they lead to ---------------------------------------------------- */
+/* ---- What they lead to --------------------------------------------------- */
 
 /* A memory in which the instruction's record is like in no other one here. */
 typedef struct finding {
@@ -261,7 +261,7 @@ static bool all_are_reached(void) {
   return true;
 }
 
-/* ---- The drawing ---------------------------------------------------------- */
+/* ---- The drawing --------------------------------------------------------- */
 
 static bool draw_to(const char *folder) {
   static const box boxes[STATES] = {

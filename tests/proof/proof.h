@@ -1,8 +1,8 @@
 /* What the proofs share.  A proof is a function that makes any input there can
  * be, hands it to what it is about, and says that it has come to its end.
- * Frama-C's EVA follows all runs of it at once; what is undefined in any of them
- * is an alarm.  tests/proof/run has the table of the proofs, with the length of
- * each one's input, BOUND. */
+ * Frama-C's EVA follows all runs of it at once; what is undefined in any of
+ * them is an alarm.  tests/proof/run has the table of the proofs, with the
+ * length of each one's input, BOUND. */
 #include "heartbeat.c"
 
 #include "__fc_builtin.h"
