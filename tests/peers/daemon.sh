@@ -761,8 +761,6 @@ log() {
         [ -s "$out" ] && ! unstamped "$out"'
 }
 
-# ---- The memory's file -----------------------------------------------------
-
 # ---- Signals that ask for a heartbeat ---------------------------------------
 
 # SIGUSR1: one now, and one a second at most, however often it comes.
@@ -788,7 +786,8 @@ asked() {
         kill -s USR1 "$daemon"
         sleep 0.01
     done
-    check 'three hundred of them: some more' beats 1
+    check 'three hundred of them: some more' \
+        await counts $((before + 1)) /heartbeat
     more=$(($(count /heartbeat) - before)) took_s=$(($(date +%s) - since))
     check "... $more, not more than one a second, in $took_s s" \
         [ "$more" -le $((took_s + 2)) ]
