@@ -34,6 +34,12 @@ as_nobody() {
 
 # ---- A file that comes, goes or changes ------------------------------------
 
+# Writes over a file in place and at once: a daemon that looks meanwhile sees it
+# whole, before or after.  (cp would empty it first.)
+write_over() { # FROM TO
+    dd if="$1" of="$2" bs=64k conv=notrunc 2>/dev/null
+}
+
 # A first life on a partition, whose report nobody takes; then a boot before it
 # is mounted, and without a network.
 boot_before_mount() {
@@ -147,9 +153,9 @@ changed() {
         check "$name: it is told once" told_times "$says" 1
     done <<'ROWS'
 emptied|: >"$state"|: it is empty: it is kept as .*bad, and what only it knew
-torn|head -c 100 "$tmp/old" >"$state"|: it is damaged.* is kept as .*bad
+torn|truncate -s 100 "$state"|: it is damaged.* is kept as .*bad
 overwritten|echo hello >"$tmp/new"; mv "$tmp/new" "$state"|: it is damaged.* is kept as .*bad
-restored|cp "$tmp/old" "$state"|: another file is there now
+restored|write_over "$tmp/old" "$state"|: another file is there now
 swapped|cp "$tmp/old" "$tmp/new"; mv "$tmp/new" "$state"|: another file is there now
 deleted|rm "$state"|: it is gone, and is written anew
 ROWS
@@ -176,7 +182,7 @@ restored() {
     launch
     await ran I3 1
     beats 2
-    cp "$tmp/both" "$state"
+    write_over "$tmp/both" "$state"
     beats 2
     kill -s KILL "$daemon"
     await gone "$daemon"
