@@ -187,19 +187,10 @@ static bool all_are_reached(void) {
   return true;
 }
 
-static int tests, failures;
-
-static void report(bool ok, const char *what) {
-  tests++;
-  if (!ok) failures++;
-  printf("%s %d - %s\n", ok ? "ok" : "not ok", tests, what);
-}
-
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
   printf("# note %d scripts\n", play_scripts());
   report(all_are_reached(), "every state is reached");
   report(draw_to(argv[1]), "the client's states are drawn");
-  printf("1..%d\n", tests);
-  return failures > 0;
+  return end_reports();
 }

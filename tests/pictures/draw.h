@@ -278,4 +278,20 @@ static inline void draw_picture(const picture *p, FILE *out) {
   fprintf(out, "</svg>\n");
 }
 
+/* ---- What is reported, as TAP ------------------------------------------- */
+
+static int tests, failures;
+
+static void report(bool ok, const char *what) {
+  tests++;
+  if (!ok) failures++;
+  printf("%s %d - %s\n", ok ? "ok" : "not ok", tests, what);
+}
+
+/* Returns the exit status. */
+static int end_reports(void) {
+  printf("1..%d\n", tests);
+  return failures > 0;
+}
+
 #endif

@@ -29,11 +29,8 @@ static const hbeat_request beat = {.lightning_version = "4.2.1"};
 static hbeat_reply empty_reply(void) {
   hbeat_reply reply;
 
-  memset(&reply, 0, sizeof reply);
+  clear_reply(&reply);
   reply.http_status = 200;
-  reply.server_time_s = HBEAT_NONE;
-  reply.clock_offset_s = HBEAT_NONE;
-  reply.instruction = no_instruction;
   return reply;
 }
 
@@ -289,14 +286,6 @@ static bool draw_to(const char *folder) {
   return fclose(out) == 0;
 }
 
-static int tests, failures;
-
-static void report(bool ok, const char *what) {
-  tests++;
-  if (!ok) failures++;
-  printf("%s %d - %s\n", ok ? "ok" : "not ok", tests, what);
-}
-
 int main(int argc, char **argv) {
   static hbeat_memory empty;
 
@@ -308,6 +297,5 @@ int main(int argc, char **argv) {
   report(all_are_reached(), "every state is reached");
   report(all_merge_so(), "a merge does as the drawing says");
   report(draw_to(argv[1]), "the life of an instruction is drawn");
-  printf("1..%d\n", tests);
-  return failures > 0;
+  return end_reports();
 }
