@@ -414,12 +414,19 @@ static void check_hooks_folder(struct daemon *d) {
         hooks, strerror(errno));
 }
 
-void check_hooks(struct daemon *d) {
+/* Whether there are hooks; notes what has no meaning without them. */
+static bool has_hooks(struct daemon *d) {
   const struct options *o = &d->options;
 
   if (o->ack_first[0] && !o->hooks)
     note(d, "--ack-first does nothing without --hooks");
-  if (!o->hooks) return;
+  return o->hooks != NULL;
+}
+
+void check_hooks(struct daemon *d) {
+  const struct options *o = &d->options;
+
+  if (!has_hooks(d)) return;
   check_hooks_folder(d);
   for (const char *const *name = o->ack_first; *name; name++)
     note_missing(d, *name);
@@ -520,9 +527,7 @@ void check_each_hook(struct daemon *d) {
   const char *who = NULL;
   struct stat s;
 
-  if (!o->hooks && o->ack_first[0])
-    note(d, "--ack-first does nothing without --hooks");
-  if (!o->hooks) {
+  if (!has_hooks(d)) {
     tell_found(d, "none: no instruction runs");
     return;
   }
