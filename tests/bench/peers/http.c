@@ -16,7 +16,9 @@ size_t make_request(char *out, size_t size) {
   return (size_t)length;
 }
 
-const char *whole_body(char *reply, size_t size, bool *closes) {
+/* The body once the reply is whole, else NULL.  There is room for a NUL behind
+ * the reply. */
+static const char *whole_body(char *reply, size_t size, bool *closes) {
   static const char length_field[] = "\r\nContent-Length:";
 
   reply[size] = '\0';
@@ -29,5 +31,19 @@ const char *whole_body(char *reply, size_t size, bool *closes) {
   length += sizeof length_field - 1;
   if (strlen(body) < strtoul(length, NULL, 10)) return NULL;
   *closes = strcasestr(reply, "\r\nConnection: close") != NULL;
+  return body;
+}
+
+const char *read_body(int (*receive)(char *out, size_t size), bool *closes) {
+  static char reply[REPLY_SIZE];
+  const char *body = NULL;
+  size_t size = 0;
+
+  while (!body) {
+    int got = receive(reply + size, sizeof reply - 1 - size);
+    if (got <= 0) quit("no reply");
+    size += (size_t)got;
+    body = whole_body(reply, size, closes);
+  }
   return body;
 }

@@ -71,19 +71,8 @@ static void send_request(void) {
   }
 }
 
-static const char *read_body(bool *closes) {
-  static char reply[REPLY_SIZE];
-  const char *body = NULL;
-  size_t size = 0;
-
-  while (!body) {
-    int got = mbedtls_ssl_read(
-        &ssl, (unsigned char *)reply + size, sizeof reply - 1 - size);
-    if (got <= 0) quit("no reply");
-    size += (size_t)got;
-    body = whole_body(reply, size, closes);
-  }
-  return body;
+static int receive(char *out, size_t size) {
+  return mbedtls_ssl_read(&ssl, (unsigned char *)out, size);
 }
 
 void peer_beat(void) {
@@ -91,6 +80,6 @@ void peer_beat(void) {
 
   if (!connected) open_connection();
   send_request();
-  check_body(read_body(&closes));
+  check_body(read_body(receive, &closes));
   if (closes) close_connection();
 }

@@ -45,18 +45,8 @@ static void send_request(void) {
   if (SSL_write(ssl, request, (int)size) <= 0) quit("cannot write");
 }
 
-static const char *read_body(bool *closes) {
-  static char reply[REPLY_SIZE];
-  const char *body = NULL;
-  size_t size = 0;
-
-  while (!body) {
-    int got = SSL_read(ssl, reply + size, (int)(sizeof reply - 1 - size));
-    if (got <= 0) quit("no reply");
-    size += (size_t)got;
-    body = whole_body(reply, size, closes);
-  }
-  return body;
+static int receive(char *out, size_t size) {
+  return SSL_read(ssl, out, (int)size);
 }
 
 void peer_beat(void) {
@@ -64,6 +54,6 @@ void peer_beat(void) {
 
   if (!ssl) open_connection();
   send_request();
-  check_body(read_body(&closes));
+  check_body(read_body(receive, &closes));
   if (closes) close_connection();
 }

@@ -1,10 +1,9 @@
 /* The JSON of codec.c, by cJSON. */
-#include "../rows.h"
-#include "../texts.h"
+#include "parse.h"
 
 #include <cjson/cJSON.h>
 
-static void parse(const char *text, unsigned count) {
+void parse(const char *text, unsigned count) {
   while (count-- > 0) {
     cJSON *value = cJSON_Parse(text);
     if (!value) quit("no JSON");
@@ -13,7 +12,7 @@ static void parse(const char *text, unsigned count) {
 }
 
 /* What a player wants of it, too. */
-static void decode(unsigned count) {
+void decode(unsigned count) {
   while (count-- > 0) {
     cJSON *body = cJSON_Parse(BODY);
     const cJSON *i = cJSON_GetObjectItemCaseSensitive(
@@ -27,21 +26,4 @@ static void decode(unsigned count) {
       if (!cJSON_GetObjectItemCaseSensitive(i, names[n])) quit(names[n]);
     cJSON_Delete(body);
   }
-}
-
-static void strings(unsigned count) {
-  parse(make_array(STRING), count);
-}
-
-static void objects(unsigned count) {
-  parse(make_array(OBJECT), count);
-}
-
-int main(int argc, char **argv) {
-  static const struct row rows[] = {
-      {"decode", decode}, {"strings", strings}, {"objects", objects}};
-
-  if (argc != 3) quit("usage: parse_cjson ROW COUNT");
-  run_row(rows, COUNT(rows), argv[1], argv[2]);
-  return 0;
 }

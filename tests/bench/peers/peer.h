@@ -56,9 +56,10 @@ void check_body(const char *text);
 size_t make_request(char *out, size_t size);
 
 /*
- * Returns the body once the reply is whole, else NULL.  The text has room for
- * a NUL behind it.
+ * Reads the reply to a request by a function that reads some bytes, at most
+ * `size`, and returns how many.  Returns its body; *closes is set to whether
+ * the server ends the connection.
  */
-const char *whole_body(char *reply, size_t size, bool *closes);
+const char *read_body(int (*receive)(char *out, size_t size), bool *closes);
 
 #endif
