@@ -16,6 +16,7 @@ What a run has found out is kept in $B/mutants, for as long as neither library
 nor tests change: so one that was interrupted can go on.
 """
 import concurrent.futures
+import functools
 import hashlib
 import os
 import pathlib
@@ -47,10 +48,15 @@ def build(source, folder):
     (folder / 'heartbeat.c').write_text(source)
     subprocess.run(COMPILE + ['-O2', '-c', 'heartbeat.c'], cwd=folder,
                    check=True)
-    subprocess.run(['cc', '-shared', '-Wl,-soname,heartbeat.so', '-o',
-                    'heartbeat.so', 'heartbeat.o', '-lbearssl'], cwd=folder,
-                   check=True)
+    link(folder / 'heartbeat.o', folder)
     return (folder / 'heartbeat.o').read_bytes()
+
+
+def link(built, folder, options=()):
+    """Makes the shared object heartbeat.so in a folder."""
+    subprocess.run(['cc', '-shared', '-Wl,-soname,heartbeat.so', *options,
+                    '-o', str(folder / 'heartbeat.so'), str(built),
+                    '-lbearssl'], check=True)
 
 
 def compiles(source):
@@ -68,9 +74,30 @@ def build_tests():
             for test in sorted((FOLDER / kind).iterdir())]
 
 
-def passes(test, library, limit_s):
+@functools.cache
+def answered_by(test):
+    """The calls of BearSSL's that this test answers in its place."""
+    symbols = subprocess.run(['nm', '-D', '--defined-only', str(test)],
+                             stdout=subprocess.PIPE, text=True,
+                             check=True).stdout.split()
+    return [s[len('__wrap_'):] for s in symbols if s.startswith('__wrap_')]
+
+
+def library_for(test, folder):
+    """The folder of the shared object that this test needs."""
+    calls = answered_by(test)
+    if not calls:
+        return folder
+    own = folder / test.name
+    own.mkdir(exist_ok=True)
+    link(folder / 'heartbeat.o', own, [f'-Wl,--wrap={c}' for c in calls])
+    return own
+
+
+def passes(test, folder, limit_s):
     """Whether a test passes with the library in this folder."""
-    environment = dict(os.environ, B=str(library), LD_LIBRARY_PATH=str(library))
+    environment = dict(os.environ, B=str(folder),
+                       LD_LIBRARY_PATH=str(library_for(test, folder)))
     process = subprocess.Popen(
         ALONE + [str(test)], cwd=ROOT, env=environment, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

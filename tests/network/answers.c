@@ -27,6 +27,14 @@
 /* A CNAME of the name at an offset: one label more, then that name again. */
 #define LONGER(at, label) "\xc0" at IS_CNAME "\0\4\1" label "\xc0" at
 
+/* Labels of 62 and 63 bytes; and the longest name, of 255 (RFC 1035 section
+ * 2.3.4). */
+#define X30 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X32 X30 "xx"
+#define X62 "\x3e" X30 X32
+#define X63 "\x3f" X30 X32 "x"
+#define LONGEST X63 X63 X63 "\x3d" X30 X30 "x\0"
+
 #define SILENT                                                                 \
   { .silent = true }
 #define FAILS                                                                  \
@@ -225,6 +233,11 @@ static const struct answer_row good_rows[] = {
                                LONGER("\x8b", "h") LONGER("\x9b", "i")
                                    A_OF("\xc0\xab", "\1"))}},
         GIVES("127.0.0.1")},
+    {"a CNAME to the longest name",
+        .server = {.a = {R(2,
+                       ASKED IS_CNAME
+                       "\0\xff" LONGEST A_OF("\xc0\x2b", "\1"))}},
+        GIVES("127.0.0.1")},
     {"the address before its CNAME",
         .server = {.a = {R(2, A_OF(N("b"), "\1") LINK_TO(ASKED, "b"))}},
         GIVES("127.0.0.1")},
@@ -380,10 +393,6 @@ static void is_either(void **state) {
 #define RCODE(code)                                                            \
   .server = {.a = {.rcode = code}, .aaaa = {.rcode = code}}, GOES_ON
 
-#define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-#define X63                                                                    \
-  "\x3fxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-
 static const struct answer_row useless_rows[] = {
     {"FORMERR", RCODE(NS_FORMERR)},
     {"SERVFAIL", RCODE(NS_SERVFAIL)},
@@ -425,6 +434,8 @@ static const struct answer_row useless_rows[] = {
     {"a label of 128",
         USELESS(2, A("\x66") A_OF("\x80" X32 X32 X32 X32 "\0", "\x67"))},
     {"a label beyond the end", USELESS(1, A_OF("\x3fxxxx\0", "\x66"))},
+    {"a name of 256 bytes",
+        USELESS(2, A("\x66") A_OF(X63 X63 X63 X62 "\0", "\x67"))},
     {"a name of 257 bytes",
         USELESS(2, A("\x66") A_OF(X63 X63 X63 X63 "\0", "\x67"))},
     {"a name of 257 bytes, compressed",

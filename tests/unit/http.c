@@ -712,6 +712,25 @@ static void test_value_bytes(void **state) {
   }
 }
 
+/* RFC 9110 section 5.6.2: each byte in the midst of a field's name. */
+static void test_name_bytes(void **state) {
+  (void)state;
+  for (int c = 0; c < 256; c++) {
+    bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    bool digit = c >= '0' && c <= '9';
+    bool mark = c != 0 && strchr("!#$%&'*+-.^_`|~", c);
+    bool ends = c == ':';
+    char wire[100], name[20];
+    int size =
+        sprintf(wire, OK_LINE "X%cY: a\r\n" SIXTEEN "\r\n" GOOD, (char)c);
+
+    sprintf(name, "byte 0x%02X", (unsigned)c);
+    expect_error("the outcome",
+        replay(name, wire, (size_t)size, OPEN, BUFFER).error,
+        letter || digit || mark || ends ? HBEAT_OK : HBEAT_ERR_HTTP);
+  }
+}
+
 /* No reply is whole before its last byte, and a close does not make it so. */
 static const struct wire_row WHOLE[] = {
     {"prefixes of a sized reply", TEXT(SIZED)},
@@ -1877,6 +1896,7 @@ int main(void) {
   cases_add("the reply at the start", test_reply_at_start, NULL);
   cases_add_rows(test_frame, FRAMES);
   cases_add_rows(test_broken, BROKEN);
+  cases_add("each byte in a name", test_name_bytes, NULL);
   cases_add("each byte in a value", test_value_bytes, NULL);
   cases_add_rows(test_prefixes, WHOLE);
   cases_add("a head at the limit", test_head_at_limit, NULL);
