@@ -48,6 +48,7 @@
 #define NEXT "127.0.0.99"
 
 static const struct ns_answer good = {R(1, A("\1"))};
+static const struct ns_answer good_aaaa = {R(1, AAAA("\1"))};
 static const struct ns_server next_server = {.a = {R(1, A("\x63"))}};
 
 /* The addresses of the first server; why there is none; the second's. */
@@ -367,6 +368,10 @@ static const struct answer_row stray_rows[] = {
         .server = {.a = {R(1, A("\1")), .then = &good},
             .aaaa = {.delay_ms = 50}},
         GIVES("127.0.0.1"), TAKES(50, 70)},
+    {"the same AAAA twice",
+        .server = {.a = {R(1, A("\1")), .delay_ms = 50},
+            .aaaa = {R(1, AAAA("\1")), .then = &good_aaaa}},
+        GIVES("2001:db8::1 127.0.0.1"), TAKES(50, 70)},
 };
 
 /* Whether these are strays or answers of no use is all the same. */
