@@ -113,8 +113,10 @@ late_for_one() {
     await ran I1 1
     finish
     mv "$state" "$tmp/first"
+    before=$(count '/I1/acknowledge 500') # a slow machine sees it sent again
     launch --ack-first reboot
-    check 'it is to be acknowledged first' await counts 2 '/I1/acknowledge 500'
+    check 'it is to be acknowledged first' \
+        await counts $((before + 1)) '/I1/acknowledge 500'
     mv "$tmp/first" "$state"
     check 'the file is read' await said 'another file is there now'
     mend
