@@ -40,6 +40,8 @@ else
 BR_LIB = -lbearssl
 endif
 COMPILE = $(CC) -std=c99 $(WARN) $(BR_INC) $(CFLAGS) -I.
+# Scripts compile against it and link it, too.
+export BR_INC BR_LIB
 
 EXAMPLES = $B/once $B/anchors $B/lucit-heartbeat $B/lucitd $B/own_transport
 UNIT = $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/*.c)) \
@@ -349,8 +351,7 @@ check: lint test splits fuzz fleet pictures clang sanitized m32 memcheck stack
 ROWS =
 
 bench: all $B/codec.o $B/certs/made
-	CC="$(CC)" COMPILE="$(COMPILE)" BR_LIB="$(BR_LIB)" \
-	    tests/bench/run $B $(ROWS)
+	CC="$(CC)" COMPILE="$(COMPILE)" tests/bench/run $B $(ROWS)
 
 # Those of README's figures.
 STACK_FLAGS = -Os

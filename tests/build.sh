@@ -3,12 +3,13 @@
 # that disagree do not link, and a library of BearSSL that is not the header's
 # is refused.  And what may be built is: alone, or included into another file.
 . tests/check.inc
-CC=${CC:-cc}
+CC=${CC:-cc} BR_INC=${BR_INC-} BR_LIB=${BR_LIB:--lbearssl}
 
 compile() { # OUT ARGUMENTS...
     out=$1
     shift
-    $CC -std=c99 -O2 -c -o "$work/$out" "$@"
+    # shellcheck disable=SC2086
+    $CC -std=c99 -O2 $BR_INC -c -o "$work/$out" "$@"
 }
 
 # ---- Bounds --------------------------------------------------------------
@@ -105,7 +106,7 @@ links() { # USER HEADER-FOLDER FLAGS... -- LIBRARY-FLAGS...
     # shellcheck disable=SC2086
     compile user.o -I"$folder" $flags "$work/$user.c" || exit 1
     compile library.o "$@" heartbeat.c || exit 1
-    $CC -o "$work/program" "$work/user.o" "$work/library.o" -lbearssl
+    $CC -o "$work/program" "$work/user.o" "$work/library.o" "$BR_LIB"
 }
 
 runs() {
@@ -142,7 +143,7 @@ every_call_is_renamed() {
             grep -q "^#define $call HBEAT_SYMBOL(${call}_)$" heartbeat.h ||
                 { echo "$call"; exit 1; }
         done
-    $CC -std=c99 -c -o "$work/library.o" heartbeat.c || return
+    compile library.o heartbeat.c || return
     nm -g --defined-only "$work/library.o" | awk '{ print $3 }' >"$work/symbols"
     [ -s "$work/symbols" ] && ! grep -vE '^hbeat_[a-z_]*_500_net$' \
         "$work/symbols"
@@ -187,7 +188,8 @@ int main(void) {
 C
 
 # The folder of the headers that the compiler finds.
-headers=$(echo '#include <bearssl.h>' | $CC -E -x c - |
+# shellcheck disable=SC2086
+headers=$(echo '#include <bearssl.h>' | $CC $BR_INC -E -x c - |
     sed -n 's/^# [0-9]* "\(.*\)\/bearssl_x509\.h".*/\1/p' | head -1)
 
 # What hbeat_init() says where a line of BearSSL's contexts of certificates is
@@ -198,7 +200,7 @@ init_says() { # TEXT SED-SCRIPT
     cp "$headers"/bearssl*.h "$work/bearssl"
     sed -i "$2" "$work/bearssl/bearssl_x509.h"
     $CC -std=c99 -O2 -I"$work/bearssl" -I. -o "$work/init" "$work/init.c" \
-        heartbeat.c -lbearssl || return
+        heartbeat.c "$BR_LIB" || return
     "$work/init" >"$work/said" || return
     cat "$work/said"
     grep -q "$1" "$work/said"
@@ -225,7 +227,8 @@ included() { # STANDARD SYSTEM-HEADER...
     shift
     for header; do echo "#include <$header>"; done >"$work/including.c"
     echo '#include "heartbeat.c"' >>"$work/including.c"
-    $CC -std="$standard" -Wall -Wextra -Werror -Wundef -I. -c \
+    # shellcheck disable=SC2086
+    $CC -std="$standard" -Wall -Wextra -Werror -Wundef $BR_INC -I. -c \
         -o "$work/including.o" "$work/including.c"
 }
 

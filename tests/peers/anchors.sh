@@ -6,7 +6,7 @@
 # usage: B=build tests/peers/anchors.sh
 . "$(dirname "$0")/common.inc"
 need curl g++ nm
-CC=${CC:-cc}
+CC=${CC:-cc} BR_INC=${BR_INC-} BR_LIB=${BR_LIB:--lbearssl}
 
 anchors() { # ARGUMENT...
     run "$B/anchors" "$@"
@@ -30,24 +30,26 @@ C
 warnings='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror'
 # shellcheck disable=SC2086
 as_c() { # COMPILER STANDARD
-    "$1" -std="$2" $warnings -Wstrict-prototypes -fno-pic -O2 -c \
+    "$1" -std="$2" $warnings -Wstrict-prototypes $BR_INC -fno-pic -O2 -c \
         -o "$tmp/roots.o" "$tmp/roots.c"
 }
 # shellcheck disable=SC2086
 as_cxx() { # COMPILER STANDARD
-    "$1" -x c++ -std="$2" $warnings -fno-pic -O2 -c -o "$tmp/roots.o" \
-        "$tmp/roots.c"
+    "$1" -x c++ -std="$2" $warnings $BR_INC -fno-pic -O2 -c \
+        -o "$tmp/roots.o" "$tmp/roots.c"
 }
 is_constant() {
     nm "$tmp/roots.o" >"$tmp/symbols"
     grep -q ' r .*trusted_roots' "$tmp/symbols" &&
         ! grep ' [bBdDU] ' "$tmp/symbols"
 }
-$CC -std=c99 -O1 -I. -c -o "$tmp/heartbeat.o" heartbeat.c
-$CC -std=c99 -O1 -I. -c -o "$tmp/rooted.o" "$(dirname "$0")/rooted.c"
+for file in heartbeat.c "$(dirname "$0")/rooted.c"; do
+    # shellcheck disable=SC2086
+    $CC -std=c99 -O1 $BR_INC -I. -c -o "$tmp/$(basename "$file" .c).o" "$file"
+done
 is_the_same_as() { # PEM-FILE [PORT]
     $CC -no-pie -o "$tmp/rooted" "$tmp/rooted.o" "$tmp/heartbeat.o" \
-        "$tmp/roots.o" -lbearssl || return
+        "$tmp/roots.o" "$BR_LIB" || return
     run "$tmp/rooted" "$@"
     [ "$status" -eq 0 ] && grep -q "^$count roots$" "$out"
 }

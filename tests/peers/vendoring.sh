@@ -28,11 +28,15 @@ mkdir -p "$tree/heartbeat" "$tmp/bearssl/build"
 cp heartbeat.h heartbeat.c "$tree/heartbeat"
 ln -s "$B" "$tree/build"
 
-# A tree of BearSSL as one built there is, made of the system's package.
-headers=$(echo '#include <bearssl.h>' | ${CC:-cc} -E -x c - |
+# A tree of BearSSL as one built there is, made of what this is built with.
+# shellcheck disable=SC2086
+headers=$(echo '#include <bearssl.h>' | ${CC:-cc} ${BR_INC-} -E -x c - |
     sed -n 's/^# [0-9]* "\(.*\)\/bearssl_x509\.h".*/\1/p' | head -1)
-ln -s "$headers" "$tmp/bearssl/inc"
-ln -s "$(${CC:-cc} -print-file-name=libbearssl.a)" "$tmp/bearssl/build"
+library=${BR_LIB:--lbearssl}
+[ "$library" != -lbearssl ] ||
+    library=$(${CC:-cc} -print-file-name=libbearssl.a)
+ln -s "$(realpath "$headers")" "$tmp/bearssl/inc"
+ln -s "$(realpath "$library")" "$tmp/bearssl/build"
 
 cat >"$tree/player.c" <<'C'
 #include "heartbeat.h"
