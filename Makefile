@@ -53,14 +53,10 @@ NETWORK = $(patsubst tests/network/%.c,$B/network/%,\
             $(wildcard tests/network/*.c)))
 # Those that are parts of one.
 FUZZED = world server
-FUZZERS = $(patsubst tests/fuzz/%.c,$B/fuzz/%,\
-          $(filter-out $(FUZZED:%=tests/fuzz/%.c),$(wildcard tests/fuzz/*.c)))
-SCRIPTS = $(addprefix tests/,install.sh manual.sh readme.sh sbom.sh) \
-          $(wildcard tests/peers/*.sh)
-
 FUZZERS = $(filter-out $(FUZZED),\
           $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
-SCRIPTS = tests/readme.sh tests/sbom.sh $(wildcard tests/peers/*.sh)
+SCRIPTS = $(addprefix tests/,install.sh manual.sh readme.sh sbom.sh) \
+          $(wildcard tests/peers/*.sh)
 COMMAND = $(wildcard examples/lucit-heartbeat/*.c)
 PROGRAMS = $(wildcard examples/*.c) $(COMMAND)
 SOURCES = heartbeat.h heartbeat.c $(PROGRAMS) \
@@ -450,4 +446,4 @@ clean:
 .PHONY: all demo programs test suite splits fuzz fuzz-long fleet pictures \
         clang sanitized m32 memcheck lint check bench stack units machines \
         stacks static size sbom install uninstall deb deb-test hooks-test \
-        mutants hooks-test mutants proof mcdc clean
+        mutants proof mcdc clean
