@@ -30,10 +30,10 @@
  * complete program is examples/once.c.
  *
  * Memory: the library never allocates.  It works in memory of the caller's,
- * best in static storage, and no call takes more than 8 KiB of stack; 9 KiB with
- * a BearSSL newer than 0.6.  Threads: there are no globals but constants.  Any
- * number of clients may run in any number of threads, as long as no two threads
- * use the same client at the same time.
+ * best in static storage, and no call takes more than 8 KiB of stack, or 9 KiB
+ * with a BearSSL newer than 0.6.  Threads: there are no globals but constants.
+ * Any number of clients may run in any number of threads, as long as no two
+ * threads use the same client at the same time.
  *
  * A member of a structure that is left zero has a good default, unless its
  * comment says that it is required.
