@@ -2155,10 +2155,9 @@ ASSERT(a_full_instruction_fits_beside_all_that_must_stay,
 /* ---- Records ---- */
 
 /* The record at an offset, or NULL where there are no more. */
-static memory_record *record_at(const hbeat_memory *m, size_t offset) {
+APART static memory_record *record_at(const hbeat_memory *m, size_t offset) {
+  if (offset > sizeof m->records - sizeof(memory_record)) return NULL;
   memory_record *r = unconst(m->records + offset);
-
-  if (offset + sizeof *r > sizeof m->records) return NULL;
   return r->state == FREE ? NULL : r;
 }
 
@@ -3240,7 +3239,7 @@ typedef struct word_reader {
   size_t at;       /* where in the buffer the next byte is */
   size_t end;      /* where in the buffer the bytes end */
   unsigned number; /* of the word in its line, from 1 on */
-  size_t length;   /* of the word */
+  unsigned length; /* of the word */
   char text[256]; /* the word; a longer one is cut, and so no name or address */
 } word_reader;
 
@@ -3284,6 +3283,10 @@ static bool more_text(word_reader *w) {
   return false;
 }
 
+static bool ends_word(byte c) {
+  return c <= ' ' || c == '#' || c == ';';
+}
+
 /* Moves past white space and comments, to the beginning of a word. */
 static bool find_word(word_reader *w) {
   bool comment = false;
@@ -3303,35 +3306,35 @@ static bool find_word(word_reader *w) {
 /* Takes the bytes of the next word; false at the end of the file.  A word that
  * was not read to its end is none. */
 static bool take_word(word_reader *w) {
-  bool found = find_word(w);
-
+  if (!find_word(w)) return false;
   w->length = 0;
-  for (; found && more_text(w); w->at++) {
-    byte c = w->buffer[w->at];
-    if (c <= ' ' || c == '#' || c == ';') break;
-    if (w->length < sizeof w->text - 1) w->text[w->length++] = (char)c;
-  }
+  do {
+    if (w->length < sizeof w->text - 1)
+      w->text[w->length++] = (char)w->buffer[w->at];
+    w->at++;
+  } while (more_text(w) && !ends_word(w->buffer[w->at]));
   w->text[w->length] = '\0';
   w->number++;
-  return found && (w->at < w->end || w->seen < TEXT_FILE_MAX);
+  return w->at < w->end || w->seen < TEXT_FILE_MAX;
 }
 
 /* Takes the next word; false at the end of the file.  A byte order mark in
  * front of the first one is not a part of it. */
 static bool next_word(word_reader *w) {
-  const size_t mark = sizeof BYTE_ORDER_MARK - 1;
-  bool found = take_word(w);
-  bool marked = !w->begun && strncmp(w->text, BYTE_ORDER_MARK, mark) == 0;
+  const unsigned mark = sizeof BYTE_ORDER_MARK - 1;
+  bool first = !w->begun;
 
   w->begun = true;
-  if (!marked) return found;
+  if (!take_word(w)) return false;
+  if (!first || w->length < mark) return true;
+  if (memcmp(w->text, BYTE_ORDER_MARK, mark) != 0) return true;
   if (w->length == mark) { /* white space or a comment is behind it */
     w->number = 0;
     return take_word(w);
   }
   w->length -= mark;
   memmove(w->text, w->text + mark, w->length + 1);
-  return found;
+  return true;
 }
 
 /* hosts(5): in each line an address and its names. */
@@ -3536,13 +3539,10 @@ static bool der_take(span *in, int tag, span *content) {
   rest.at++;
   size_t size = *rest.at++;
   if (size >= 0x80) { /* the size of a size that follows */
-    span big_endian = span_of(rest.at, size & 0x7F);
-    if (length_of(big_endian) < 1 || length_of(big_endian) > 3) return false;
-    if (length_of(big_endian) > length_of(rest)) return false;
-    rest.at = big_endian.end;
+    size_t digits = size & 0x7F;
+    if (digits < 1 || digits > 3 || digits > length_of(rest)) return false;
     size = 0;
-    for (; big_endian.at < big_endian.end; big_endian.at++)
-      size = size << 8 | *big_endian.at;
+    for (; digits > 0; digits--) size = size << 8 | *rest.at++;
   }
   if (size > length_of(rest)) return false;
   in->at = rest.at + size;
