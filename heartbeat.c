@@ -154,6 +154,22 @@ static size_t length_of(span s) {
   return (size_t)(s.end - s.at);
 }
 
+/* Takes so many bytes off the front of a span, or all if there are no more, and
+ * copies what fits of them to memory that ends at `end`; returns where the copy
+ * ends. */
+static char *take_bytes(span *in, uint64_t size, char *to, const char *end) {
+  const byte *from = in->at;
+  size_t taken = length_of(*in);
+  size_t copied = (size_t)(end - to);
+
+  if (size < taken) taken = (size_t)size;
+  if (taken < copied) copied = taken;
+  in->at += taken;
+  if (copied == 0) return to; /* there need be no memory at all */
+  memcpy(to, from, copied);
+  return to + copied;
+}
+
 /* Memory that a const pointer leads to, but that is not const itself. */
 static void *unconst(const void *memory) {
   return (void *)(uintptr_t)memory;
@@ -200,16 +216,14 @@ static int hex_value(int c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Whether `size` bytes of text are `word`, in upper or lower case. */
-static bool same_word(const char *text, size_t size, const char *word) {
-  size_t i = 0;
-
-  while (i < size && word[i] != '\0') {
-    bool same = text[i] == word[i] || to_lower(text[i]) == to_lower(word[i]);
-    if (!same) break;
-    i++;
+/* Whether a text is `word`, in upper or lower case. */
+static bool same_word(span text, const char *word) {
+  for (; text.at < text.end; text.at++) {
+    byte c = (byte)*word++;
+    if (c == '\0') return false;
+    if (*text.at != c && to_lower(*text.at) != to_lower(c)) return false;
   }
-  return i == size && word[i] == '\0';
+  return *word == '\0';
 }
 
 /* A list of texts is one string, in which each has its NUL.  It needs no
@@ -1348,6 +1362,9 @@ enum reply_state {
   OVER
 };
 
+/* The bytes of a line that are kept; a NUL stands behind them. */
+#define KEPT_MAX (sizeof((hbeat_exchange *)0)->line - 1)
+
 /* A field that counts fits a line: its name, a colon, and the longest date. */
 ASSERT(a_line_holds_a_field,
     sizeof "proxy-authenticate: Wednesday, 06-Nov-94 08:49:37 GMT" <=
@@ -1418,15 +1435,23 @@ static hbeat_error status_line(hbeat_exchange *x, span line) {
   return HBEAT_AGAIN;
 }
 
+/* What stands between the words of a list. */
+static bool is_list_mark(byte c) {
+  return c == ',' || c == ' ' || c == '\t';
+}
+
 /* Whether a word is in a list (RFC 9110 section 5.6.1). */
 static bool list_has(const char *list, const char *word) {
-  while (*list != '\0') {
-    list += strspn(list, ", \t");
-    size_t size = strcspn(list, ", \t");
-    if (same_word(list, size, word)) return true;
-    list += size;
+  span in = span_of_text(list);
+
+  while (true) {
+    span first = in;
+    while (in.at < in.end && !is_list_mark(*in.at)) in.at++;
+    first.end = in.at;
+    if (same_word(first, word)) return true;
+    if (in.at >= in.end) return false;
+    in.at++;
   }
-  return false;
 }
 
 /* Connection (RFC 9110 section 7.6.1). */
@@ -1449,7 +1474,7 @@ static hbeat_error length_field(hbeat_exchange *x, const char *value) {
 
 /* Transfer-Encoding (RFC 9112 section 6.1). */
 static hbeat_error coding_field(hbeat_exchange *x, const char *value) {
-  bool chunked = same_word(value, strlen(value), "chunked");
+  bool chunked = same_word(span_of_text(value), "chunked");
 
   if (!chunked || x->in.chunked || x->in.http10)
     return bad_http(x, "Transfer-Encoding other than chunked");
@@ -1460,8 +1485,7 @@ static hbeat_error coding_field(hbeat_exchange *x, const char *value) {
 /* Content-Encoding, which nothing asked for: the body is not what it seems (RFC
  * 9110 section 8.4). */
 static void encoding_field(hbeat_exchange *x, const char *value) {
-  x->in.encoded =
-      *value != '\0' && !same_word(value, strlen(value), "identity");
+  x->in.encoded = *value != '\0' && !same_word(span_of_text(value), "identity");
 }
 
 /* Proxy-Authenticate: challenges, each of which begins with the name of its
@@ -1505,7 +1529,7 @@ static const char *trim_value(hbeat_exchange *x, char *value) {
 
 /* Whether the line is full: then more of it may have come than is here. */
 static bool line_is_full(const hbeat_exchange *x) {
-  return x->in.line_size >= sizeof x->line - 1;
+  return x->in.line_size >= KEPT_MAX;
 }
 
 /* The fields that count. */
@@ -1539,7 +1563,7 @@ static enum field_name find_field(const char *name, size_t size) {
 
   if (size < COUNT(by_size)) field = (enum field_name)by_size[size];
   if (field == FIELD_OTHER) return FIELD_OTHER;
-  return same_word(name, size, names[field - 1]) ? field : FIELD_OTHER;
+  return same_word(span_of(name, size), names[field - 1]) ? field : FIELD_OTHER;
 }
 
 /* Takes a field that is whole. */
@@ -1601,12 +1625,12 @@ static hbeat_error check_room(hbeat_exchange *x, uint64_t size) {
   return HBEAT_ERR_TOO_BIG;
 }
 
-/* Retry-After as a date counts from the server's own time. */
+/* Retry-After as a date counts from the server's own time.  A date before 1970
+ * counts as none. */
 static void settle_retry_date(hbeat_exchange *x) {
   hbeat_reply *r = x->reply;
 
-  if (x->in.retry_date_s == HBEAT_NONE || r->server_time_s == HBEAT_NONE)
-    return;
+  if (x->in.retry_date_s < 0 || r->server_time_s < 0) return;
   r->retry_after_s = x->in.retry_date_s - r->server_time_s;
   if (r->retry_after_s < 0) r->retry_after_s = 0;
 }
@@ -1625,6 +1649,7 @@ static hbeat_error begin_body(hbeat_exchange *x) {
   }
   if (!sized) {
     x->in.state = OPEN_BODY;
+    x->in.body_left = UINT64_MAX; /* more than there can be */
     return HBEAT_AGAIN;
   }
   if (x->in.content_length == 0) return HBEAT_OK;
@@ -1690,12 +1715,11 @@ static hbeat_error end_line(hbeat_exchange *x) {
   return e;
 }
 
-/* Takes one byte of a line; of a long line only the beginning is kept. */
+/* Takes one byte of a line, which its limit allows; of a long line only the
+ * beginning is kept. */
 APART static hbeat_error line_byte(hbeat_exchange *x, byte c) {
   bool after_cr = x->in.after_cr;
 
-  if (x->in.head_left == 0)
-    return bad_http(x, "over HBEAT_HEAD_MAX bytes of lines");
   x->in.head_left--;
   x->in.after_cr = c == '\r';
   if (after_cr) return c == '\n' ? end_line(x) : bad_http(x, "a bare CR");
@@ -1704,68 +1728,65 @@ APART static hbeat_error line_byte(hbeat_exchange *x, byte c) {
     return bad_http(x, "a chunk longer than its size");
   if (c != '\t' && (c < 0x20 || c == 0x7F))
     return bad_http(x, "a control byte in a line");
-  if (!line_is_full(x)) x->line[x->in.line_size++] = (char)c;
+  if (x->in.line_size < KEPT_MAX) x->line[x->in.line_size++] = (char)c;
   return HBEAT_AGAIN;
 }
 
 /* Takes the plain bytes of a line in one go, and its end where that is behind
- * them; else one byte.  *used is how many. */
-static hbeat_error line_bytes(
-    hbeat_exchange *x, const byte *in, size_t size, size_t *used) {
-  size_t room = sizeof x->line - 1 - x->in.line_size;
-  size_t run = 0;
-  bool ends = false;
+ * them; else one byte. */
+static hbeat_error line_bytes(hbeat_exchange *x, span *in) {
+  const byte *start = in->at;
+  size_t plain = 0;
 
-  if (size > x->in.head_left) size = x->in.head_left;
-  if (!x->in.after_cr) { /* or else the next byte decides */
-    if (x->in.state != CHUNK_END)
-      run = (size_t)(end_of_run(span_of(in, size), 0x20, 0x7F, 0x7F) - in);
-    ends = size - run >= 2 && in[run] == '\r' && in[run + 1] == '\n';
+  if (x->in.after_cr) return line_byte(x, *in->at++);
+  if (x->in.state != CHUNK_END)
+    plain = (size_t)(end_of_run(*in, 0x20, 0x7F, 0x7F) - start);
+  if (plain + 2 > x->in.head_left) /* a CR and LF must follow */
+    return bad_http(x, "over HBEAT_HEAD_MAX bytes of lines");
+  const char *end =
+      take_bytes(in, plain, x->line + x->in.line_size, x->line + KEPT_MAX);
+  x->in.line_size = (uint32_t)(end - x->line);
+  x->in.head_left -= (uint32_t)plain;
+  if (in->end - in->at >= 2 && in->at[0] == '\r' && in->at[1] == '\n') {
+    x->in.head_left -= 2;
+    in->at += 2;
+    return end_line(x);
   }
-  *used = run + (ends ? 2 : 0);
-  if (*used == 0) {
-    *used = 1;
-    return line_byte(x, *in);
-  }
-  size_t kept = run < room ? run : room;
-  memcpy(x->line + x->in.line_size, in, kept);
-  x->in.line_size += (uint32_t)kept;
-  x->in.head_left -= (uint32_t)*used;
-  return ends ? end_line(x) : HBEAT_AGAIN;
+  if (in->at == start) return line_byte(x, *in->at++);
+  return HBEAT_AGAIN;
 }
 
-/* Takes bytes of the body; *used is how many. */
-static hbeat_error body_bytes(
-    hbeat_exchange *x, const byte *in, size_t size, size_t *used) {
-  bool open = x->in.state == OPEN_BODY;
-  size_t room = x->cfg->reply_buffer_size - x->in.body_size;
+/* Takes bytes of the body. */
+static hbeat_error body_bytes(hbeat_exchange *x, span *in) {
+  char *buffer = x->cfg->reply_buffer;
+  char *to = buffer + x->in.body_size;
+  const byte *start = in->at;
+  const char *end =
+      take_bytes(in, x->in.body_left, to, buffer + x->cfg->reply_buffer_size);
+  size_t taken = (size_t)(in->at - start);
+  size_t lost = taken - (size_t)(end - to);
 
-  *used = !open && size > x->in.body_left ? (size_t)x->in.body_left : size;
-  bool fits = *used <= room;
-  size_t n = fits ? *used : room;
-  if (check_room(x, *used) != HBEAT_AGAIN) return HBEAT_ERR_TOO_BIG;
-  memcpy(x->cfg->reply_buffer + x->in.body_size, in, n);
-  x->in.body_size += n;
-  if (!fits) { /* an error's body, of which the beginning is enough */
+  x->in.body_size = (size_t)(end - buffer);
+  x->in.body_left -= taken;
+  hbeat_error e = check_room(x, lost);
+  if (e != HBEAT_AGAIN) return e;
+  if (lost > 0) { /* an error's body, of which the beginning is enough */
     x->keep_alive = false;
     return HBEAT_OK;
   }
-  if (open) return HBEAT_AGAIN;
-  x->in.body_left -= n;
   if (x->in.body_left > 0) return HBEAT_AGAIN;
   if (x->in.state == SIZED_BODY) return HBEAT_OK;
   x->in.state = CHUNK_END;
   return HBEAT_AGAIN;
 }
 
-/* Takes some of the bytes that arrived; *used is how many. */
-static hbeat_error reply_bytes(
-    hbeat_exchange *x, const byte *in, size_t size, size_t *used) {
+/* Takes some of the bytes that arrived, at least one. */
+static hbeat_error reply_bytes(hbeat_exchange *x, span *in) {
   switch (x->in.state) {
   case SIZED_BODY:
   case OPEN_BODY:
-  case CHUNK: return body_bytes(x, in, size, used);
-  default: return line_bytes(x, in, size, used);
+  case CHUNK: return body_bytes(x, in);
+  default: return line_bytes(x, in);
   }
 }
 
@@ -2075,24 +2096,28 @@ APART static void end_exchange(hbeat_exchange *x) {
   wipe_login(x->request, x->reply, x->cfg->reply_buffer, x->in.body_size);
 }
 
-hbeat_error hbeat_push(
-    hbeat_exchange *x, const void *in, size_t size, size_t *used) {
-  const byte *bytes = in;
+/* Takes bytes that arrived, as hbeat_push() does; those that are left belong to
+ * no reply. */
+static hbeat_error push_span(hbeat_exchange *x, span *in) {
   hbeat_error e = HBEAT_AGAIN;
 
-  *used = 0;
   if (x->in.state == OVER) return HBEAT_ERR_ARGUMENT;
-  if (size == 0) e = reply_end(x);
-  while (e == HBEAT_AGAIN && *used < size) {
-    size_t n;
-    e = reply_bytes(x, bytes + *used, size - *used, &n);
-    *used += n;
-  }
+  if (in->at >= in->end) e = reply_end(x);
+  while (e == HBEAT_AGAIN && in->at < in->end) e = reply_bytes(x, in);
   if (e == HBEAT_AGAIN) return e;
   if (e == HBEAT_OK) e = end_reply(x);
   if (e != HBEAT_OK && e != HBEAT_ERR_STATUS && e != HBEAT_ERR_REFUSED)
     x->keep_alive = false;
   end_exchange(x);
+  return e;
+}
+
+hbeat_error hbeat_push(
+    hbeat_exchange *x, const void *in, size_t size, size_t *used) {
+  span rest = span_of(in, size);
+  hbeat_error e = push_span(x, &rest);
+
+  *used = size - length_of(rest);
   return e;
 }
 
@@ -3348,7 +3373,8 @@ static void read_hosts(word_reader *w, const char *name, hbeat_addresses *a) {
       continue;
     }
     if (w->text[w->length - 1] == '.') w->length--;
-    if (has_address && same_word(w->text, w->length, name)) add_address(a, ip);
+    if (has_address && same_word(span_of(w->text, w->length), name))
+      add_address(a, ip);
   }
 }
 

@@ -66,7 +66,7 @@ static void read_plainly(span in, const char *name, hbeat_addresses *a) {
     if (!read_ip(word, ip)) continue;
     while ((size = plain_word(&line, word)) > 0) {
       if (size > 1 && word[size - 1] == '.') word[--size] = '\0';
-      if (same_word(word, size, name)) add_address(a, ip);
+      if (same_word(span_of(word, size), name)) add_address(a, ip);
     }
   }
 }
