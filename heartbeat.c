@@ -660,45 +660,62 @@ static hbeat_json value_between(const byte *start, const byte *end) {
  * its length.  U+0000 becomes U+FFFD.  So does what no parsed string has, a bad
  * escape or a NUL; nothing is left behind that. */
 static size_t take_escape(span *in, byte unit[4]) {
-  uint32_t code = REPLACEMENT;
+  uint32_t code = 0;
 
   if (*in->at == '\0' || scan_escape(in, &code) != SCAN_OK) {
     in->at = in->end;
-    code = REPLACEMENT;
+    code = 0;
   }
   return utf8_write(code == 0 ? REPLACEMENT : code, unit);
 }
 
-/* How many bytes at the front of the inside of a string are as they were. */
-static size_t literal_length(span in) {
-  span rest = in;
-
-  rest.at = end_of_plain(rest);
-  while (rest.at < rest.end && *rest.at != '\\' && *rest.at != '\0') rest.at++;
-  return (size_t)(rest.at - in.at);
+/* Where the bytes at the front of the inside of a string end that are as they
+ * were. */
+static const byte *end_of_literal(span in) {
+  in.at = end_of_plain(in);
+  while (in.at < in.end && *in.at != '\\' && *in.at != '\0') in.at++;
+  return in.at;
 }
 
-/* The text may move to the front of itself: it never gets longer. */
-size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
-  span in = {NULL, NULL};
+/* Appends a piece to the `length` bytes that are in memory of this size, as far
+ * as it fits, and returns the length with all of it.  The piece may stand
+ * further back in that memory. */
+static size_t append(span piece, char *out, size_t size, size_t length) {
+  for (; piece.at < piece.end; piece.at++) {
+    if (length < size) out[length] = (char)*piece.at;
+    length++;
+  }
+  return length;
+}
+
+/* Unescapes the inside of a string, which may move to the front of itself: it
+ * never gets longer. */
+static size_t unescape(span in, char *out, size_t size) {
   size_t length = 0;
 
-  if (value->type == HBEAT_JSON_STRING && value->size >= 2)
-    in = span_of(value->text + 1, value->size - 2);
   while (in.at < in.end) {
     byte unit[4];
-    const byte *from = in.at;
-    size_t n = literal_length(in);
-    in.at += n;
-    if (n == 0) {
-      n = take_escape(&in, unit);
-      from = unit;
+    span piece = {in.at, end_of_literal(in)};
+    in.at = piece.end;
+    if (piece.at >= piece.end) {
+      piece.at = unit;
+      piece.end = unit + take_escape(&in, unit);
     }
-    if (length + n < size) memmove(out + length, from, n);
-    length += n;
+    length = append(piece, out, size, length);
   }
   if (size > 0) out[length < size ? length : 0] = '\0';
   return length;
+}
+
+size_t hbeat_json_string(const hbeat_json *value, char *out, size_t size) {
+  span in = {NULL, NULL};
+
+  if (value->type == HBEAT_JSON_STRING && value->size >= 2) {
+    in = span_of(value->text, value->size);
+    in.at++; /* its quotes */
+    in.end--;
+  }
+  return unescape(in, out, size);
 }
 
 /* In a list of names, which is to be searched, each stands behind its length,
@@ -803,12 +820,12 @@ typedef struct member_search {
 static size_t find_member(const member_search *s, const hbeat_json *name) {
   const char *inside = name->text + 1;
   size_t size = name->size - 2;
-  char text[sizeof LONGEST_NAME]; /* "" for a longer one */
+  char text[sizeof LONGEST_NAME]; /* a longer one is in no list */
   size_t n = find_name(s->names, inside, size);
 
   if (n < s->others || !memchr(inside, '\\', size)) return n;
-  hbeat_json_string(name, text, sizeof text);
-  return find_name(s->names, text, strlen(text));
+  size = hbeat_json_string(name, text, sizeof text);
+  return find_name(s->names, text, size);
 }
 
 /* Takes note of a member's name, or the end of its value: what a part has come
@@ -888,20 +905,16 @@ bool hbeat_json_next(
   return found;
 }
 
-/* Whether a span is one number and nothing else. */
-static bool is_json_number(span in) {
-  return scan_json_number(&in) == SCAN_OK && in.at >= in.end;
-}
+/* Reads a text that is to be one number. */
+static hbeat_error read_json_number(
+    span in, unsigned decimals, int64_t *number) {
+  span rest = in;
 
-hbeat_error hbeat_json_number(
-    const hbeat_json *value, unsigned decimals, int64_t *number) {
-  span in = span_of(value->text, value->size);
-
-  if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
-  if (!is_json_number(in)) return HBEAT_ERR_JSON;
+  if (scan_json_number(&rest) != SCAN_OK || rest.at < rest.end)
+    return HBEAT_ERR_JSON;
   bool negative = scan_byte(&in, '-');
   uint64_t limit = (uint64_t)INT64_MAX + negative; /* -INT64_MIN is one more */
-  span rest = in;
+  rest = in;
   scan_digits(&rest);
   uint64_t n = take_digits(&in, (size_t)(rest.at - in.at), 0, limit);
   if (decimals > 0) scan_byte(&in, '.');
@@ -912,6 +925,12 @@ hbeat_error hbeat_json_number(
   *number = (int64_t)n;
   if (negative && n > 0) *number = -(int64_t)(n - 1) - 1; /* INT64_MIN, too */
   return HBEAT_OK;
+}
+
+hbeat_error hbeat_json_number(
+    const hbeat_json *value, unsigned decimals, int64_t *number) {
+  if (value->type != HBEAT_JSON_NUMBER) return HBEAT_ERR_JSON;
+  return read_json_number(span_of(value->text, value->size), decimals, number);
 }
 
 /* ==== Times ============================================================= */
@@ -1892,7 +1911,7 @@ static hbeat_error take_token(const hbeat_request *request,
   const char *token = take_text(value);
   hbeat_error e = HBEAT_OK;
 
-  if (!token || !is_visible_text(token)) {
+  if (!is_visible_text(token)) {
     *reason = "the token is no visible ASCII";
     e = HBEAT_ERR_JSON;
   } else if (strlen(token) >= request->token_buffer_size) {
