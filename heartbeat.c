@@ -523,27 +523,30 @@ static const byte *end_of_plain(span in) {
   return end_of_run(in, 0x20, '"', '\\');
 }
 
-/* Writes the first character of a string as it stands inside a JSON string, and
- * returns its length; *taken is set to its length in the string.  What is not
- * UTF-8, or is cut short, becomes U+FFFD: no heartbeat is lost over an odd
- * name. */
-static size_t json_escape(span in, byte unit[UNIT_MAX], size_t *taken) {
+/* Takes the first character off a string, and returns how it stands inside a
+ * JSON string: as it is, or as it is written to `unit`.  What is not UTF-8, or
+ * is cut short, becomes U+FFFD: no heartbeat is lost over an odd name. */
+static span json_escape(span *in, byte unit[UNIT_MAX]) {
   static const char hex[] = "0123456789abcdef";
-  const byte *text = in.at;
-  scan_result r = scan_utf8(&in);
-  size_t size = 0;
+  span itself = *in;
+  byte first = *itself.at;
+  size_t size = 2;
 
-  *taken = (size_t)(in.at - text);
-  if (r != SCAN_OK) return utf8_write(REPLACEMENT, unit);
-  if (*text < 0x20) {
+  if (scan_utf8(in) != SCAN_OK) {
+    size = utf8_write(REPLACEMENT, unit);
+  } else if (first < 0x20) {
     memcpy(unit, "\\u00", 4);
-    unit[4] = (byte)hex[*text >> 4];
-    unit[5] = (byte)hex[*text & 15];
-    return UNIT_MAX;
+    unit[4] = (byte)hex[first >> 4];
+    unit[5] = (byte)hex[first & 15];
+    size = UNIT_MAX;
+  } else if (first == '"' || first == '\\') {
+    unit[0] = '\\';
+    unit[1] = first;
+  } else {
+    itself.end = in->at;
+    return itself;
   }
-  if (*text == '"' || *text == '\\') unit[size++] = '\\';
-  memcpy(unit + size, text, *taken);
-  return size + *taken;
+  return span_of(unit, size);
 }
 
 /* ==== JSON in (RFC 8259) ================================================ */
@@ -1116,7 +1119,7 @@ static bool is_path_segment(const char *text) {
 static bool is_object(const char *text) {
   hbeat_json value;
 
-  return hbeat_json_parse(text, strlen(text), &value) == HBEAT_OK &&
+  return take_document(span_of_text(text), NULL, &value) == HBEAT_OK &&
       value.type == HBEAT_JSON_OBJECT;
 }
 
@@ -1279,9 +1282,8 @@ static void begin_part(hbeat_exchange *x, enum request_part part) {
   x->out.part = (uint8_t)part;
   x->out.form = form_of(x->request, part);
   x->out.fact = 0;
-  x->out.next = x->out.form;
-  x->out.left = 0;
-  if (part == PARTS) x->out.next = NULL;
+  x->out.next = part == PARTS ? NULL : x->out.form;
+  x->out.end = x->out.next;
 }
 
 /* Goes on to the next piece of a part: a value, or the text up to there. */
@@ -1295,12 +1297,11 @@ static void take_piece(hbeat_exchange *x) {
     x->out.form += 2;
     x->out.escaped = form[-1] == '"';
     x->out.next = value_of(x, form[1]);
-    x->out.left = form[1] == 'h' ? x->out.host_size : strlen(x->out.next);
+    x->out.end = form[1] == 'h' ? x->out.host_end : strchr(x->out.next, '\0');
   } else {
-    const char *value = strchr(form, '%');
     x->out.next = form;
-    x->out.left = value ? (size_t)(value - form) : strlen(form);
-    x->out.form += x->out.left;
+    x->out.form += strcspn(form, "%");
+    x->out.end = x->out.form;
   }
 }
 
@@ -1315,38 +1316,35 @@ static bool request_is_out(const hbeat_exchange *x) {
 
 /* Whether there is a piece, or what is left of one: goes on to it. */
 static bool find_piece(hbeat_exchange *x) {
-  while (x->out.left == 0 && !request_is_out(x)) take_piece(x);
-  return x->out.left > 0;
+  while (x->out.next >= x->out.end && !request_is_out(x)) take_piece(x);
+  return x->out.next < x->out.end;
 }
 
-/* Writes what fits of the present piece, a run of bytes or one escaped
- * character, and returns how much.  `to` may be NULL: it is only counted. */
+/* Writes what fits of the present piece, a run of bytes or one character that
+ * may be escaped, and returns how much.  `to` may be NULL: it is only
+ * counted. */
 static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
-  size_t taken = x->out.left < room ? x->out.left : room;
-  const byte *from = (const byte *)x->out.next;
+  span in = {(const byte *)x->out.next, (const byte *)x->out.end};
+  span run = in;
   byte unit[UNIT_MAX];
 
-  if (x->out.escaped)
-    taken = (size_t)(end_of_plain(span_of(from, taken)) - from);
-  size_t size = taken;
-  if (taken == 0) {
-    size = json_escape(span_of(from, x->out.left), unit, &taken);
-    if (size > room) return 0;
-    from = unit;
-  }
-  if (to) memcpy(to, from, size);
-  x->out.next += taken;
-  x->out.left -= taken;
+  if (length_of(run) > room) run.end = run.at + room;
+  if (x->out.escaped) run.end = end_of_plain(run);
+  in.at = run.end;
+  if (run.at >= run.end) run = json_escape(&in, unit);
+  size_t size = length_of(run);
+  if (size > room) return 0;
+  if (to) memcpy(to, run.at, size);
+  x->out.next = (const char *)in.at;
   return size;
 }
 
-/* `out` may be NULL: the bytes are only counted. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
   byte *to = out;
   size_t done = 0;
 
   while (done < size && find_piece(x)) {
-    size_t n = pull_some(x, to ? to + done : NULL, size - done);
+    size_t n = pull_some(x, to + done, size - done);
     if (n == 0) break;
     done += n;
   }
@@ -2054,10 +2052,9 @@ static void await_reply(hbeat_exchange *x) {
 /* Counts the body by walking it once, so that no copy of it is needed. */
 static uint64_t count_body(hbeat_exchange *x) {
   uint64_t size = 0;
-  size_t n;
 
   begin_part(x, BODY_PART);
-  while ((n = hbeat_pull(x, NULL, SIZE_MAX)) > 0) size += n;
+  while (find_piece(x)) size += pull_some(x, NULL, SIZE_MAX);
   rewind_request(x);
   return size;
 }
@@ -2078,8 +2075,8 @@ static hbeat_error begin_exchange(hbeat_exchange *x, const hbeat_config *cfg,
   x->what = wrong ? wrong : check_request(request, cfg->token);
   if (x->what) return HBEAT_ERR_ARGUMENT;
   x->out.host = cfg->host ? cfg->host : DEFAULT_HOST;
-  x->out.host_size = strlen(x->out.host);
-  if (x->out.host[x->out.host_size - 1] == '.') x->out.host_size--;
+  x->out.host_end = strchr(x->out.host, '\0');
+  if (x->out.host_end[-1] == '.') x->out.host_end--;
   if (cfg->port != 0 && cfg->port != HTTPS_PORT) {
     x->out.port[0] = ':';
     write_decimal(x->out.port + 1, cfg->port);
@@ -5505,7 +5502,7 @@ static void ask_for_tunnel(hbeat_client *c) {
 
   for (int i = 0; i < 2; i++) {
     put_text(&s, i == 0 ? "CONNECT " : " HTTP/1.1\r\nHost: ");
-    put(&s, c->x.out.host, c->x.out.host_size);
+    put(&s, c->x.out.host, (size_t)(c->x.out.host_end - c->x.out.host));
     put_text(&s, ":");
     put_number(&s, c->cfg.port);
   }

@@ -494,15 +494,15 @@ typedef struct hbeat_exchange {
 
   /* The request, and how far it is out. */
   struct {
-    const char *next;        /* the present piece; NULL: the request is out */
-    size_t left;             /* bytes of it that are not out */
-    const char *form;        /* what of the present part's form is to come */
-    size_t fact;             /* the next of device_info */
-    uint8_t part;            /* the present part */
-    bool escaped;            /* the piece goes inside a JSON string */
-    const char *host;        /* for the Host field ... */
-    size_t host_size;        /* ... of which so many bytes: no trailing dot */
-    char port[8];            /* ":8443", or "" for the usual one */
+    const char *next;     /* of the present piece; NULL: the request is out */
+    const char *end;      /* where that ends */
+    const char *form;     /* what of the present part's form is to come */
+    size_t fact;          /* the next of device_info */
+    uint8_t part;         /* the present part */
+    bool escaped;         /* the piece goes inside a JSON string */
+    const char *host;     /* for the Host field ... */
+    const char *host_end; /* ... up to here: no trailing dot */
+    char port[8];         /* ":8443", or "" for the usual one */
     char content_length[24]; /* body_size in decimal */
   } out;
 

@@ -20,13 +20,17 @@ static void same_text(const hbeat_json *value, const char *text) {
 
 /* What is escaped again is the same string. */
 static void check_escaping(const char *text) {
-  size_t size = 1, taken;
+  size_t size = 1;
   char *json = memory(strlen(text) * UNIT_MAX + 2);
-  const char *at = text;
+  span in = span_of_text(text);
   hbeat_json value;
   json[0] = '"';
-  for (; *at != '\0'; at += taken)
-    size += json_escape(span_of(at, strlen(at)), (byte *)json + size, &taken);
+  while (in.at < in.end) {
+    byte unit[UNIT_MAX];
+    span piece = json_escape(&in, unit);
+    memcpy(json + size, piece.at, length_of(piece));
+    size += length_of(piece);
+  }
   json[size++] = '"';
   EXPECT(hbeat_json_parse(json, size, &value) == HBEAT_OK);
   EXPECT(value.type == HBEAT_JSON_STRING && value.size == size);
