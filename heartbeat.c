@@ -1299,9 +1299,11 @@ static void take_piece(hbeat_exchange *x) {
     x->out.next = value_of(x, form[1]);
     x->out.end = form[1] == 'h' ? x->out.host_end : strchr(x->out.next, '\0');
   } else {
+    const char *end = strchr(form, '%');
+    if (!end) end = strchr(form, '\0');
     x->out.next = form;
-    x->out.form += strcspn(form, "%");
-    x->out.end = x->out.form;
+    x->out.end = end;
+    x->out.form = end;
   }
 }
 
@@ -1339,12 +1341,13 @@ static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
   return size;
 }
 
+/* `out` may be NULL: the bytes are only counted. */
 size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
   byte *to = out;
   size_t done = 0;
 
   while (done < size && find_piece(x)) {
-    size_t n = pull_some(x, to + done, size - done);
+    size_t n = pull_some(x, to ? to + done : NULL, size - done);
     if (n == 0) break;
     done += n;
   }
@@ -1966,6 +1969,12 @@ static hbeat_error decode_failure(
   return HBEAT_ERR_STATUS;
 }
 
+/* Whether a byte is among these. */
+static bool has_byte(span in, char c) {
+  while (in.at < in.end && *in.at != (byte)c) in.at++;
+  return in.at < in.end;
+}
+
 /* Whether an object of JSON stands at the end of a body that begins otherwise,
  * as where PHP prints its warnings. */
 static bool has_text_before_json(span body) {
@@ -1973,7 +1982,7 @@ static bool has_text_before_json(span body) {
   while (body.at < body.end && is_space(body.end[-1])) body.end--;
   if (body.at >= body.end || body.end[-1] != '}' || *body.at == '{')
     return false;
-  return memchr(body.at, '{', length_of(body)) != NULL;
+  return has_byte(body, '{');
 }
 
 /* Why a body is no JSON object; `e` is what the parser says. */
@@ -1982,8 +1991,7 @@ static const char *why_not_json(hbeat_error e, span body) {
   if (has_text_before_json(body)) return "text, such as a warning, precedes it";
   if (e == HBEAT_ERR_TOO_BIG) return "the body nests too deep";
   if (e == HBEAT_ERR_TRUNCATED) return "the body ends early";
-  if (memchr(body.at, '<', length_of(body)))
-    return "the body is a web page: a captive portal?";
+  if (has_byte(body, '<')) return "the body is a web page: a captive portal?";
   return "the body is no JSON object";
 }
 
@@ -2052,9 +2060,10 @@ static void await_reply(hbeat_exchange *x) {
 /* Counts the body by walking it once, so that no copy of it is needed. */
 static uint64_t count_body(hbeat_exchange *x) {
   uint64_t size = 0;
+  size_t n;
 
   begin_part(x, BODY_PART);
-  while (find_piece(x)) size += pull_some(x, NULL, SIZE_MAX);
+  while ((n = hbeat_pull(x, NULL, SIZE_MAX)) > 0) size += n;
   rewind_request(x);
   return size;
 }

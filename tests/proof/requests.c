@@ -13,7 +13,7 @@ static hbeat_exchange x;
 static char *model_strchr(const char *text, int c) {
   char *found = strchr(text, c);
 
-  if (c != '\0') return found;
+  if (c != '\0' || text == x.out.form) return found;
   if (text == x.out.port || text == x.out.content_length) return found;
   //@ assert \base_addr(text) == \base_addr(&any_text_memory[0]);
   return (char *)any_text_memory + BOUND;
