@@ -1829,14 +1829,15 @@ static bool is_given(const hbeat_json *member) {
   return member->text && member->type != HBEAT_JSON_NULL;
 }
 
-/* Decodes a string in place, in the reply buffer: it never gets longer, and
- * its quotes leave room for a NUL.  NULL for any other value. */
+/* Decodes a string in place, in the reply buffer: an escape is longer than what
+ * it stands for, and the quotes leave room for a NUL.  NULL for any other
+ * value. */
 static const char *take_text(const hbeat_json *value) {
   if (value->type != HBEAT_JSON_STRING) return NULL;
   char *text = unconst(value->text + 1);
   size_t size = value->size - 2;
   text[size] = '\0'; /* in the place of its closing quote */
-  if (memchr(text, '\\', size)) hbeat_json_string(value, text, size + 1);
+  if (memchr(text, '\\', size)) hbeat_json_string(value, text, size);
   return text;
 }
 

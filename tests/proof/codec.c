@@ -83,10 +83,6 @@ void times(void) {
 
 /* ---- Schedule ---- */
 
-static hbeat_error any_error(void) {
-  return (hbeat_error)Frama_C_unsigned_int_interval(0, HBEAT_ERR_MEMORY);
-}
-
 void scheduling(void) {
   hbeat_policy policy;
   hbeat_reply reply;

@@ -46,6 +46,10 @@ static byte any_byte(void) {
   return Frama_C_unsigned_char_interval(0, 255);
 }
 
+static hbeat_error any_error(void) {
+  return (hbeat_error)Frama_C_unsigned_int_interval(0, HBEAT_ERR_MEMORY);
+}
+
 /* The runner looks for this: calls that cannot return would hide what stands
  * behind them. */
 #define END_OF_PROOF() Frama_C_show_each_end_of_proof()
