@@ -279,7 +279,7 @@ MUTANTS = 300
 mutants:
 	B=$B tests/mutants/mutants.py $(MUTANTS)
 
-# Needs Frama-C (Debian's frama-c-base).
+# Needs Frama-C (Debian's frama-c-base), Why3 and CVC4.
 proof:
 	B=$B tests/proof/run
 

@@ -155,9 +155,9 @@ static size_t length_of(span s) {
 }
 
 /* Takes so many bytes off the front of a span, or all if there are no more, and
- * copies what fits of them to memory that ends at `end`; returns where the copy
- * ends. */
-static char *take_bytes(span *in, uint64_t size, char *to, const char *end) {
+ * copies what fits of them to memory that ends at `end` and may overlap them;
+ * returns where the copy ends. */
+static byte *take_bytes(span *in, uint64_t size, byte *to, const byte *end) {
   const byte *from = in->at;
   size_t taken = length_of(*in);
   size_t copied = (size_t)(end - to);
@@ -166,7 +166,7 @@ static char *take_bytes(span *in, uint64_t size, char *to, const char *end) {
   if (taken < copied) copied = taken;
   in->at += taken;
   if (copied == 0) return to; /* there need be no memory at all */
-  memcpy(to, from, copied);
+  memmove(to, from, copied);
   return to + copied;
 }
 
@@ -672,39 +672,33 @@ static size_t take_escape(span *in, byte unit[4]) {
   return utf8_write(code == 0 ? REPLACEMENT : code, unit);
 }
 
-/* Where the bytes at the front of the inside of a string end that are as they
- * were. */
-static const byte *end_of_literal(span in) {
-  in.at = end_of_plain(in);
-  while (in.at < in.end && *in.at != '\\' && *in.at != '\0') in.at++;
-  return in.at;
-}
+/* How many bytes at the front of the inside of a string are as they were. */
+static size_t literal_length(span in) {
+  span rest = in;
 
-/* Appends a piece to the `length` bytes that are in memory of this size, as far
- * as it fits, and returns the length with all of it.  The piece may stand
- * further back in that memory. */
-static size_t append(span piece, char *out, size_t size, size_t length) {
-  for (; piece.at < piece.end; piece.at++) {
-    if (length < size) out[length] = (char)*piece.at;
-    length++;
-  }
-  return length;
+  rest.at = end_of_plain(rest);
+  while (rest.at < rest.end && *rest.at != '\\' && *rest.at != '\0') rest.at++;
+  return (size_t)(rest.at - in.at);
 }
 
 /* Unescapes the inside of a string, which may move to the front of itself: it
  * never gets longer. */
 static size_t unescape(span in, char *out, size_t size) {
+  byte *to = (byte *)out;
+  const byte *end = to + size;
   size_t length = 0;
 
   while (in.at < in.end) {
-    byte unit[4];
-    span piece = {in.at, end_of_literal(in)};
-    in.at = piece.end;
-    if (piece.at >= piece.end) {
-      piece.at = unit;
-      piece.end = unit + take_escape(&in, unit);
+    size_t n = literal_length(in);
+    if (n > 0) {
+      to = take_bytes(&in, n, to, end);
+    } else {
+      byte unit[4];
+      n = take_escape(&in, unit);
+      span piece = span_of(unit, n);
+      to = take_bytes(&piece, n, to, end);
     }
-    length = append(piece, out, size, length);
+    length += n;
   }
   if (size > 0) out[length < size ? length : 0] = '\0';
   return length;
@@ -1755,6 +1749,7 @@ APART static hbeat_error line_byte(hbeat_exchange *x, byte c) {
 /* Takes the plain bytes of a line in one go, and its end where that is behind
  * them; else one byte. */
 static hbeat_error line_bytes(hbeat_exchange *x, span *in) {
+  byte *line = (byte *)x->line;
   const byte *start = in->at;
   size_t plain = 0;
 
@@ -1763,9 +1758,9 @@ static hbeat_error line_bytes(hbeat_exchange *x, span *in) {
     plain = (size_t)(end_of_run(*in, 0x20, 0x7F, 0x7F) - start);
   if (plain + 2 > x->in.head_left) /* a CR and LF must follow */
     return bad_http(x, "over HBEAT_HEAD_MAX bytes of lines");
-  const char *end =
-      take_bytes(in, plain, x->line + x->in.line_size, x->line + KEPT_MAX);
-  x->in.line_size = (uint32_t)(end - x->line);
+  const byte *end =
+      take_bytes(in, plain, line + x->in.line_size, line + KEPT_MAX);
+  x->in.line_size = (uint32_t)(end - line);
   x->in.head_left -= (uint32_t)plain;
   if (in->end - in->at >= 2 && in->at[0] == '\r' && in->at[1] == '\n') {
     x->in.head_left -= 2;
@@ -1778,10 +1773,10 @@ static hbeat_error line_bytes(hbeat_exchange *x, span *in) {
 
 /* Takes bytes of the body. */
 static hbeat_error body_bytes(hbeat_exchange *x, span *in) {
-  char *buffer = x->cfg->reply_buffer;
-  char *to = buffer + x->in.body_size;
+  byte *buffer = (byte *)x->cfg->reply_buffer;
+  byte *to = buffer + x->in.body_size;
   const byte *start = in->at;
-  const char *end =
+  const byte *end =
       take_bytes(in, x->in.body_left, to, buffer + x->cfg->reply_buffer_size);
   size_t taken = (size_t)(in->at - start);
   size_t lost = taken - (size_t)(end - to);
@@ -2124,7 +2119,7 @@ APART static void end_exchange(hbeat_exchange *x) {
 
 /* Takes bytes that arrived, as hbeat_push() does; those that are left belong to
  * no reply. */
-static hbeat_error push_span(hbeat_exchange *x, span *in) {
+APART static hbeat_error push_span(hbeat_exchange *x, span *in) {
   hbeat_error e = HBEAT_AGAIN;
 
   if (x->in.state == OVER) return HBEAT_ERR_ARGUMENT;

@@ -42,8 +42,8 @@ void syscalls_go_through(void (*function)(struct call *call)) {
   for (int name = 0; name < CALLS; name++) see_to[name] = function;
 }
 
-/* A call that succeeds may leave any errno: it leaves the one that would mislead
- * a caller most. */
+/* A call that succeeds may leave any errno: here the one that would mislead a
+ * caller most. */
 static int64_t pass(struct call *c) {
   if (see_to[c->name]) see_to[c->name](c);
   else make_call(c);

@@ -5,6 +5,8 @@
  * is one number. */
 #include "proof.h"
 
+#include "copying.h"
+
 enum { SHORT = 4 };
 
 static hbeat_json value_of_size(size_t size) {

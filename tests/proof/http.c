@@ -1,26 +1,11 @@
 /* The proofs of what reads a reply. */
 #include "proof.h"
 
-/* Three functions are to EVA what their contracts here say.  That take_bytes()
- * keeps its contract is the first proof.  decode_body() and wipe_login(), which
- * are called when a reply is over, are not proved: they may do all that theirs
- * allow, and nothing else. */
+#include "copying.h"
 
-/*@ requires \base_addr(in->at) == \base_addr(in->end);
-  requires \base_addr(to) == \base_addr(end);
-  requires in->at <= in->end;
-  requires to <= end;
-  requires in->at < in->end ==>
-      \valid_read(in->at) && \valid_read(in->end - 1);
-  requires to < end ==> \valid(to) && \valid((char *)end - 1);
-  assigns in->at \from in->at, in->end, size;
-  assigns end[-(end - to) .. -1] \from in->at[0 .. in->end - in->at - 1];
-  assigns \result \from to, end;
-  ensures \subset(in->at, \old(in->at) + (0 .. in->end - \old(in->at)));
-  ensures in->at <= in->end;
-  ensures \subset(\result, to + (0 .. end - to));
-  ensures \result <= end; */
-static char *take_bytes(span *in, uint64_t size, char *to, const char *end);
+/* decode_body() and wipe_login(), which are called when a reply is over, are
+ * not proved: to EVA they may do all that their contracts here allow, and
+ * nothing else. */
 
 /*@ assigns \result \from \nothing;
   assigns reply->success, reply->connection, reply->clock_offset_s,
@@ -35,23 +20,6 @@ static hbeat_error decode_body(const hbeat_request *request, hbeat_reply *reply,
 /*@ assigns body[0 .. body_size - 1] \from \nothing; */
 static void wipe_login(const hbeat_request *request, hbeat_reply *reply,
     char *body, size_t body_size);
-
-/* Each pair of these sizes by itself, of the bytes and of the memory that they
- * go to: EVA does not know that the lesser one counts. */
-void http_take(void) {
-  static const size_t sizes[] = {
-      0, 1, 2, 3, 7, 8, 9, 95, 96, 97, 3071, 3072, 3073, BOUND - 1, BOUND};
-  static char memory[BOUND];
-
-  Frama_C_make_unknown((char *)any_memory, BOUND);
-  for (size_t i = 0; i < COUNT(sizes); i++)
-    for (size_t j = 0; j < COUNT(sizes); j++) {
-      span in = span_of(any_memory + BOUND - sizes[i], sizes[i]);
-      uint64_t wanted = Frama_C_unsigned_long_long_interval(0, UINT64_MAX);
-      take_bytes(&in, wanted, memory + BOUND - sizes[j], memory + BOUND);
-    }
-  END_OF_PROOF();
-}
 
 /* Replies, a proxy's and a server's, of any bytes that come in any pieces, any
  * number of them. */

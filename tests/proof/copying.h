@@ -1,0 +1,21 @@
+/* The contract of take_bytes(), which EVA takes for it: that the lesser of two
+ * sizes counts is what EVA does not know.  WP shows that it holds, in
+ * copying.c. */
+
+/*@ requires \valid(in);
+  requires \base_addr(in->at) == \base_addr(in->end);
+  requires \base_addr(to) == \base_addr(end);
+  requires in->at <= in->end;
+  requires to <= end;
+  requires in->at < in->end ==>
+      \valid_read(in->at) && \valid_read(in->end - 1);
+  requires to < end ==> \valid(to) && \valid((byte *)end - 1);
+  requires \separated(in, to + (0 .. end - to - 1));
+  assigns in->at \from in->at, in->end, size;
+  assigns end[-(end - to) .. -1] \from in->at[0 .. in->end - in->at - 1];
+  assigns \result \from to, end;
+  ensures \subset(in->at, \old(in->at) + (0 .. in->end - \old(in->at)));
+  ensures in->at <= in->end;
+  ensures \subset(\result, to + (0 .. end - to));
+  ensures \result <= end; */
+static byte *take_bytes(span *in, uint64_t size, byte *to, const byte *end);
