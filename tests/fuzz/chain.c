@@ -338,7 +338,7 @@ static void begin_certificate(certificate *c, bool is_ca) {
   add_value(c, FOR_HOST, 0);
 }
 
-static span take_bytes(span *in) {
+static span take_content(span *in) {
   size_t size = control(in);
   span s = *in;
 
@@ -409,7 +409,7 @@ static void change(certificate *c, byte letter, span *in) {
     break;
   case 'V': /* of any bytes */
     n = control(in);
-    add_extension(c, n, control(in), take_bytes(in));
+    add_extension(c, n, control(in), take_content(in));
     break;
   case 'x': add_edit(c, take_edit(in, false)); break;
   case 'i': add_edit(c, take_edit(in, true)); break;
