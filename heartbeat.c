@@ -1316,22 +1316,29 @@ static bool find_piece(hbeat_exchange *x) {
   return x->out.next < x->out.end;
 }
 
-/* Writes what fits of the present piece, a run of bytes or one character that
- * may be escaped, and returns how much.  `to` may be NULL: it is only
- * counted. */
-static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
-  span in = {(const byte *)x->out.next, (const byte *)x->out.end};
-  span run = in;
-  byte unit[UNIT_MAX];
+/* Takes the next run off a piece: as many bytes as fit and go out as they are,
+ * or else one character, whose escape is written to `unit`. */
+static span take_run(
+    const hbeat_exchange *x, span *piece, size_t room, byte unit[UNIT_MAX]) {
+  span run = *piece;
 
   if (length_of(run) > room) run.end = run.at + room;
   if (x->out.escaped) run.end = end_of_plain(run);
-  in.at = run.end;
-  if (run.at >= run.end) run = json_escape(&in, unit);
+  piece->at = run.end;
+  return run.at < run.end ? run : json_escape(piece, unit);
+}
+
+/* Writes what fits of the present piece, and returns how much: a run of it.
+ * `to` may be NULL: it is only counted. */
+static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
+  span piece = {(const byte *)x->out.next, (const byte *)x->out.end};
+  byte unit[UNIT_MAX];
+  span run = take_run(x, &piece, room, unit);
   size_t size = length_of(run);
+
   if (size > room) return 0;
   if (to) memcpy(to, run.at, size);
-  x->out.next = (const char *)in.at;
+  x->out.next = (const char *)piece.at;
   return size;
 }
 
