@@ -684,7 +684,8 @@ static size_t literal_length(span in) {
 /* Unescapes the inside of a string, which may move to the front of itself: it
  * never gets longer. */
 static size_t unescape(span in, char *out, size_t size) {
-  byte *to = (byte *)out;
+  byte unit[4];
+  byte *to = size > 0 ? (byte *)out : unit; /* out may be NULL */
   const byte *end = to + size;
   size_t length = 0;
 
@@ -693,7 +694,6 @@ static size_t unescape(span in, char *out, size_t size) {
     if (n > 0) {
       to = take_bytes(&in, n, to, end);
     } else {
-      byte unit[4];
       n = take_escape(&in, unit);
       span piece = span_of(unit, n);
       to = take_bytes(&piece, n, to, end);

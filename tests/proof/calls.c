@@ -37,9 +37,10 @@ void json_number(void) {
 
 static byte out_memory[BOUND];
 
-/* Memory of this size to write to, which ends where its array ends. */
+/* Memory of this size to write to, which ends where its array ends; there is
+ * none of no byte. */
 static char *out_of(size_t size) {
-  return (char *)out_memory + BOUND - size;
+  return size > 0 ? (char *)out_memory + BOUND - size : NULL;
 }
 
 void json_string(void) {
