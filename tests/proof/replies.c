@@ -1,6 +1,8 @@
 /* The proofs of what is taken from the body of a reply. */
 #include "proof.h"
 
+#include "copying.h"
+
 /* A value that the parser has found, of this size: it stands inside an object,
  * so that there is a byte behind it. */
 static byte any_body[BOUND + 1];
