@@ -1790,11 +1790,10 @@ static hbeat_error body_bytes(hbeat_exchange *x, span *in) {
 
   x->in.body_size = (size_t)(end - buffer);
   x->in.body_left -= taken;
-  hbeat_error e = check_room(x, lost);
-  if (e != HBEAT_AGAIN) return e;
-  if (lost > 0) { /* an error's body, of which the beginning is enough */
+  if (lost > 0) {
     x->keep_alive = false;
-    return HBEAT_OK;
+    hbeat_error e = check_room(x, lost);
+    return e == HBEAT_AGAIN ? HBEAT_OK : e; /* an error's beginning is enough */
   }
   if (x->in.body_left > 0) return HBEAT_AGAIN;
   if (x->in.state == SIZED_BODY) return HBEAT_OK;
