@@ -3,7 +3,7 @@
 # that disagree do not link, and a library of BearSSL that is not the header's
 # is refused.  And what may be built is: alone, or included into another file.
 . tests/check.inc
-CC=${CC:-cc} BR_INC=${BR_INC-} BR_LIB=${BR_LIB:--lbearssl}
+. tests/bearssl.inc
 
 compile() { # OUT ARGUMENTS...
     out=$1
@@ -187,10 +187,7 @@ int main(void) {
 }
 C
 
-# The folder of the headers that the compiler finds.
-# shellcheck disable=SC2086
-headers=$(echo '#include <bearssl.h>' | $CC $BR_INC -E -x c - |
-    sed -n 's/^# [0-9]* "\(.*\)\/bearssl_x509\.h".*/\1/p' | head -1)
+headers=$(bearssl_headers)
 
 # What hbeat_init() says where a line of BearSSL's contexts of certificates is
 # another one.

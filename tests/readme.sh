@@ -1,14 +1,15 @@
 #!/bin/sh
 # README.md says what is so: its example compiles, its table of errors is the
 # library's, its figures are the ones that a build of today gives.
-B=${B:-build} BR_INC=${BR_INC-}
+B=${B:-build}
 . tests/check.inc
+. tests/bearssl.inc
 
 example_compiles() {
     sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' >"$work/example.c"
     # shellcheck disable=SC2086
     grep -q hbeat_send "$work/example.c" &&
-        ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror $BR_INC -I. -c \
+        $CC -std=c99 -Wall -Wextra -Wpedantic -Werror $BR_INC -I. -c \
             -o "$work/example.o" "$work/example.c"
 }
 
@@ -24,7 +25,7 @@ header_example_compiles() {
     } >"$work/header.c"
     # shellcheck disable=SC2086
     grep -q hbeat_send "$work/header.c" &&
-        ${CC:-cc} -std=c99 -Wall -Wextra -Wpedantic -Werror $BR_INC -I. -c \
+        $CC -std=c99 -Wall -Wextra -Wpedantic -Werror $BR_INC -I. -c \
             -o "$work/header.o" "$work/header.c"
 }
 
@@ -39,7 +40,7 @@ int main(void) {
     return 0;
 }
 C
-    ${CC:-cc} -std=c99 -DHBEAT_NO_NET -I. -o "$work/names" "$work/names.c" \
+    $CC -std=c99 -DHBEAT_NO_NET -I. -o "$work/names" "$work/names.c" \
         heartbeat.c || return
     "$work/names" >"$work/library"
     [ -s "$work/library" ] &&
@@ -78,7 +79,7 @@ int main(void) {
 }
 C
     # shellcheck disable=SC2086
-    ${CC:-cc} -std=c99 $BR_INC -I. -o "$work/sizes" "$work/sizes.c" || return
+    $CC -std=c99 $BR_INC -I. -o "$work/sizes" "$work/sizes.c" || return
     "$work/sizes" | while read -r line; do
         tr -d , <README.md | grep -F "$line" || exit 1
     done

@@ -6,7 +6,7 @@
 # usage: B=build tests/peers/anchors.sh
 . "$(dirname "$0")/common.inc"
 need curl g++ nm
-CC=${CC:-cc} BR_INC=${BR_INC-} BR_LIB=${BR_LIB:--lbearssl}
+. tests/bearssl.inc
 
 anchors() { # ARGUMENT...
     run "$B/anchors" "$@"

@@ -5,6 +5,7 @@
 #
 # usage: B=build tests/peers/vendoring.sh
 . "$(dirname "$0")/common.inc"
+. tests/bearssl.inc
 need cmake curl make
 unset MAKEFLAGS MFLAGS MAKELEVEL # of a make that runs this
 
@@ -29,13 +30,10 @@ cp heartbeat.h heartbeat.c "$tree/heartbeat"
 ln -s "$B" "$tree/build"
 
 # A tree of BearSSL as one built there is, made of what this is built with.
-# shellcheck disable=SC2086
-headers=$(echo '#include <bearssl.h>' | ${CC:-cc} ${BR_INC-} -E -x c - |
-    sed -n 's/^# [0-9]* "\(.*\)\/bearssl_x509\.h".*/\1/p' | head -1)
-library=${BR_LIB:--lbearssl}
+library=$BR_LIB
 [ "$library" != -lbearssl ] ||
-    library=$(${CC:-cc} -print-file-name=libbearssl.a)
-ln -s "$(realpath "$headers")" "$tmp/bearssl/inc"
+    library=$($CC -print-file-name=libbearssl.a)
+ln -s "$(realpath "$(bearssl_headers)")" "$tmp/bearssl/inc"
 ln -s "$(realpath "$library")" "$tmp/bearssl/build"
 
 cat >"$tree/player.c" <<'C'
