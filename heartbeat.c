@@ -5624,11 +5624,10 @@ static void finish_connecting(hbeat_client *c) {
 
 /* ==== The client: calls ================================================= */
 
-/* Does what the state is about to do, or has waited for. */
+/* Does what the state is about to do, or has waited for.  At rest that is
+ * nothing, and this is not called. */
 static void advance(hbeat_client *c) {
-  switch ((client_state)c->state) {
-  case UNFIT:
-  case IDLE: break;
+  switch (c->state) {
   case LOOK: probe_kept(c); break;
   case LOOKUP: look_up(c); break;
   case LOOKUP_UDP:
@@ -5640,9 +5639,7 @@ static void advance(hbeat_client *c) {
   case TUNNEL: read_proxy(c); break;
   case HANDSHAKE_OUT:
   case SENDING: talk(c); break;
-  case HANDSHAKE_IN:
-  case RECEIVING:
-  case LAST_WORDS:
+  default: /* HANDSHAKE_IN, RECEIVING, LAST_WORDS */
     read_in(c);
     talk(c);
     break;
