@@ -829,6 +829,7 @@ check 'time: a limit of nearly nothing' line_is timeout \
 
 # Without --count for ever, without --interval a minute apart.
 for options in '--interval 0.1' '--count 2'; do
+    : >"$tmp/lines"
     "$command" --json --device "$device" --app "$app" --token-file \
         "$tmp/token" --lightning-version 4.2.1 --ca "$certs/ca.pem" \
         --connect "127.0.0.1:$main" $options >"$tmp/lines" 2>"$err" &

@@ -209,6 +209,7 @@ stopped_reader() {
     kill -s KILL "$reader"
     wait "$reader"
     check 'gone: heartbeats go on' beats 10
+    : >"$tmp/log"
     cat "$tmp/pipe" >"$tmp/log" &
     reader=$!
     children="$children $reader"

@@ -297,6 +297,7 @@ unset https_proxy HTTPS_PROXY no_proxy NO_PROXY
 
 # The proxy is gone for a while, and its tunnel with it; as it goes it may take
 # a connection and end it.
+: >"$out"
 "$command" --json --device "$device" --app "$app" --token-file "$tmp/token" \
     --lightning-version 4.2.1 --ca "$certs/ca.pem" --timeout 30000 \
     --url "https://localhost:$api" --proxy "http://127.0.0.1:$tiny" \
