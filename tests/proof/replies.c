@@ -1,7 +1,29 @@
-/* The proofs of what is taken from the body of a reply. */
+/* The proofs of what is taken from the body of a reply.  Of the functions that
+ * decoding.h has contracts of, EVA also shows that they keep them. */
+
+/* EVA takes what it reads from a volatile variable for anything, but nobody
+ * changes the one in wipe(). */
+#define volatile
+
+#include <string.h>
+#include <unistd.h>
+
+/* strlen(), by a model: EVA's own does not know that it counts the same twice.
+ */
+static size_t model_strlen(const char *text);
+#define strlen(text) model_strlen(text)
 #include "proof.h"
+#undef strlen
 
 #include "copying.h"
+#include "decoding.h"
+
+static size_t model_strlen(const char *text) {
+  size_t size = 0;
+
+  while (text[size] != '\0') size++;
+  return size;
+}
 
 /* A value that the parser has found, of this size: it stands inside an object,
  * so that there is a byte behind it. */
@@ -33,6 +55,57 @@ void reply_texts(void) {
   take_text(&value);
   value = any_value_or_none(size); /* the bytes are unknown again */
   take_time(&value, &text, &unix_s);
+  END_OF_PROOF();
+}
+
+/* Whether a value says yes. */
+void reply_yes(void) {
+  size_t size = Frama_C_size_t_interval(1, BOUND);
+  hbeat_json value;
+
+  //@ split size;
+  value = any_value_or_none(size);
+  is_yes(&value);
+  END_OF_PROOF();
+}
+
+/* The token of a log-in, into memory of any size up to the longest value's. */
+void reply_token(void) {
+  static char buffer[BOUND];
+  size_t size = Frama_C_size_t_interval(1, BOUND);
+  size_t room = Frama_C_size_t_interval(1, BOUND);
+  hbeat_request request = {.call = HBEAT_LOGIN};
+  hbeat_json value;
+  const char *reason;
+
+  //@ split size;
+  //@ split room;
+  request.token_buffer = buffer + BOUND - room;
+  request.token_buffer_size = room;
+  value = any_value_or_none(size);
+  take_token(&request, &value, &reason);
+  END_OF_PROOF();
+}
+
+/* A body that is wiped.  The message in it, if there is one, stands anywhere:
+ * it was a string, so that its NUL is in the body, too. */
+void reply_wiped(void) {
+  size_t size = Frama_C_size_t_interval(0, BOUND);
+  size_t at = Frama_C_size_t_interval(0, BOUND);
+  hbeat_request request = {.call = (hbeat_call)Frama_C_unsigned_int_interval(
+                               HBEAT_BEAT, HBEAT_LOGIN)};
+  hbeat_reply reply = {.message = NULL};
+  char *body;
+
+  //@ split size;
+  //@ split at;
+  body = (char *)any_body + BOUND - size;
+  Frama_C_make_unknown((char *)any_body, sizeof any_body);
+  if (at < size) {
+    body[size - 1] = '\0';
+    reply.message = body + at;
+  }
+  wipe_login(&request, &reply, body, size);
   END_OF_PROOF();
 }
 

@@ -1,0 +1,5 @@
+/* The proof by WP of what becomes of the members of a body, by the contracts of
+ * what takes each of them. */
+#include "proof.h"
+
+#include "decoding.h"

@@ -1,0 +1,152 @@
+/* The contracts of what takes members that were found from a body.  Those of
+ * functions that touch its bytes are checked by EVA, in replies.c, for any
+ * bytes of a member; with them WP shows those of the functions that are made of
+ * these, in decoding.c, for members of any size. */
+
+/*@ predicate is_none(hbeat_json v) =
+      v.text == \null && v.type == HBEAT_JSON_NONE && v.size == 0;
+    // As it stands in a body that may end behind it.
+    predicate is_text(hbeat_json v) =
+      v.type == HBEAT_JSON_STRING ==>
+          2 <= v.size && \valid((char *)v.text + (0 .. v.size - 1));
+    // As it stands in an object that was closed.
+    predicate is_value(hbeat_json v) =
+      is_none(v) ||
+          1 <= v.size && \valid((char *)v.text + (0 .. v.size)) && is_text(v);
+    predicate are_values(hbeat_json *v, integer n) =
+      \valid_read(v + (0 .. n - 1)) &&
+          \forall integer i; 0 <= i < n ==> is_value(v[i]);
+    predicate has_token_buffer(hbeat_request *r) =
+      0 < r->token_buffer_size &&
+          \valid(r->token_buffer + (0 .. r->token_buffer_size - 1));
+    predicate is_outcome(integer e) =
+      e == HBEAT_OK || HBEAT_ERR_STATUS <= e <= HBEAT_ERR_TOO_BIG; */
+
+/* ---- Shown by EVA ---- */
+
+/*@ requires \valid_read(value) && is_text(*value);
+  assigns ((char *)value->text)[0 .. value->size - 1], \result;
+  exits \false;
+  ensures \result == \null || \result == value->text + 1; */
+static const char *take_text(const hbeat_json *value);
+
+/*@ requires \valid_read(value) && is_value(*value);
+  requires \valid(text) && \valid(unix_s) && \separated(text, unix_s, value);
+  assigns ((char *)value->text)[0 .. value->size], *text, *unix_s;
+  exits \false; */
+static void take_time(
+    const hbeat_json *value, const char **text, int64_t *unix_s);
+
+/*@ requires \valid_read(value) && is_value(*value);
+  assigns \result;
+  exits \false; */
+static bool is_yes(const hbeat_json *value);
+
+/*@ requires \valid_read(value) && is_value(*value);
+  requires \valid_read(request) && has_token_buffer(request);
+  requires \valid(reason);
+  requires \separated((char *)value->text + (0 .. value->size), reason,
+      request->token_buffer + (0 .. request->token_buffer_size - 1));
+  assigns ((char *)value->text)[0 .. value->size - 1];
+  assigns request->token_buffer[0 .. request->token_buffer_size - 1];
+  assigns *reason, \result;
+  exits \false;
+  ensures is_outcome(\result); */
+static hbeat_error take_token(
+    const hbeat_request *request, const hbeat_json *value, const char **reason);
+
+/*@ requires \valid_read(value) && is_value(*value) && \valid(number);
+  assigns *number, \result;
+  exits \false; */
+hbeat_error hbeat_json_number(
+    const hbeat_json *value, unsigned decimals, int64_t *number);
+
+/*@ requires \valid(container) && is_value(*container);
+  requires key == \null && \valid(value) && \separated(value, container);
+  assigns *container, *value, \result;
+  exits \false; */
+bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
+
+/*@ requires \valid_read(request) && \valid(reply);
+  requires \valid(body + (0 .. body_size - 1));
+  requires reply->message == \null ||
+      \subset(reply->message, body + (0 .. body_size - 1));
+  assigns reply->message, body[0 .. body_size - 1];
+  exits \false; */
+static void wipe_login(const hbeat_request *request, hbeat_reply *reply,
+    char *body, size_t body_size);
+
+/* ---- Shown by WP ---- */
+
+/*@ requires \valid_read(member);
+  assigns \result;
+  exits \false;
+  ensures \result <==>
+      member->text != \null && member->type == HBEAT_JSON_NONE; */
+static bool comes_twice(const hbeat_json *member);
+
+/*@ requires \valid_read(member);
+  assigns \result;
+  exits \false;
+  ensures \result <==>
+      member->text != \null && member->type != HBEAT_JSON_NULL; */
+static bool is_given(const hbeat_json *member);
+
+/*@ requires are_values(found, OTHERS) && \valid(i);
+  requires \separated(i, found + (0 .. OTHERS - 1));
+  assigns *i;
+  assigns ((char *)found[NAME].text)[0 .. found[NAME].size - 1];
+  assigns ((char *)found[LCUID].text)[0 .. found[LCUID].size - 1];
+  assigns ((char *)found[RUN_AT].text)[0 .. found[RUN_AT].size];
+  assigns ((char *)found[CREATED].text)[0 .. found[CREATED].size];
+  assigns ((char *)found[UPDATED].text)[0 .. found[UPDATED].size];
+  exits \false; */
+static void decode_members(const hbeat_json *found, hbeat_instruction *i);
+
+/*@ requires is_value(value);
+  requires are_values(found, OTHERS) && \valid(i);
+  requires \separated(i, found + (0 .. OTHERS - 1));
+  assigns *i;
+  assigns ((char *)found[NAME].text)[0 .. found[NAME].size - 1];
+  assigns ((char *)found[LCUID].text)[0 .. found[LCUID].size - 1];
+  assigns ((char *)found[RUN_AT].text)[0 .. found[RUN_AT].size];
+  assigns ((char *)found[CREATED].text)[0 .. found[CREATED].size];
+  assigns ((char *)found[UPDATED].text)[0 .. found[UPDATED].size];
+  exits \false; */
+static void decode_instruction(
+    hbeat_json value, const hbeat_json *found, hbeat_instruction *i);
+
+/*@ requires are_values(body, BODY_OTHERS) && are_values(instruction, OTHERS);
+  requires \valid_read(request) && \valid(r) && \valid(reason);
+  requires \separated(r, reason, request, body + (0 .. BODY_OTHERS - 1),
+      instruction + (0 .. OTHERS - 1));
+  requires request->call == HBEAT_LOGIN ==> has_token_buffer(request) &&
+      \separated((char *)body[OUTCOME].text + (0 .. body[OUTCOME].size),
+          reason, r, request,
+          request->token_buffer + (0 .. request->token_buffer_size - 1));
+  assigns r->success, r->message, r->instruction, *reason, \result;
+  assigns request->token_buffer[0 .. request->token_buffer_size - 1];
+  assigns ((char *)body[MESSAGE].text)[0 .. body[MESSAGE].size - 1];
+  assigns ((char *)body[OUTCOME].text)[0 .. body[OUTCOME].size - 1];
+  assigns ((char *)instruction[NAME].text)[0 .. instruction[NAME].size - 1];
+  assigns ((char *)instruction[LCUID].text)[0 .. instruction[LCUID].size - 1];
+  assigns ((char *)instruction[RUN_AT].text)[0 .. instruction[RUN_AT].size];
+  assigns ((char *)instruction[CREATED].text)[0 .. instruction[CREATED].size];
+  assigns ((char *)instruction[UPDATED].text)[0 .. instruction[UPDATED].size];
+  exits \false;
+  ensures is_outcome(\result);
+  ensures r->message == \old(r->message) || r->message == \null ||
+      r->message == body[MESSAGE].text + 1; */
+static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
+    const hbeat_json *body, const hbeat_json *instruction, const char **reason);
+
+/*@ requires \valid(r) && \valid(reason);
+  requires \valid_read(message) && is_text(*message);
+  requires \separated(r, message, reason);
+  assigns r->message, *reason, \result;
+  assigns ((char *)message->text)[0 .. message->size - 1];
+  exits \false;
+  ensures \result == HBEAT_ERR_STATUS;
+  ensures r->message == \null || r->message == message->text + 1; */
+static hbeat_error decode_failure(
+    hbeat_reply *r, const hbeat_json *message, const char **reason);
