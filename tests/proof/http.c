@@ -3,9 +3,8 @@
 
 #include "copying.h"
 
-/* decode_body() and wipe_login(), which are called when a reply is over, are
- * not proved: to EVA they may do all that their contracts here allow, and
- * nothing else. */
+/* decode_body() is called when a reply is over: to EVA it may do all that its
+ * contract here allows, and nothing else. */
 
 /*@ assigns \result \from \nothing;
   assigns reply->success, reply->connection, reply->clock_offset_s,
@@ -16,10 +15,6 @@
           HBEAT_ERR_STATUS <= \result <= HBEAT_ERR_TOO_BIG; */
 static hbeat_error decode_body(const hbeat_request *request, hbeat_reply *reply,
     char *body, size_t body_size, const char **what);
-
-/*@ assigns body[0 .. body_size - 1] \from \nothing; */
-static void wipe_login(const hbeat_request *request, hbeat_reply *reply,
-    char *body, size_t body_size);
 
 /* Replies, a proxy's and a server's, of any bytes that come in any pieces, any
  * number of them. */

@@ -43,6 +43,27 @@ static hbeat_json any_value_or_none(size_t size) {
   return any_bool() ? any_value(size) : no_value;
 }
 
+/* A member's name: its number is one of the list's, which search_part() takes
+ * for an index. */
+void reply_names(void) {
+  static const member_search searches[] = {
+      {.names = body_names, .others = BODY_OTHERS},
+      {.names = login_names, .others = BODY_OTHERS},
+      {.names = member_names, .others = OTHERS}};
+  size_t which = Frama_C_size_t_interval(0, COUNT(searches) - 1);
+  size_t size = Frama_C_size_t_interval(2, BOUND);
+  size_t found;
+  hbeat_json name;
+
+  //@ split which;
+  //@ split size;
+  name = any_value(size);
+  name.type = HBEAT_JSON_STRING;
+  found = find_member(&searches[which], &name);
+  //@ assert found <= searches[which].others;
+  END_OF_PROOF();
+}
+
 /* Texts and times, as they are taken in place. */
 void reply_texts(void) {
   size_t size = Frama_C_size_t_interval(1, BOUND);
