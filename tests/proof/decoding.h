@@ -1,7 +1,10 @@
-/* The contracts of what takes members that were found from a body.  Those of
- * functions that touch its bytes are checked by EVA, in replies.c, for any
- * bytes of a member; with them WP shows those of the functions that are made of
- * these, in decoding.c, for members of any size. */
+/* The contracts of what takes members that were found from a body.  Functions
+ * that touch its bytes are shown by EVA: what takes a text, a time, a token, and
+ * what wipes, in replies.c, where EVA also checks that they keep these
+ * contracts.  By these WP shows what is made of them, in decoding.c, for members
+ * of any size.  That these contracts of is_yes(), hbeat_json_number() and
+ * hbeat_json_next() name all that they write to is not checked: they write to
+ * their own variables, and where they are told to. */
 
 /*@ predicate is_none(hbeat_json v) =
       v.text == \null && v.type == HBEAT_JSON_NONE && v.size == 0;

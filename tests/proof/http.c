@@ -3,8 +3,8 @@
 
 #include "copying.h"
 
-/* decode_body() is called when a reply is over: to EVA it may do all that its
- * contract here allows, and nothing else. */
+/* decode_body(), which is called when a reply is over, is not proved whole: to
+ * EVA it may do all that its contract here allows, and nothing else. */
 
 /*@ assigns \result \from \nothing;
   assigns reply->success, reply->connection, reply->clock_offset_s,
