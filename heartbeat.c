@@ -4071,7 +4071,7 @@ enum tbs_field { VERSION, SERIAL, SIGNATURE, ISSUER, VALIDITY, SUBJECT, OTHER };
 enum walk_state {
   IN_HEADER, /* of an element: its tag or its length */
   IN_PASSED, /* of a content that does not matter */
-  IN_KEPT,   /* of a content that is kept, to be looked at */
+  IN_KEPT,   /* of a content that is looked at when it is whole */
   IN_NAME,   /* of a name, of which a sum is kept */
   WALK_OVER  /* behind what counts, or of what is malformed */
 };
@@ -4229,14 +4229,12 @@ static void end_header(hbeat_client *c, byte tag, uint32_t size) {
   leave_levels(c);
 }
 
-/* Takes a byte of a header: a tag, and a length of up to four bytes behind the
- * one that counts them. */
-static void take_header_byte(hbeat_client *c, byte b) {
+/* Looks at what has come of a header: a tag, and a length of up to four bytes
+ * behind the one that counts them. */
+static void see_header(hbeat_client *c) {
   hbeat_walk *w = &c->certs.walk;
   uint32_t size = 0;
 
-  w->at++;
-  w->kept[w->kept_size++] = b;
   if (w->kept_size < 2) return;
   unsigned more = w->kept[1] < 0x80 ? 0 : w->kept[1] & 0x7Fu;
   if (w->kept[1] == 0x80 || more > sizeof size) {
@@ -4249,16 +4247,25 @@ static void take_header_byte(hbeat_client *c, byte b) {
   end_header(c, w->kept[0], size);
 }
 
-/* Takes a byte of a content. */
-static void take_content_byte(hbeat_client *c, byte b) {
+/* Takes a byte.  Of a header all are kept, and of a content the first, though
+ * few contents are looked at. */
+static void take_byte(hbeat_client *c, byte b) {
   hbeat_walk *w = &c->certs.walk;
 
   w->at++;
+  if (w->kept_size < sizeof w->kept) w->kept[w->kept_size++] = b;
+  if (w->state == IN_HEADER) {
+    see_header(c);
+    return;
+  }
   if (w->state == IN_NAME) w->name_sum = (w->name_sum ^ b) * FNV_PRIME;
-  if (w->state == IN_KEPT && w->kept_size < sizeof w->kept)
-    w->kept[w->kept_size++] = b;
   w->content_left--;
   if (w->content_left == 0) end_content(c);
+}
+
+static void walk_on(hbeat_client *c, span in) {
+  while (in.at < in.end && c->certs.walk.state != WALK_OVER)
+    take_byte(c, *in.at++);
 }
 
 /* ---- What BearSSL calls ---- */
@@ -4280,10 +4287,7 @@ static void cert_append(
     const br_x509_class **x509, const byte *in, size_t size) {
   hbeat_client *c = client_of(x509);
 
-  for (size_t i = 0; i < size && c->certs.walk.state != WALK_OVER; i++) {
-    if (c->certs.walk.state == IN_HEADER) take_header_byte(c, in[i]);
-    else take_content_byte(c, in[i]);
-  }
+  walk_on(c, span_of(in, size));
   br_x509_minimal_vtable.append(x509, in, size);
 }
 

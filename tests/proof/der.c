@@ -1,6 +1,8 @@
 /* The proofs of PEM and DER. */
 #include "proof.h"
 
+#include "dates.h"
+
 /* An element of any bytes: what is taken, and what is left, lie inside. */
 void der(void) {
   span in = any_bytes(0);
@@ -14,7 +16,8 @@ void der(void) {
   END_OF_PROOF();
 }
 
-/* A date of a certificate, which is read from what the walk keeps of it. */
+/* A date of a certificate, which is read from what the walk keeps of it: the
+ * contract is kept. */
 void dates(void) {
   span in = any_bytes(0);
   int64_t unix_s;
