@@ -1,4 +1,4 @@
-/* The proofs of PEM and DER. */
+/* The proofs of DER. */
 #include "proof.h"
 
 #include "dates.h"

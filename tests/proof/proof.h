@@ -3,6 +3,14 @@
  * Frama-C's EVA follows all runs of it at once; what is undefined in any of
  * them is an alarm.  tests/proof/run has the table of the proofs, with the
  * length of each one's input, BOUND. */
+
+/* Bytes that may be read, from `at` up to `end`; no memory has more than
+ * PTRDIFF_MAX of them. */
+/*@ predicate is_run(unsigned char *at, unsigned char *end) =
+      \base_addr(at) == \base_addr(end) &&
+      0 <= end - at <= 0x7FFFFFFFFFFFFFFF &&
+      (at < end ==> \valid_read(at) && \valid_read(end - 1)); */
+
 #include "heartbeat.c"
 
 #include "__fc_builtin.h"
