@@ -1101,19 +1101,26 @@ static size_t host_length(const char *host) {
   return strspn(host + size - label, "0123456789") == label ? 0 : size;
 }
 
-/* What can stand in a path and is no dot segment; `text` may be NULL. */
+/* What can stand in a path and is no dot segment. */
+static bool is_segment(span text) {
+  for (const byte *at = text.at; at < text.end; at++)
+    if (!is_in_set(*at, unreserved)) return false;
+  if (length_of(text) > 2) return true;
+  for (; text.at < text.end; text.at++)
+    if (*text.at != '.') return true;
+  return false;
+}
+
+/* The same of a text that may be NULL. */
 static bool is_path_segment(const char *text) {
-  if (is_missing(text)) return false;
-  if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0) return false;
-  while (is_in_set((byte)*text, unreserved)) text++;
-  return *text == '\0';
+  return text && is_segment(span_of_text(text));
 }
 
 /* Whether a text is one JSON object. */
-static bool is_object(const char *text) {
+static bool is_object(span text) {
   hbeat_json value;
 
-  return take_document(span_of_text(text), NULL, &value) == HBEAT_OK &&
+  return take_document(text, NULL, &value) == HBEAT_OK &&
       value.type == HBEAT_JSON_OBJECT;
 }
 
@@ -1144,7 +1151,7 @@ static const char *check_beat(const hbeat_request *r) {
 static const char *check_report(const hbeat_request *r) {
   if (!is_path_segment(r->instruction))
     return "instruction: letters, digits and -._~ only";
-  if (r->response_data && !is_object(r->response_data))
+  if (r->response_data && !is_object(span_of_text(r->response_data)))
     return "response_data: no JSON object";
   return NULL;
 }
@@ -2427,7 +2434,7 @@ static void mend_seal(hbeat_memory *m) {
 /* Cuts a text down to so many bytes at most, and to no part of a UTF-8
  * sequence. */
 static void cut_text(span *text, size_t room) {
-  if (length_of(*text) <= room) return;
+  if ((size_t)(text->end - text->at) <= room) return;
   while (room > 0 && (text->at[room] & 0xC0) == 0x80) room--;
   text->end = text->at + room;
 }
@@ -2454,10 +2461,11 @@ static void end_record(hbeat_memory *m, memory_record *r, hbeat_call call,
   char lcuid[LCUID_SIZE];
   char texts[HBEAT_INSTRUCTION_MAX];
   if (!message) message = "";
-  if (!data || !is_object(data)) data = "";
+  if (!data) data = "";
   span first = span_of_text(message);
   span second = span_of_text(data);
 
+  if (!is_object(second)) second.end = second.at;
   cut_text(&first, sizeof texts);
   size_t message_size = length_of(first);
   size_t data_size = length_of(second);
@@ -2483,47 +2491,56 @@ static void end_record(hbeat_memory *m, memory_record *r, hbeat_call call,
 
 /* ---- What was kept ---- */
 
-/* Whether bytes are two texts, each with its NUL, and no more. */
-static bool are_texts(span in) {
-  for (int i = 0; i < 2; i++) {
-    const byte *nul = memchr(in.at, '\0', length_of(in));
-    if (!nul) return false;
-    in.at = nul + 1;
-  }
-  return in.at == in.end;
+/* A text and its NUL. */
+static bool scan_text(span *in) {
+  const byte *nul = memchr(in->at, '\0', length_of(*in));
+
+  if (!nul) return false;
+  in->at = nul + 1;
+  return true;
 }
 
-/* Whether a record is one that these functions could have made. */
-static bool is_sound(memory_record *r, size_t room) {
-  size_t size = read_16(r->size);
-
-  if (size <= sizeof *r || size > room) return false;
-  span rest = span_of(r + 1, size - sizeof *r);
+/* Whether bytes are a record that these functions could have made, whatever
+ * size it says it has. */
+static bool is_record(span in) {
+  if ((size_t)(in.end - in.at) <= sizeof(memory_record)) return false;
+  const memory_record *r = (const void *)in.at;
   if (r->state > REPORTED || r->call > HBEAT_FAILED) return false;
   if ((r->state < ENDED) != (r->call == HBEAT_BEAT)) return false;
-  const byte *nul = memchr(rest.at, '\0', length_of(rest));
-  if (!nul || nul >= rest.at + LCUID_SIZE) return false;
-  if (!is_path_segment(lcuid_of(r))) return false;
-  rest.at = nul + 1;
-  if (!are_texts(rest)) return false;
-  const char *data = second_text(r);
-  return r->state < ENDED || *data == '\0' || is_object(data);
+  in.at += sizeof *r;
+  span lcuid = in;
+  if (!scan_text(&in)) return false;
+  lcuid.end = in.at - 1;
+  if (length_of(lcuid) >= LCUID_SIZE || !is_segment(lcuid)) return false;
+  if (!scan_text(&in)) return false;
+  span data = {in.at, in.end - 1}; /* its NUL is the last byte */
+  if (!scan_text(&in) || in.at < in.end) return false;
+  return r->state < ENDED || data.at >= data.end || is_object(data);
+}
+
+/* Whether a record is sound, and ends in the memory. */
+static bool is_sound(const hbeat_memory *m, const memory_record *r) {
+  span in = {(const byte *)r, m->records + sizeof m->records};
+  unsigned size = read_16(r->size);
+
+  if (size > length_of(in)) return false;
+  in.end = in.at + size;
+  return is_record(in);
 }
 
 /* Takes bytes that were kept by this version. */
 static bool take_memory(hbeat_memory *m, const void *bytes) {
-  size_t room = sizeof m->records;
-
   memmove(m, bytes, sizeof *m);
   if (!is_sealed(m, MEMORY_VERSION)) return false;
-  for (memory_record *r = first_record(m); r; r = next_record(m, r)) {
-    if (!is_sound(r, room) || find_record(m, lcuid_of(r)) != r) return false;
-    room -= read_16(r->size);
-  }
-  for (size_t i = sizeof m->records - room; i < sizeof m->records; i++)
-    if (m->records[i] != 0) return false;
+  for (memory_record *r = first_record(m); r; r = next_record(m, r))
+    if (!is_sound(m, r) || find_record(m, lcuid_of(r)) != r) return false;
+  for (size_t at = sizeof m->records - free_size(m); at < sizeof m->records;
+       at++)
+    if (m->records[at] != 0) return false;
   return true;
 }
+
+#define OLD_TEXTS_SIZE 438
 
 /* A record of versions 0.2 and 0.3, of which there were sixteen. */
 typedef struct old_record {
@@ -2531,11 +2548,15 @@ typedef struct old_record {
   byte state;
   byte call;
   byte run_at_s[8];
-  char texts[438];
+  char texts[OLD_TEXTS_SIZE];
 } old_record;
 
 ASSERT(
     the_old_records_took_as_much, 16 * sizeof(old_record) == HBEAT_MEMORY_SIZE);
+ASSERT(all_old_records_but_one_fit,
+    15 * (sizeof(memory_record) + LCUID_SIZE + OLD_TEXTS_SIZE) +
+            sizeof(memory_record) + LCUID_SIZE + 2 <=
+        HBEAT_MEMORY_SIZE);
 
 /* Takes over an old record.  False where it is none.  Sixteen that are full to
  * the last byte do not fit: of the last one the texts are left out, or where it
@@ -2563,7 +2584,7 @@ static bool take_old_record(hbeat_memory *m, const old_record *old) {
   r->state = old->state;
   r->call = old->call;
   write_texts(m, r, first, second);
-  return is_sound(r, sizeof m->records);
+  return is_sound(m, r);
 }
 
 /* Takes bytes that versions 0.2 and 0.3 have kept. */
@@ -2684,7 +2705,7 @@ static hbeat_error learn_instruction(
     hbeat_memory *m, const hbeat_instruction *i, int64_t server_time_s) {
   bool acknowledged = i->status == ACKNOWLEDGED;
 
-  if (!i->lcuid || !is_path_segment(i->lcuid)) return HBEAT_ERR_JSON;
+  if (!is_path_segment(i->lcuid)) return HBEAT_ERR_JSON;
   if (strlen(i->lcuid) >= LCUID_SIZE) return HBEAT_ERR_JSON;
   memory_record *r = find_record(m, i->lcuid);
   if (!r) {

@@ -1,6 +1,7 @@
-/* The proof by WP that take_bytes() keeps its contract, for all sizes there can
- * be.  WP does not follow a byte through a pointer to void, as memmove()'s are:
- * so it stands here with pointers to bytes, and does what C says of it. */
+/* The proof by WP that take_bytes() and scan_text() keep their contracts, for
+ * all sizes there can be.  WP does not follow a byte through a pointer to void,
+ * as memmove()'s and memchr()'s are: so they stand here with pointers to bytes,
+ * and do what C says of them. */
 #include <stddef.h>
 #include <string.h>
 
@@ -13,6 +14,16 @@ static unsigned char *move_bytes(
 
 #define memmove(to, from, size)                                                \
   move_bytes((unsigned char *)(to), (const unsigned char *)(from), size)
+
+/*@ requires \valid_read(from + (0 .. size - 1));
+  assigns \result \from from, from[0 .. size - 1], c;
+  ensures \result == \null ||
+      (\base_addr(\result) == \base_addr(from) &&
+          from <= \result < from + size && *\result == c); */
+static const unsigned char *find_byte(
+    const unsigned char *from, unsigned char c, size_t size);
+
+#define memchr(from, c, size) find_byte((const unsigned char *)(from), c, size)
 
 #include "proof.h"
 

@@ -19,3 +19,19 @@
   ensures \subset(\result, to + (0 .. end - to));
   ensures \result <= end; */
 static byte *take_bytes(span *in, uint64_t size, byte *to, const byte *end);
+
+/* The same of scan_text(), and why: a NUL that is found stands in what was
+ * searched. */
+
+/*@ requires \valid(in);
+  requires \base_addr(in->at) == \base_addr(in->end);
+  requires in->at <= in->end;
+  requires in->at < in->end ==>
+      \valid_read(in->at) && \valid_read(in->end - 1);
+  requires \separated(in, in->at + (0 .. in->end - in->at - 1));
+  assigns in->at \from in->at, in->end, in->at[0 .. in->end - in->at - 1];
+  assigns \result \from in->at[0 .. in->end - in->at - 1];
+  ensures \subset(in->at, \old(in->at) + (0 .. in->end - \old(in->at)));
+  ensures in->at <= in->end;
+  ensures \result == 0 || (\result == 1 && \old(in->at) < in->at); */
+static bool scan_text(span *in);
