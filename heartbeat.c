@@ -154,6 +154,12 @@ static size_t length_of(span s) {
   return (size_t)(s.end - s.at);
 }
 
+/* The front of a span: so many bytes, or all if there are no more. */
+static span front_of(span in, size_t size) {
+  if (length_of(in) > size) in.end = in.at + size;
+  return in;
+}
+
 /* Takes so many bytes off the front of a span, or all if there are no more, and
  * copies what fits of them to memory that ends at `end` and may overlap them;
  * returns where the copy ends. */
@@ -333,6 +339,14 @@ static bool scan_either(span *in, char c, char d) {
   return scan_byte(in, c) || scan_byte(in, d);
 }
 
+/* Bytes of a set, as many as there are. */
+static void scan_set(span *in, const ascii_set set) {
+  const byte *at = in->at;
+
+  while (at < in->end && is_in_set(*at, set)) at++;
+  in->at = at;
+}
+
 /* A byte that must be there. */
 static scan_result scan_mark(span *in, char c) {
   if (scan_byte(in, c)) return SCAN_OK;
@@ -426,7 +440,7 @@ static inline const byte *end_of_run(
   const byte *at = in.at;
   size_t word = 0;
 
-  if ((size_t)(in.end - at) >= sizeof word) {
+  if (in.end - at >= (ptrdiff_t)sizeof word) {
     const byte *last = in.end - sizeof word; /* where a word can begin */
     do {
       memcpy(&word, at, sizeof word);
@@ -449,20 +463,22 @@ static inline const byte *end_of_run(
  * cannot break out of a header field.  `text` may be NULL. */
 static bool is_visible_text(const char *text) {
   if (is_missing(text)) return false;
-  span in = span_of_text(text);
+  const span in = span_of_text(text);
+  const byte *at = in.at;
   size_t word = 0;
   size_t others = 0; /* a byte that is not visible has set its highest bit */
 
-  if (length_of(in) >= sizeof word) {
+  if (in.end - at >= (ptrdiff_t)sizeof word) {
     const byte *last = in.end - sizeof word; /* where a word can begin */
     do {
-      memcpy(&word, in.at, sizeof word);
+      memcpy(&word, at, sizeof word);
       others |= word | (word - BYTES(' ' + 1)) | (word + BYTES(1));
-      in.at += sizeof word;
-    } while (in.at <= last);
+      at += sizeof word;
+    } while (at <= last);
+    at = last + 1; /* what is left, and some of it again */
   }
-  for (; in.at < in.end; in.at++)
-    if (*in.at <= ' ' || *in.at >= 0x7F) return false;
+  for (; at < in.end; at++)
+    if (*at <= ' ' || *at >= 0x7F) return false;
   return (others & BYTES(0x80)) == 0;
 }
 
@@ -523,30 +539,25 @@ static const byte *end_of_plain(span in) {
   return end_of_run(in, 0x20, '"', '\\');
 }
 
-/* Takes the first character off a string, and returns how it stands inside a
- * JSON string: as it is, or as it is written to `unit`.  What is not UTF-8, or
- * is cut short, becomes U+FFFD: no heartbeat is lost over an odd name. */
-static span json_escape(span *in, byte unit[UNIT_MAX]) {
+/* Takes the first character off a string.  Where it cannot stand inside a JSON
+ * string as it is, writes how it stands there, and returns the length of that;
+ * else 0.  What is not UTF-8, or is cut short, becomes U+FFFD: no heartbeat is
+ * lost over an odd name. */
+static size_t json_escape(span *in, byte unit[UNIT_MAX]) {
   static const char hex[] = "0123456789abcdef";
-  span itself = *in;
-  byte first = *itself.at;
-  size_t size = 2;
+  byte first = *in->at;
 
-  if (scan_utf8(in) != SCAN_OK) {
-    size = utf8_write(REPLACEMENT, unit);
-  } else if (first < 0x20) {
+  if (scan_utf8(in) != SCAN_OK) return utf8_write(REPLACEMENT, unit);
+  if (first < 0x20) {
     memcpy(unit, "\\u00", 4);
     unit[4] = (byte)hex[first >> 4];
     unit[5] = (byte)hex[first & 15];
-    size = UNIT_MAX;
-  } else if (first == '"' || first == '\\') {
-    unit[0] = '\\';
-    unit[1] = first;
-  } else {
-    itself.end = in->at;
-    return itself;
+    return UNIT_MAX;
   }
-  return span_of(unit, size);
+  if (first != '"' && first != '\\') return 0;
+  unit[0] = '\\';
+  unit[1] = first;
+  return 2;
 }
 
 /* ==== JSON in (RFC 8259) ================================================ */
@@ -1070,45 +1081,49 @@ static int64_t read_api_time(const char *text) {
 enum { HOST_MAX = 253, LABEL_MAX = 63 }; /* RFC 1035 section 2.3.4 */
 enum { NAME_SIZE = 256 };                /* room for a host, and zeros */
 
-/* The length of the label at the front of a host's name, or 0 where there is
- * none: letters, digits, hyphens within, and underscores. */
-static size_t label_length(const char *text) {
-  size_t length = 0;
+/* The bytes of a host's name, without its trailing dot. */
+static span span_of_host(const char *host) {
+  span s = span_of_text(host);
 
-  while (is_letter(text[length]) || is_digit(text[length]) ||
-      text[length] == '-' || text[length] == '_')
-    length++;
-  if (length == 0 || length > LABEL_MAX) return 0;
-  if (text[0] == '-' || text[length - 1] == '-') return 0;
-  return length;
+  if (s.at < s.end && s.end[-1] == '.') s.end--;
+  return s;
+}
+
+/* The label at the front of a host's name: letters, digits, hyphens within, and
+ * underscores. */
+static bool scan_label(span *in) {
+  static const ascii_set label = {0, 0x03FF2000, 0x87FFFFFE, 0x07FFFFFE};
+  const byte *start = in->at;
+
+  scan_set(in, label);
+  if (in->at <= start || in->at - start > LABEL_MAX) return false;
+  return *start != '-' && in->at[-1] != '-';
 }
 
 /* The length of a DNS name without its trailing dot, or 0 where it is none.  A
  * last label of digits alone makes it a numeric address, which BearSSL cannot
  * hold against a certificate. */
 static size_t host_length(const char *host) {
-  size_t size = 0;
-  size_t label;
+  span rest = span_of_host(host);
+  size_t length = length_of(rest);
+  span label; /* and all that is behind it */
 
-  for (;;) {
-    label = label_length(host + size);
-    size += label;
-    if (label == 0 || size > HOST_MAX) return 0;
-    if (host[size] != '.' || host[size + 1] == '\0') break;
-    size++;
-  }
-  if (host[size] != '\0' && host[size] != '.') return 0;
-  return strspn(host + size - label, "0123456789") == label ? 0 : size;
+  if (length > HOST_MAX) return 0;
+  do {
+    label = rest;
+    if (!scan_label(&rest)) return 0;
+  } while (scan_byte(&rest, '.'));
+  if (rest.at < rest.end) return 0;
+  scan_digits(&label);
+  return label.at < label.end ? length : 0;
 }
 
 /* What can stand in a path and is no dot segment. */
-static bool is_segment(span text) {
-  for (const byte *at = text.at; at < text.end; at++)
-    if (!is_in_set(*at, unreserved)) return false;
-  if (length_of(text) > 2) return true;
-  for (; text.at < text.end; text.at++)
-    if (*text.at != '.') return true;
-  return false;
+static bool is_segment(span in) {
+  if (scan_byte(&in, '.')) scan_byte(&in, '.');
+  if (in.at >= in.end) return false;
+  scan_set(&in, unreserved);
+  return in.at >= in.end;
 }
 
 /* The same of a text that may be NULL. */
@@ -1323,43 +1338,48 @@ static bool find_piece(hbeat_exchange *x) {
   return x->out.next < x->out.end;
 }
 
-/* Takes the next run off a piece: as many bytes as fit and go out as they are,
- * or else one character, whose escape is written to `unit`. */
-static span take_run(
-    const hbeat_exchange *x, span *piece, size_t room, byte unit[UNIT_MAX]) {
-  span run = *piece;
-
-  if (length_of(run) > room) run.end = run.at + room;
-  if (x->out.escaped) run.end = end_of_plain(run);
-  piece->at = run.end;
-  return run.at < run.end ? run : json_escape(piece, unit);
-}
-
-/* Writes what fits of the present piece, and returns how much: a run of it.
- * `to` may be NULL: it is only counted. */
-static size_t pull_some(hbeat_exchange *x, byte *to, size_t room) {
+/* Writes a run of the present piece to memory that ends at `end`, and returns
+ * how much: as many bytes as fit and go out as they are, or else one character,
+ * or nothing where that does not fit. */
+static size_t pull_some(
+    hbeat_exchange *x, byte **to, const byte *end, size_t room) {
   span piece = {(const byte *)x->out.next, (const byte *)x->out.end};
+  span run = front_of(piece, room);
+  span rest = piece;
   byte unit[UNIT_MAX];
-  span run = take_run(x, &piece, room, unit);
-  size_t size = length_of(run);
+  size_t escaped = 0;
 
+  if (x->out.escaped) run.end = end_of_plain(run);
+  if (run.at < run.end) rest.at = run.end;
+  else escaped = json_escape(&rest, unit);
+  size_t size = (size_t)(rest.at - piece.at);
+  if (escaped > 0) {
+    size = escaped;
+    piece = span_of(unit, size);
+  }
   if (size > room) return 0;
-  if (to) memcpy(to, run.at, size);
-  x->out.next = (const char *)piece.at;
+  *to = take_bytes(&piece, size, *to, end);
+  x->out.next = (const char *)rest.at;
   return size;
 }
 
-/* `out` may be NULL: the bytes are only counted. */
-size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
-  byte *to = out;
-  size_t done = 0;
+/* Writes the next bytes of the request, at most so many, to memory that ends at
+ * `end`, and returns how many.  Without memory, both NULL, they are only
+ * counted. */
+static size_t pull_bytes(
+    hbeat_exchange *x, byte *to, const byte *end, size_t size) {
+  size_t room = size;
 
-  while (done < size && find_piece(x)) {
-    size_t n = pull_some(x, to ? to + done : NULL, size - done);
+  while (room > 0 && find_piece(x)) {
+    size_t n = pull_some(x, &to, end, room);
     if (n == 0) break;
-    done += n;
+    room -= n;
   }
-  return done;
+  return size - room;
+}
+
+size_t hbeat_pull(hbeat_exchange *x, void *out, size_t size) {
+  return pull_bytes(x, out, span_of(out, size).end, size);
 }
 
 /* ==== HTTP/1.1 responses (RFC 9112) ===================================== */
@@ -2072,7 +2092,7 @@ static uint64_t count_body(hbeat_exchange *x) {
   size_t n;
 
   begin_part(x, BODY_PART);
-  while ((n = hbeat_pull(x, NULL, SIZE_MAX)) > 0) size += n;
+  while ((n = pull_bytes(x, NULL, NULL, SIZE_MAX)) > 0) size += n;
   rewind_request(x);
   return size;
 }
@@ -2093,8 +2113,7 @@ static hbeat_error begin_exchange(hbeat_exchange *x, const hbeat_config *cfg,
   x->what = wrong ? wrong : check_request(request, cfg->token);
   if (x->what) return HBEAT_ERR_ARGUMENT;
   x->out.host = cfg->host ? cfg->host : DEFAULT_HOST;
-  x->out.host_end = strchr(x->out.host, '\0');
-  if (x->out.host_end[-1] == '.') x->out.host_end--;
+  x->out.host_end = (const char *)span_of_host(x->out.host).end;
   if (cfg->port != 0 && cfg->port != HTTPS_PORT) {
     x->out.port[0] = ':';
     write_decimal(x->out.port + 1, cfg->port);

@@ -26,8 +26,11 @@ static void check_escaping(const char *text) {
   hbeat_json value;
   json[0] = '"';
   while (in.at < in.end) {
+    const byte *itself = in.at;
     byte unit[UNIT_MAX];
-    span piece = json_escape(&in, unit);
+    size_t n = json_escape(&in, unit);
+    span piece = span_of(unit, n);
+    if (n == 0) piece = span_of(itself, (size_t)(in.at - itself));
     memcpy(json + size, piece.at, length_of(piece));
     size += length_of(piece);
   }

@@ -1,6 +1,6 @@
-/* The contract of take_bytes(), which EVA takes for it: that the lesser of two
- * sizes counts is what EVA does not know.  WP shows that it holds, in
- * copying.c. */
+/* The contracts of take_bytes() and front_of(), which EVA takes for them: that
+ * the lesser of two sizes counts is what EVA does not know.  WP shows that they
+ * hold, in copying.c. */
 
 /*@ requires \valid(in);
   requires \base_addr(in->at) == \base_addr(in->end);
@@ -19,6 +19,14 @@
   ensures \subset(\result, to + (0 .. end - to));
   ensures \result <= end; */
 static byte *take_bytes(span *in, uint64_t size, byte *to, const byte *end);
+
+/*@ requires \base_addr(in.at) == \base_addr(in.end);
+  requires in.at <= in.end;
+  assigns \result \from in, size;
+  ensures \result.at == in.at;
+  ensures \subset(\result.end, in.at + (0 .. in.end - in.at));
+  ensures \result.end <= in.end; */
+static span front_of(span in, size_t size);
 
 /* The same of scan_text(), and why: a NUL that is found stands in what was
  * searched. */
