@@ -1,7 +1,7 @@
-/* The proof by WP that these functions keep their contracts, for all sizes there
- * can be.  WP does not follow a byte through a pointer to void, as memmove()'s
- * and memchr()'s are: so they stand here with pointers to bytes, and do what C
- * says of them. */
+/* The proof by WP that these functions keep their contracts, for all sizes.
+ * WP does not follow a byte through a pointer to void, as memmove()'s and
+ * memchr()'s are: so they stand here with pointers to bytes, and do what C says
+ * of them. */
 #include <stddef.h>
 #include <string.h>
 

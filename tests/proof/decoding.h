@@ -1,10 +1,11 @@
-/* The contracts of what takes members that were found from a body.  Functions
- * that touch its bytes are shown by EVA: what takes a text, a time, a token, and
- * what wipes, in replies.c, where EVA also checks that they keep these
- * contracts.  By these WP shows what is made of them, in decoding.c, for members
- * of any size.  That these contracts of is_yes(), hbeat_json_number() and
- * hbeat_json_next() name all that they write to is not checked: they write to
- * their own variables, and where they are told to. */
+/* The contracts of what takes members that were found from a body.  EVA shows
+ * that the functions which touch its bytes keep theirs, in replies.c: what
+ * takes a text, a time, a token, and what wipes.  By these WP shows what is
+ * made of them, in decoding.c, for members of any size.
+ *
+ * That the contracts of is_yes(), hbeat_json_number() and hbeat_json_next()
+ * name all that these write to is not checked: they write to their own
+ * variables, and where they are told to. */
 
 /*@ predicate is_none(hbeat_json v) =
       v.text == \null && v.type == HBEAT_JSON_NONE && v.size == 0;
