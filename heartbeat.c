@@ -4111,7 +4111,7 @@ enum tbs_field { VERSION, SERIAL, SIGNATURE, ISSUER, VALIDITY, SUBJECT, OTHER };
 enum walk_state {
   IN_HEADER, /* of an element: its tag or its length */
   IN_PASSED, /* of a content that does not matter */
-  IN_KEPT,   /* of a content that is looked at when it is whole */
+  IN_VALUE,  /* of a content that is looked at when it is whole */
   IN_NAME,   /* of a name, of which a sum is kept */
   WALK_OVER  /* behind what counts, or of what is malformed */
 };
@@ -4174,7 +4174,7 @@ static void see_content(hbeat_client *c) {
   if (w->level == PURPOSE) {
     if (der_is_for_servers(kept)) w->for_servers = true;
   } else if (w->level == EXTENSION_FIELD) {
-    if (w->state == IN_KEPT) w->is_usage = der_is(kept, &oid_usage);
+    if (w->state == IN_VALUE) w->is_usage = der_is(kept, &oid_usage);
   } else { /* a TBS_FIELD: all others are entered */
     if (w->field == ISSUER) w->issuer_sum = w->name_sum;
     if (w->field == VALIDITY) see_validity(c, kept);
@@ -4218,7 +4218,7 @@ static int state_of_field(hbeat_walk *w, byte tag) {
   switch (w->field) {
   case ISSUER:
   case SUBJECT: return IN_NAME;
-  case VALIDITY: return IN_KEPT;
+  case VALIDITY: return IN_VALUE;
   default: return tag == DER_CONSTRUCTED_3 ? IN_HEADER : IN_PASSED;
   }
 }
@@ -4230,9 +4230,9 @@ static int state_of_content(hbeat_walk *w, byte tag) {
   switch (w->level) {
   case TBS_FIELD: return state_of_field(w, tag);
   case EXTENSION_FIELD:
-    if (tag == DER_OID) return IN_KEPT;
+    if (tag == DER_OID) return IN_VALUE;
     return tag == DER_OCTET_STRING && w->is_usage ? IN_HEADER : IN_PASSED;
-  case PURPOSE: return tag == DER_OID ? IN_KEPT : WALK_OVER;
+  case PURPOSE: return tag == DER_OID ? IN_VALUE : WALK_OVER;
   default: return tag == DER_SEQUENCE ? IN_HEADER : WALK_OVER;
   }
 }
@@ -4287,8 +4287,8 @@ static void see_header(hbeat_client *c) {
   end_header(c, w->kept[0], size);
 }
 
-/* Takes a byte.  Of a header all are kept, and of a content the first, though
- * few contents are looked at. */
+/* Takes a byte.  All bytes of a header are kept, and the first 34 of a content,
+ * though few contents are looked at. */
 static void take_byte(hbeat_client *c, byte b) {
   hbeat_walk *w = &c->certs.walk;
 
@@ -5668,8 +5668,7 @@ static void finish_connecting(hbeat_client *c) {
 
 /* ==== The client: calls ================================================= */
 
-/* Does what the state is about to do, or has waited for.  At rest that is
- * nothing, and this is not called. */
+/* Does what the state is about to do, or has waited for; not called at rest. */
 static void advance(hbeat_client *c) {
   switch (c->state) {
   case LOOK: probe_kept(c); break;

@@ -572,8 +572,9 @@ typedef struct hbeat_anchors {
 } hbeat_anchors;
 
 /* Adds the roots of a whole PEM text (RFC 7468), such as a file or the system's
- * bundle.  More texts may follow.  The labels CERTIFICATE, X509 CERTIFICATE and
- * TRUSTED CERTIFICATE are read, with or without a byte order mark before them.
+ * bundle, which lies outside the arena and is not needed afterwards.  More
+ * texts may follow.  The labels CERTIFICATE, X509 CERTIFICATE and TRUSTED
+ * CERTIFICATE are read, with or without a byte order mark before them.
  *
  * What is no certificate, or one that BearSSL cannot use, is skipped and
  * counted: RSA keys below 2,048 or above 4,096 bits, curves other than P-256,
@@ -620,7 +621,7 @@ typedef struct hbeat_walk {
   uint8_t kept_size;      /* bytes that are kept */
   bool is_usage;          /* the extension is extendedKeyUsage ... */
   bool for_servers;       /* ... and names the purpose of servers */
-  unsigned char kept[34]; /* a header, or the content that counts */
+  unsigned char kept[34]; /* a header, or the first bytes of a content */
 } hbeat_walk;
 
 /* A client.  It points into itself: do not move or copy it.  All members are

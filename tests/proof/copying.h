@@ -1,6 +1,7 @@
-/* The contracts of take_bytes() and front_of(), which EVA takes for them: that
- * the lesser of two sizes counts is what EVA does not know.  WP shows that they
- * hold, in copying.c. */
+/* The contracts of take_bytes(), front_of() and scan_text(), which EVA takes
+ * for them.  WP shows that they hold, in copying.c.  Of the first two EVA does
+ * not know that the lesser of two sizes counts; of scan_text(), that a NUL that
+ * is found stands in what was searched. */
 
 /*@ requires \valid(in);
   requires \base_addr(in->at) == \base_addr(in->end);
@@ -27,9 +28,6 @@ static byte *take_bytes(span *in, uint64_t size, byte *to, const byte *end);
   ensures \subset(\result.end, in.at + (0 .. in.end - in.at));
   ensures \result.end <= in.end; */
 static span front_of(span in, size_t size);
-
-/* The same of scan_text(), and why: a NUL that is found stands in what was
- * searched. */
 
 /*@ requires \valid(in);
   requires \base_addr(in->at) == \base_addr(in->end);

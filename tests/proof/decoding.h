@@ -1,11 +1,12 @@
-/* The contracts of what takes members that were found from a body.  EVA shows
- * that the functions which touch its bytes keep theirs, in replies.c: what
- * takes a text, a time, a token, and what wipes.  By these WP shows what is
- * made of them, in decoding.c, for members of any size.
+/* The contracts of what takes members that were found from a body.  By these
+ * WP shows what is made of them, in decoding.c, for members of any size.  EVA
+ * shows that the functions which write to the body keep theirs, in replies.c:
+ * what takes a text, a time, a token, and what wipes.
  *
- * That the contracts of is_yes(), hbeat_json_number() and hbeat_json_next()
- * name all that these write to is not checked: they write to their own
- * variables, and where they are told to. */
+ * Of is_yes(), hbeat_json_number() and hbeat_json_next() EVA shows that they do
+ * nothing undefined, in replies.c and calls.c.  That their contracts name all
+ * that they write to is not checked: it is their own variables, and where they
+ * are told to. */
 
 /*@ predicate is_none(hbeat_json v) =
       v.text == \null && v.type == HBEAT_JSON_NONE && v.size == 0;
@@ -75,6 +76,7 @@ bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
   requires \valid(body + (0 .. body_size - 1));
   requires reply->message == \null ||
       \subset(reply->message, body + (0 .. body_size - 1));
+  requires reply->message == \null || valid_read_string(reply->message);
   assigns reply->message, body[0 .. body_size - 1];
   exits \false; */
 static void wipe_login(const hbeat_request *request, hbeat_reply *reply,

@@ -84,7 +84,9 @@ static pem_label scan_begin(span *in);
   ensures NO_CERTIFICATE <= \result < PEM_LABELS; */
 static pem_label find_certificate(span *in, const byte *start);
 
-/* Not proved. */
+/* Not proved; and not all that add_anchor() writes to, which is also the arena.
+ * WP does not follow a pointer to void into it: here it is memory that nothing
+ * else looks at, as the header demands of the text. */
 /*@ requires \valid(a);
   requires is_run(text.at, text.end);
   assigns *a; */

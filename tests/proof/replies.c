@@ -1,5 +1,5 @@
 /* The proofs of what is taken from the body of a reply.  Of the functions that
- * decoding.h has contracts of, EVA also shows that they keep them. */
+ * write to it EVA also shows that they keep their contracts in decoding.h. */
 
 /* EVA takes what it reads from a volatile variable for anything, but nobody
  * changes the one in wipe(). */

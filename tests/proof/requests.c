@@ -137,10 +137,10 @@ static hbeat_request checked_request(hbeat_call call, size_t fact_count) {
   return r;
 }
 
-/* All of a request, in the state in which hbeat_begin() leaves it: by one call,
- * and then run by run, as a row of calls takes it.  Each goes into a window of
- * any size that ends where its array ends; or, as the body is counted, into
- * none. */
+/* All of a request, in the state in which hbeat_begin() leaves it: by one call
+ * of pull_bytes(), to which hbeat_pull() hands its window, and then run by run,
+ * as a row of calls takes it.  Each goes into a window of any size that ends
+ * where its array ends; or, as the body is counted, into none. */
 void request(void) {
   static byte window[BOUND];
   hbeat_call call =

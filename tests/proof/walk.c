@@ -7,8 +7,9 @@ static hbeat_client client;
 
 /* ---- BearSSL ---- */
 
-/* It may do all that its header allows: read what it is given, and change its
- * own context, though not whose it is, and what it was asked for, the name. */
+/* It may do all that its header allows: read what it is given, change all of
+ * its context but the vtable, and write the name that it was asked for and its
+ * status. */
 
 static void change_context(void) {
   br_x509_minimal_context *x509 = &client.certs.x509;
