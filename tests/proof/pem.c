@@ -15,16 +15,6 @@ static unsigned char *find_byte(const unsigned char *in, int c, size_t size);
 
 #include "pem.h"
 
-/* A text of BOUND bytes, by the contracts. */
-void pem_call(void) {
-  static hbeat_anchors a;
-
-  Frama_C_make_unknown((char *)any_memory, BOUND);
-  a.arena = any_bool() ? any_text_memory : NULL;
-  hbeat_anchors_pem(&a, any_memory, BOUND);
-  END_OF_PROOF();
-}
-
 /* The two contracts that WP cannot show. */
 void pem_tables(void) {
   byte values[256];

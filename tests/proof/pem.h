@@ -1,6 +1,6 @@
 /* The contracts of what reads the text of certificates.  WP shows that they
  * hold, for texts of any size, but for those of nth_text() and
- * base64_values(), which EVA does, and but for add_anchor()'s. */
+ * base64_values(), which EVA does. */
 
 /* ---- Bytes ---- */
 
@@ -83,22 +83,3 @@ static pem_label scan_begin(span *in);
   ensures in->at <= in->end;
   ensures NO_CERTIFICATE <= \result < PEM_LABELS; */
 static pem_label find_certificate(span *in, const byte *start);
-
-/* Not proved; and not all that add_anchor() writes to, which is also the arena.
- * WP does not follow a pointer to void into it: here it is memory that nothing
- * else looks at, as the header demands of the text. */
-/*@ requires \valid(a);
-  requires is_run(text.at, text.end);
-  assigns *a; */
-static hbeat_error add_anchor(hbeat_anchors *a, pem_label label, span text);
-
-/*@ requires \valid(in);
-  requires \valid(a);
-  requires \separated(a, in);
-  requires NO_CERTIFICATE <= label < PEM_LABELS;
-  requires is_run(in->at, in->end);
-  assigns in->at \from in->at, in->end;
-  assigns *a;
-  ensures \subset(in->at, \old(in->at) + (0 .. in->end - \old(in->at)));
-  ensures in->at <= in->end; */
-static hbeat_error add_certificate(hbeat_anchors *a, pem_label label, span *in);
