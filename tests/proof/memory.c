@@ -3,6 +3,15 @@
 
 #include "copying.h"
 
+/* What records.c has of these for WP: they write to nothing. */
+
+/*@ assigns \result;
+  ensures 0 <= \result <= UINT16_MAX; */
+static unsigned read_16(const byte *at);
+
+/*@ assigns \result; */
+static bool is_record(span in);
+
 /* The bytes of a memory, sound or not: any that a file may hold. */
 static hbeat_memory any_kept(void) {
   hbeat_memory m;

@@ -26,7 +26,7 @@ static unsigned char *fill_bytes(
 
 /* What read_16() makes of two bytes.  That it is no more than 65,535 is beyond
  * CVC4; the proof memory_walk shows it.  That it is the same number for the
- * same bytes, and that it and is_record() write to nothing, is not checked. */
+ * same bytes is not checked: it reads nothing else. */
 
 /*@ axiomatic numbers {
   logic integer number_at{L}(byte *at) reads at[0 .. 1];
