@@ -27,17 +27,27 @@
     predicate is_outcome(integer e) =
       e == HBEAT_OK || HBEAT_ERR_STATUS <= e <= HBEAT_ERR_TOO_BIG; */
 
+/* The bytes of a value; and the one behind it. */
+#define BYTES_OF(v) ((char *)(v).text)[0..(v).size - 1]
+#define BYTES_AND_NEXT(v) ((char *)(v).text)[0..(v).size]
+
+/* What decode_members() may write to of an instruction's members. */
+#define BYTES_OF_MEMBERS(found)                                                \
+  BYTES_OF(found[NAME]), BYTES_OF(found[LCUID]),                               \
+      BYTES_AND_NEXT(found[RUN_AT]), BYTES_AND_NEXT(found[CREATED]),           \
+      BYTES_AND_NEXT(found[UPDATED])
+
 /* ---- Shown by EVA ---- */
 
 /*@ requires \valid_read(value) && is_text(*value);
-  assigns ((char *)value->text)[0 .. value->size - 1], \result;
+  assigns BYTES_OF(*value), \result;
   exits \false;
   ensures \result == \null || \result == value->text + 1; */
 static const char *take_text(const hbeat_json *value);
 
 /*@ requires \valid_read(value) && is_value(*value);
   requires \valid(text) && \valid(unix_s) && \separated(text, unix_s, value);
-  assigns ((char *)value->text)[0 .. value->size], *text, *unix_s;
+  assigns BYTES_AND_NEXT(*value), *text, *unix_s;
   exits \false; */
 static void take_time(
     const hbeat_json *value, const char **text, int64_t *unix_s);
@@ -52,7 +62,7 @@ static bool is_yes(const hbeat_json *value);
   requires \valid(reason);
   requires \separated((char *)value->text + (0 .. value->size), reason,
       request->token_buffer + (0 .. request->token_buffer_size - 1));
-  assigns ((char *)value->text)[0 .. value->size - 1];
+  assigns BYTES_OF(*value);
   assigns request->token_buffer[0 .. request->token_buffer_size - 1];
   assigns *reason, \result;
   exits \false;
@@ -101,11 +111,7 @@ static bool is_given(const hbeat_json *member);
 /*@ requires are_values(found, OTHERS) && \valid(i);
   requires \separated(i, found + (0 .. OTHERS - 1));
   assigns *i;
-  assigns ((char *)found[NAME].text)[0 .. found[NAME].size - 1];
-  assigns ((char *)found[LCUID].text)[0 .. found[LCUID].size - 1];
-  assigns ((char *)found[RUN_AT].text)[0 .. found[RUN_AT].size];
-  assigns ((char *)found[CREATED].text)[0 .. found[CREATED].size];
-  assigns ((char *)found[UPDATED].text)[0 .. found[UPDATED].size];
+  assigns BYTES_OF_MEMBERS(found);
   exits \false; */
 static void decode_members(const hbeat_json *found, hbeat_instruction *i);
 
@@ -113,11 +119,7 @@ static void decode_members(const hbeat_json *found, hbeat_instruction *i);
   requires are_values(found, OTHERS) && \valid(i);
   requires \separated(i, found + (0 .. OTHERS - 1));
   assigns *i;
-  assigns ((char *)found[NAME].text)[0 .. found[NAME].size - 1];
-  assigns ((char *)found[LCUID].text)[0 .. found[LCUID].size - 1];
-  assigns ((char *)found[RUN_AT].text)[0 .. found[RUN_AT].size];
-  assigns ((char *)found[CREATED].text)[0 .. found[CREATED].size];
-  assigns ((char *)found[UPDATED].text)[0 .. found[UPDATED].size];
+  assigns BYTES_OF_MEMBERS(found);
   exits \false; */
 static void decode_instruction(
     hbeat_json value, const hbeat_json *found, hbeat_instruction *i);
@@ -132,13 +134,9 @@ static void decode_instruction(
           request->token_buffer + (0 .. request->token_buffer_size - 1));
   assigns r->success, r->message, r->instruction, *reason, \result;
   assigns request->token_buffer[0 .. request->token_buffer_size - 1];
-  assigns ((char *)body[MESSAGE].text)[0 .. body[MESSAGE].size - 1];
-  assigns ((char *)body[OUTCOME].text)[0 .. body[OUTCOME].size - 1];
-  assigns ((char *)instruction[NAME].text)[0 .. instruction[NAME].size - 1];
-  assigns ((char *)instruction[LCUID].text)[0 .. instruction[LCUID].size - 1];
-  assigns ((char *)instruction[RUN_AT].text)[0 .. instruction[RUN_AT].size];
-  assigns ((char *)instruction[CREATED].text)[0 .. instruction[CREATED].size];
-  assigns ((char *)instruction[UPDATED].text)[0 .. instruction[UPDATED].size];
+  assigns BYTES_OF(body[MESSAGE]);
+  assigns BYTES_OF(body[OUTCOME]);
+  assigns BYTES_OF_MEMBERS(instruction);
   exits \false;
   ensures is_outcome(\result);
   ensures r->message == \old(r->message) || r->message == \null ||
@@ -150,7 +148,7 @@ static hbeat_error decode_success(const hbeat_request *request, hbeat_reply *r,
   requires \valid_read(message) && is_text(*message);
   requires \separated(r, message, reason);
   assigns r->message, *reason, \result;
-  assigns ((char *)message->text)[0 .. message->size - 1];
+  assigns BYTES_OF(*message);
   exits \false;
   ensures \result == HBEAT_ERR_STATUS;
   ensures r->message == \null || r->message == message->text + 1; */

@@ -10,13 +10,6 @@ ssize_t read(int fd, void *buffer, size_t size) {
   return any_bool() ? (ssize_t)Frama_C_size_t_interval(0, size) : -1;
 }
 
-/* Reads a text to its end, and says that it is none, or any address. */
-int inet_pton(int family, const char *text, void *ip) {
-  if (strlen(text) == 0 || any_bool()) return 0;
-  Frama_C_make_unknown(ip, family == AF_INET ? 4 : 16);
-  return 1;
-}
-
 /* Reads a name to its end, and says that it is none, or any interface's. */
 unsigned if_nametoindex(const char *name) {
   return strlen(name) == 0 ? 0 : Frama_C_unsigned_int_interval(0, UINT_MAX);

@@ -58,6 +58,14 @@ static hbeat_error any_error(void) {
   return (hbeat_error)Frama_C_unsigned_int_interval(0, HBEAT_ERR_MEMORY);
 }
 
+/* The system's, of which Frama-C has no model: reads a text to its end, and
+ * says that it is none, or any address. */
+int inet_pton(int family, const char *text, void *ip) {
+  if (strlen(text) == 0 || any_bool()) return 0;
+  Frama_C_make_unknown(ip, family == AF_INET ? 4 : 16);
+  return 1;
+}
+
 /* The runner looks for this: calls that cannot return would hide what stands
  * behind them. */
 #define END_OF_PROOF() Frama_C_show_each_end_of_proof()

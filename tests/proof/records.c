@@ -1,26 +1,7 @@
 /* The proof by WP of what reckons with the size of a record: that it stays in
  * the memory.  Records and memory are bytes alone, so that a cast between them
- * hides nothing from WP.  memmove() and memset() stand here with pointers to
- * bytes, as in copying.c. */
-#include <stddef.h>
-#include <string.h>
-
-/*@ requires \valid(to + (0 .. size - 1));
-  requires \valid_read(from + (0 .. size - 1));
-  assigns to[0 .. size - 1] \from from[0 .. size - 1];
-  ensures \result == to; */
-static unsigned char *move_bytes(
-    unsigned char *to, const unsigned char *from, size_t size);
-
-/*@ requires \valid(to + (0 .. size - 1));
-  assigns to[0 .. size - 1] \from c;
-  ensures \result == to; */
-static unsigned char *fill_bytes(
-    unsigned char *to, unsigned char c, size_t size);
-
-#define memmove(to, from, size)                                                \
-  move_bytes((unsigned char *)(to), (const unsigned char *)(from), size)
-#define memset(to, c, size) fill_bytes((unsigned char *)(to), c, size)
+ * hides nothing from WP. */
+#include "bytes.h"
 
 #include "proof.h"
 

@@ -35,14 +35,6 @@ static char *model_strchr(const char *text, int c) {
   return (char *)any_text_memory + BOUND;
 }
 
-/* The system's, of which Frama-C has no model: reads a text to its end, and
- * says that it is none, or any address. */
-int inet_pton(int family, const char *text, void *ip) {
-  if (strlen(text) == 0 || any_bool()) return 0;
-  Frama_C_make_unknown(ip, family == AF_INET ? 4 : 16);
-  return 1;
-}
-
 /* ---- What the caller gives ---- */
 
 /* Each text is any, or NULL; they stand in the same memory, of which nothing is
