@@ -2249,6 +2249,11 @@ static memory_record *next_record(
       m, (size_t)((const byte *)r - m->records) + read_16(r->size));
 }
 
+/* Whether a record can be of an instruction with this lcuid. */
+static bool is_lcuid(span lcuid) {
+  return length_of(lcuid) < LCUID_SIZE && is_segment(lcuid);
+}
+
 static char *lcuid_of(memory_record *r) {
   return (char *)(r + 1);
 }
@@ -2530,7 +2535,7 @@ static bool is_record(span in) {
   span lcuid = in;
   if (!scan_text(&in)) return false;
   lcuid.end = in.at - 1;
-  if (length_of(lcuid) >= LCUID_SIZE || !is_segment(lcuid)) return false;
+  if (!is_lcuid(lcuid)) return false;
   if (!scan_text(&in)) return false;
   span data = {in.at, in.end - 1}; /* its NUL is the last byte */
   if (!scan_text(&in) || in.at < in.end) return false;
@@ -2724,8 +2729,7 @@ static hbeat_error learn_instruction(
     hbeat_memory *m, const hbeat_instruction *i, int64_t server_time_s) {
   bool acknowledged = i->status == ACKNOWLEDGED;
 
-  if (!is_path_segment(i->lcuid)) return HBEAT_ERR_JSON;
-  if (strlen(i->lcuid) >= LCUID_SIZE) return HBEAT_ERR_JSON;
+  if (!i->lcuid || !is_lcuid(span_of_text(i->lcuid))) return HBEAT_ERR_JSON;
   memory_record *r = find_record(m, i->lcuid);
   if (!r) {
     if (acknowledged || add_instruction(m, i, server_time_s)) return HBEAT_OK;
