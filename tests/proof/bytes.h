@@ -7,12 +7,14 @@
 /*@ requires \valid(to + (0 .. size - 1));
   requires \valid_read(from + (0 .. size - 1));
   assigns to[0 .. size - 1] \from from[0 .. size - 1];
+  assigns \result \from to;
   ensures \result == to; */
 static unsigned char *move_bytes(
     unsigned char *to, const unsigned char *from, size_t size);
 
 /*@ requires \valid(to + (0 .. size - 1));
   assigns to[0 .. size - 1] \from c;
+  assigns \result \from to;
   ensures \result == to; */
 static unsigned char *fill_bytes(
     unsigned char *to, unsigned char c, size_t size);
