@@ -3,6 +3,7 @@
  * themselves, which make a span of a text and its size, for each size up to
  * SHORT: EVA does not know that a text ends where its size says unless the size
  * is one number. */
+#define HBEAT_NO_NET
 #include "proof.h"
 
 #include "copying.h"

@@ -1,4 +1,5 @@
 /* The proofs of what needs neither sockets nor BearSSL. */
+#define HBEAT_NO_NET
 #include "proof.h"
 
 /* ---- Scanning ---- */

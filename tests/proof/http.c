@@ -1,4 +1,5 @@
 /* The proof of what reads a reply. */
+#define HBEAT_NO_NET
 #include "proof.h"
 
 #include "copying.h"

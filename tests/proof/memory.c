@@ -1,4 +1,5 @@
 /* The proofs of the memory. */
+#define HBEAT_NO_NET
 #include "proof.h"
 
 #include "copying.h"

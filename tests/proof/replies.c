@@ -1,5 +1,6 @@
 /* The proofs of what is taken from the body of a reply.  Of the functions that
  * write to it EVA also shows that they keep their contracts in decoding.h. */
+#define HBEAT_NO_NET
 
 /* EVA takes what it reads from a volatile variable for anything, but nobody
  * changes the one in wipe(). */
