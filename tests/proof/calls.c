@@ -7,6 +7,7 @@
 #include "proof.h"
 
 #include "copying.h"
+#include "decoding.h"
 
 enum { SHORT = 4 };
 

@@ -2,6 +2,8 @@
 #define HBEAT_NO_NET
 #include "proof.h"
 
+#include "decoding.h"
+
 /* ---- Scanning ---- */
 
 void scanning(void) {
@@ -69,6 +71,19 @@ void json_calls(void) {
 
   hbeat_json_parse(container.text, BOUND, &value);
   hbeat_json_next(&container, any_bool() ? &key : NULL, &value);
+  END_OF_PROOF();
+}
+
+/* Whether a value of a reply says yes. */
+void json_yes(void) {
+  size_t size = Frama_C_size_t_interval(0, BOUND);
+  hbeat_json value = {.type = any_json_type()};
+
+  //@ split size;
+  value.text = (const char *)any_bytes(BOUND).at + BOUND - size;
+  value.size = size;
+  if (size < 2 && value.type == HBEAT_JSON_STRING) return;
+  is_yes(&value);
   END_OF_PROOF();
 }
 

@@ -1,7 +1,11 @@
 /* The contracts of take_bytes(), front_of() and scan_text(), which EVA takes
  * for them.  WP shows that they hold, in copying.c.  Of the first two EVA does
  * not know that the lesser of two sizes counts; of scan_text(), that a NUL that
- * is found stands in what was searched. */
+ * is found stands in what was searched.
+ *
+ * What a value comes `\from`, EVA believes and nothing checks.  Of a pointer it
+ * says no more than the `ensures` below it, which WP shows; a byte may be any.
+ */
 
 /*@ requires \valid(in);
   requires \base_addr(in->at) == \base_addr(in->end);

@@ -1,15 +1,13 @@
 /* The contracts of what takes members that were found from a body.  By these
  * WP shows what is made of them, in decoding.c, for members of any size.  EVA
- * shows that the functions which write to the body keep theirs, in replies.c:
- * what takes a text, a time, a token, and what wipes.
- *
- * Of is_yes(), hbeat_json_number() and hbeat_json_next() EVA shows that they do
- * nothing undefined, in replies.c and calls.c.  That their contracts name all
- * that they write to is not checked: it is their own variables, and where they
- * are told to. */
+ * shows that those functions keep theirs: in replies.c what takes a text, a
+ * time, a token, and what wipes; in calls.c and codec.c the header's own, and
+ * what tells whether a value says yes. */
 
 /*@ predicate is_none(hbeat_json v) =
       v.text == \null && v.type == HBEAT_JSON_NONE && v.size == 0;
+    predicate is_readable(hbeat_json v) =
+      v.size == 0 || \valid_read(v.text + (0 .. v.size - 1));
     // As it stands in a body that may end behind it.
     predicate is_text(hbeat_json v) =
       v.type == HBEAT_JSON_STRING ==>
@@ -52,7 +50,7 @@ static const char *take_text(const hbeat_json *value);
 static void take_time(
     const hbeat_json *value, const char **text, int64_t *unix_s);
 
-/*@ requires \valid_read(value) && is_value(*value);
+/*@ requires \valid_read(value) && is_readable(*value) && is_text(*value);
   assigns \result;
   exits \false; */
 static bool is_yes(const hbeat_json *value);
@@ -70,15 +68,17 @@ static bool is_yes(const hbeat_json *value);
 static hbeat_error take_token(
     const hbeat_request *request, const hbeat_json *value, const char **reason);
 
-/*@ requires \valid_read(value) && is_value(*value) && \valid(number);
+/*@ requires \valid_read(value) && is_readable(*value) && \valid(number);
   assigns *number, \result;
   exits \false; */
 hbeat_error hbeat_json_number(
     const hbeat_json *value, unsigned decimals, int64_t *number);
 
-/*@ requires \valid(container) && is_value(*container);
-  requires key == \null && \valid(value) && \separated(value, container);
-  assigns *container, *value, \result;
+/*@ requires \valid(container) && is_readable(*container);
+  requires \valid(value) && \separated(value, container);
+  requires key == \null ||
+      (\valid(key) && \separated(key, value, container));
+  assigns *container, *value, key[0 .. (key == \null ? -1 : 0)], \result;
   exits \false; */
 bool hbeat_json_next(hbeat_json *container, hbeat_json *key, hbeat_json *value);
 

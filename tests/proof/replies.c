@@ -80,17 +80,6 @@ void reply_texts(void) {
   END_OF_PROOF();
 }
 
-/* Whether a value says yes. */
-void reply_yes(void) {
-  size_t size = Frama_C_size_t_interval(1, BOUND);
-  hbeat_json value;
-
-  //@ split size;
-  value = any_value_or_none(size);
-  is_yes(&value);
-  END_OF_PROOF();
-}
-
 /* The token of a log-in, into memory of any size up to the longest value's. */
 void reply_token(void) {
   static char buffer[BOUND];
