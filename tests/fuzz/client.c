@@ -674,8 +674,8 @@ static void exchange(void) {
   host.deadline_ms += host.client->cfg.timeout_ms;
   if (how & BLOCKS) e = hbeat_send(host.client, &host.request, &host.reply);
   else e = take_steps();
+  host.gave_up_login = e == HBEAT_AGAIN && host.request.call == HBEAT_LOGIN;
   if (e != HBEAT_AGAIN) check_end(e, was_kept);
-  else host.gave_up_login = host.request.call == HBEAT_LOGIN;
   if (host.wish == CLOSES) {
     close_client();
     open_client(0);
