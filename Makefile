@@ -1,7 +1,9 @@
 # make            the library's object file and the examples
 # make demo       a stand-in server, three heartbeats, the instructions
 # make test       all tests, with one compiler
-# make check      all tests in all builds, and the analysers
+# make check      all tests in all builds, and the analysers: lint, test, clang,
+#                 sanitized, m32, memcheck, and some of what follows
+# make fuzz       the FUZZERS for some seconds each
 # make fuzz-long  the FUZZERS (all), for FUZZ_SECONDS (600) each
 # make mutants    changes of heartbeat.c that no test notices, of MUTANTS (300)
 # make fleet      a million devices for a day, simulated
@@ -12,8 +14,8 @@
 # make bench      what a heartbeat and its parts cost, beside libcurl, OpenSSL,
 #                 mbedTLS and others; needs what tests/bench/run names
 # make stack      bytes of stack that each call takes, and a heartbeat
+# make stacks     the same on other MACHINES, emulated
 # make machines   the unit tests and heartbeats on other MACHINES, emulated
-# make stacks     the same on other MACHINES
 # make static     the command as one static program, by musl
 # make hooks-test the sample hooks under systemd, in a Debian that mmdebstrap
 #                 makes
