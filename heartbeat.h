@@ -981,14 +981,14 @@ typedef struct hbeat_policy {
  * failures in a row; set it to 0 at the start.  `random` is 32 random bits,
  * which must differ from device to device.
  *
- * After a success, and after a 2xx whose body could not be used, the wait is the
- * interval, or up to a tenth less.  After a failure it is a second, and any time
- * from 0 up to a limit ("full jitter"): twice the interval after the first
+ * After a success, and after a 2xx whose body could not be used, the wait is
+ * the interval, or up to a tenth less.  After a failure it is a second, and any
+ * time from 0 up to a limit ("full jitter"): twice the interval after the first
  * failure, doubled by each further one, at most the longest wait above.  So it
  * is never less than a second, whatever the policy and the random number.  A
  * Retry-After is added to it, up to rare_max_ms.  A person is needed for
- * HBEAT_ERR_ARGUMENT, _CERT_NAME and _CERT_TRUST, and for the statuses 401, 403,
- * 404 and 422. */
+ * HBEAT_ERR_ARGUMENT, _CERT_NAME and _CERT_TRUST, and for the statuses 401,
+ * 403, 404 and 422. */
 uint32_t hbeat_next_ms(const hbeat_policy *policy, uint32_t *failures,
     hbeat_error e, const hbeat_reply *reply, uint32_t random);
 

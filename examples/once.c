@@ -7,7 +7,7 @@
  * player would have it built in.  The exit status is 0 after a heartbeat that
  * was taken, 1 where something failed, and 2 where the usage was wrong.
  *
- * The least that a player needs; the command lucit-heartbeat is the whole of it.
+ * The least that a player needs; lucit-heartbeat is the whole of it.
  */
 #define _POSIX_C_SOURCE 200809L /* for the errno of fopen() and fread() */
 
