@@ -3,9 +3,8 @@
  * not know that the lesser of two sizes counts; of scan_text(), that a NUL that
  * is found stands in what was searched.
  *
- * What a value comes `\from`, EVA believes and nothing checks.  Of a pointer it
- * says no more than the `ensures` below it, which WP shows; a byte may be any.
- */
+ * Nothing checks the `\from`.  Of a pointer it only says which array that
+ * points into, as the `ensures` does, which WP shows; a byte may be any. */
 
 /*@ requires \valid(in);
   requires \base_addr(in->at) == \base_addr(in->end);

@@ -8,11 +8,13 @@
  * number of them, up to where the body is decoded. */
 void http(void) {
   static char body[HBEAT_REPLY_BUFFER_SIZE];
+  size_t room = any_bool() ? 1 : sizeof body;
+  //@ split room;
   const hbeat_config cfg = {.device = "LCUID-LD-1",
       .app = "LCUID-LAP-1",
       .token = "token",
-      .reply_buffer = body,
-      .reply_buffer_size = sizeof body};
+      .reply_buffer = body + sizeof body - room,
+      .reply_buffer_size = room};
   const hbeat_request request = {.lightning_version = "1"};
   hbeat_reply reply;
   hbeat_exchange x;

@@ -4,7 +4,8 @@
 
 #include "copying.h"
 
-/* What records.c has of these for WP: they write to nothing. */
+/* What records.c has of these for WP: they write to nothing, and the number is
+ * of two bytes. */
 
 /*@ assigns \result;
   ensures 0 <= \result <= UINT16_MAX; */

@@ -28,7 +28,8 @@ size_t strcspn(const char *text, const char *any) {
 }
 
 /* An input ends where its array ends, so that what is behind it is out of
- * bounds whatever its length: it is the beginning that can be anywhere. */
+ * bounds whatever its length: it is the beginning that can be anywhere.  So
+ * what is before a short one may be read here; edges.c sees to that. */
 static byte any_memory[BOUND];
 static byte any_text_memory[BOUND + 1];
 

@@ -54,8 +54,8 @@ static bool is_record(span in);
   assigns \result \from m->records[0 .. HBEAT_MEMORY_SIZE - 1]; */
 static bool is_sound(const hbeat_memory *m, const memory_record *r);
 
-/* Its size and the new one are in the memory: is_sound() sees to the one, who
- * calls to the other. */
+/* Its size and the new one are in the memory: is_sound() sees to the one, the
+ * caller to the other, which is not shown. */
 /*@ requires \valid(m);
   requires begins_in(m, r);
   requires fits(m, r, number_at(&r->size[0]));

@@ -74,6 +74,7 @@ void reply_texts(void) {
 
   //@ split size;
   value = any_value_or_none(size);
+  if (value.text) value.text++; /* the body may end behind it */
   take_text(&value);
   value = any_value_or_none(size); /* the bytes are unknown again */
   take_time(&value, &text, &unix_s);
@@ -99,7 +100,8 @@ void reply_token(void) {
 }
 
 /* A body that is wiped.  The message in it, if there is one, stands anywhere:
- * it was a string, so that its NUL is in the body, too. */
+ * it was a string, so that its NUL is in the body, too.  (The byte behind the
+ * body is for Frama-C's memset(), which wants one even to set none.) */
 void reply_wiped(void) {
   size_t size = Frama_C_size_t_interval(0, BOUND);
   size_t at = Frama_C_size_t_interval(0, BOUND);

@@ -150,8 +150,8 @@ void request(void) {
   x.request = &r;
   x.out.host = cfg.host;
   x.out.host_end = (const char *)span_of_host(cfg.host).end;
-  /* The model makes these of any length in log-ins; which call it is does not
-   * change them. */
+  /* The model makes these of any length in log-ins alone, to save time: they
+   * are the same in every call. */
   memcpy(x.out.port, ":65535", sizeof ":65535");
   memset(x.out.content_length, '9', DECIMAL_MAX - 1);
   Frama_C_make_unknown((char *)window, BOUND);
