@@ -20,7 +20,5 @@ void edges(void) {
   host_length(text_memory);
   is_path_segment(text_memory);
   read_count(text_memory, &n);
-  read_http_date(text_memory);
-  read_api_time(text_memory);
   END_OF_PROOF();
 }
