@@ -13,63 +13,6 @@ example_compiles() {
             -o "$work/example.o" "$work/example.c"
 }
 
-# The example with a server: each instruction runs once, its state was stored
-# before, and the server hears what became of it.
-example_runs() {
-    cat "$work/example.c" - >"$work/player.c" <<'C'
-#include <stdlib.h>
-#include <string.h>
-static unsigned char stored[sizeof memory];
-void store(const void *bytes, size_t size) { memcpy(stored, bytes, size); }
-uint32_t random_bits(void) { return 0; }
-bool run(const hbeat_instruction *i) {
-    if (memcmp(stored, &memory, sizeof memory) != 0) exit(1);
-    puts(i->name);
-    return strcmp(i->name, "reload") == 0;
-}
-void wait_ms(uint32_t ms) {
-    static int left = 3;
-    (void)ms;
-    if (left-- == 0) exit(fflush(stdout));
-}
-int main(int argc, char **argv) {
-    static char pem[4096];
-    static unsigned char arena[sizeof pem * 2];
-    hbeat_anchors anchors = {.arena = arena, .arena_size = sizeof arena};
-    hbeat_config cfg = {.device = "LCUID-LD-1", .app = "LCUID-LAP-1",
-        .token = "token", .address = "127.0.0.1",
-        .port = (uint16_t)atoi(argv[argc - 1]),
-        .tls_buffer = tls, .tls_buffer_size = sizeof tls,
-        .reply_buffer = body, .reply_buffer_size = sizeof body};
-    if (hbeat_anchors_pem(&anchors, pem, fread(pem, 1, sizeof pem, stdin)))
-        return 1;
-    cfg.anchors = anchors.list;
-    cfg.anchor_count = anchors.count;
-    if (hbeat_memory_load(&memory, NULL, 0, NULL)) return 1;
-    if (hbeat_init(&client, &cfg)) return 1;
-    beat_for_ever();
-}
-C
-    # shellcheck disable=SC2086
-    $CC -std=c99 $BR_INC -I. -o "$work/player" "$work/player.c" \
-        heartbeat.c $BR_LIB || return
-    echo token >"$work/token"
-    "$B/lucitd" --port 0 --device LCUID-LD-1 --app LCUID-LAP-1 \
-        --token-file "$work/token" --instruction reload --instruction volume \
-        --cert "$B/certs/server.pem" --key "$B/certs/server.key" \
-        >"$work/log" &
-    server=$!
-    until grep -q listening "$work/log" || ! kill -0 $server; do sleep 0.1; done
-    port=$(sed -n 's/^listening on 127.0.0.1://p' "$work/log")
-    "$work/player" "$port" <"$B/certs/ca.pem" >"$work/ran"
-    ended=$?
-    kill $server
-    sed -n 's/^POST .*\/\([a-z]*\) 200 .*/\1/p' "$work/log" >>"$work/ran"
-    cat "$work/log" "$work/ran"
-    [ $ended -eq 0 ] && [ "$(tr '\n' ' ' <"$work/ran")" = \
-        "reload volume heartbeat acknowledge heartbeat failed heartbeat " ]
-}
-
 # The header's own example, in a function that is handed what it takes for granted.
 header_example_compiles() {
     {
@@ -206,7 +149,6 @@ house_is_whole() {
 }
 
 check "the example compiles" example_compiles
-check "the example runs" example_runs
 check "the header's example compiles" header_example_compiles
 check "the table of errors is the library's" errors_are_the_library_s
 check "the changelog knows this version" version_is_in_the_changelog
